@@ -1,0 +1,63 @@
+"""What every backbone says about itself, so that callers never special-case one by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class BackboneDescription:
+    """The facts a caller needs to feed a backbone and to tile it.
+
+    Attributes:
+        name: the registry name.
+        size_multiple: heights and widths must be multiples of this; ``Backbone.forward`` pads by itself.
+        minimum_size_px: smaller images are padded up to this size.
+        receptive_radius_px: how far an input pixel can reach an output pixel, apart from the global context.
+            Tiles that overlap by this much on each side equal the untiled result.
+        global_context: True when ``Backbone.context`` must be computed once on the whole image.
+        dtypes: floating-point types that give correct results.
+    """
+
+    name: str
+    size_multiple: int
+    minimum_size_px: int
+    receptive_radius_px: int
+    global_context: bool
+    dtypes: tuple[torch.dtype, ...] = (torch.float32,)
+
+
+class Backbone(nn.Module):
+    """The shared network: image in, restored image out.
+
+    ``options`` are the keyword arguments that rebuild the same architecture through the registry.
+    """
+
+    description: BackboneDescription
+    options: dict[str, object]
+
+    def context(self, image: Tensor) -> Tensor:
+        """Return the global context of whole images.
+
+        Args:
+            image: (B, 3, H, W), RGB in [0, 1], the whole image and not a tile of it.
+
+        Returns:
+            (B, D), to be passed to ``forward`` together with any tile of the same image.
+        """
+        return image.new_zeros(image.shape[0], 0)
+
+    def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
+        """Restore images or tiles of images.
+
+        Args:
+            image: (B, 3, H, W), RGB in [0, 1], any size from 1x1.
+            context: (B, D) from :meth:`context` on the whole images; computed from ``image`` when None.
+
+        Returns:
+            (B, 3, H, W), not clipped.
+        """
+        raise NotImplementedError
