@@ -21,7 +21,7 @@ help:
 	@echo "make setup   virtual environment with the pinned versions, in $(VENV)"
 	@echo "make demo    restore the example photographs, sheets in demo-output/"
 	@echo "make test    run the tests"
-	@echo "make lint    ruff, style and formatting rules"
+	@echo "make lint    ruff"
 	@echo "make types   mypy, strict"
 	@echo "make check   lint, types and test"
 	@echo "make clean   remove caches and demo-output/"

@@ -1,4 +1,4 @@
-"""Restore damaged photographs: recognise what is wrong, compose the matching adapters, run one shared network.
+"""Restore damaged photographs: recognise what is wrong, compose adapters, run one shared network.
 
 The public names are loaded on first use, so that ``import polyrestore`` alone does not import torch:
 
