@@ -25,7 +25,7 @@ def named_composition(text: str | Mapping[str, float], known: Iterable[str]) -> 
             negative or not a number, or weights that add up to nothing or to more than 1.
     """
     choices = sorted(known)
-    weights = _parse(text) if isinstance(text, str) else {name: float(text[name]) for name in text}
+    weights = _parse(text) if isinstance(text, str) else {name: _number(name, text[name]) for name in text}
     if not weights:
         raise CompositionError("name at least one adapter, such as " + ", ".join(choices[:3] or ["noise"]))
     for name, weight in weights.items():
@@ -52,10 +52,11 @@ def _parse(text: str) -> dict[str, float]:
         raise CompositionError(f"give a weight to every name in {text!r}, or to none")
     if not weighted:
         return {name: 1 / len(written) for name in written}
-    weights = {}
-    for name, value in written.items():
-        try:
-            weights[name] = float(value or "")
-        except ValueError:
-            raise CompositionError(f"the weight of {name!r} must be a number, not {value!r}") from None
-    return weights
+    return {name: _number(name, value) for name, value in written.items()}
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise CompositionError(f"the weight of {name!r} must be a number, not {value!r}") from None
