@@ -157,7 +157,7 @@ def _read_opened(path: Path, opened: PILImage.Image) -> Image:
 def _read_exif(
     opened: PILImage.Image, file_format: str, notes: list[str]
 ) -> tuple[PILImage.Exif, bytes | None, int]:
-    """Return the parsed tags, the upright block to keep, and the orientation that the pixels are stored in."""
+    """Return the parsed tags, the upright block to keep, and the orientation of the stored pixels."""
     try:
         tags = opened.getexif()
         block: bytes | None = opened.info.get("exif")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,9 @@ def _samples(pixels: Tensor, metadata: ImageMetadata) -> NDArray[Any]:
 def _encode_tiff(samples: NDArray[Any], metadata: ImageMetadata, notes: list[str]) -> bytes:
     profile, dpi = metadata.icc_profile, metadata.dpi
     try:
-        return encode_tiff(samples, icc_profile=profile, exif=metadata.exif, dpi=dpi)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return encode_tiff(samples, icc_profile=profile, exif=metadata.exif, dpi=dpi)
     except Exception as error:
         # TIFF is the one format that takes EXIF apart, and so the one that trips over a damaged block.
         if metadata.exif is None:
