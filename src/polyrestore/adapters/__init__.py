@@ -1,0 +1,32 @@
+"""Light modules beside a frozen backbone's layers: one per degradation, composed with weights."""
+
+from polyrestore.adapters.bank import AdapterBank
+from polyrestore.adapters.composition import checked_composition
+from polyrestore.adapters.config import (
+    MAXIMUM_ADAPTER_BYTES,
+    Adapter,
+    AdapterConfig,
+    BottleneckConfig,
+    LoraConfig,
+    check_adapter_size,
+)
+from polyrestore.adapters.layer import AdaptedLayer
+from polyrestore.adapters.registry import ADAPTER_KINDS
+from polyrestore.adapters.storage import load_adapter, save_adapter
+from polyrestore.adapters.validation import eligible_layers
+
+__all__ = [
+    "ADAPTER_KINDS",
+    "MAXIMUM_ADAPTER_BYTES",
+    "AdaptedLayer",
+    "Adapter",
+    "AdapterBank",
+    "AdapterConfig",
+    "BottleneckConfig",
+    "LoraConfig",
+    "check_adapter_size",
+    "checked_composition",
+    "eligible_layers",
+    "load_adapter",
+    "save_adapter",
+]

@@ -1,0 +1,32 @@
+"""Backbones by name; each describes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.compact import Compact
+from polyrestore.errors import BackboneError, unknown_name
+
+BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "compact": Compact,
+}
+
+
+def build_backbone(name: str, **options: Any) -> Backbone:
+    """Build an untrained backbone.
+
+    Raises:
+        UnknownNameError: no backbone has this name.
+        BackboneError: the backbone does not take one of the options, or not this value.
+    """
+    if name not in BACKBONES:
+        raise unknown_name("backbone", name, BACKBONES)
+    try:
+        return BACKBONES[name](**options)
+    except (TypeError, ValueError) as error:
+        raise BackboneError(f"backbone {name!r} cannot be built with {options}: {error}") from error
+
+
+__all__ = ["BACKBONES", "Backbone", "BackboneDescription", "build_backbone"]

@@ -1,0 +1,7 @@
+"""Named corruptions of photographs, seeded and batched, and mixtures of them."""
+
+from polyrestore.degradations.base import Degradation
+from polyrestore.degradations.mixture import degrade, degrade_batch, mix_regions
+from polyrestore.degradations.registry import DEGRADATIONS
+
+__all__ = ["DEGRADATIONS", "Degradation", "degrade", "degrade_batch", "mix_regions"]

@@ -1,0 +1,116 @@
+"""Compare sizes of the compact backbone: quality after the same training time against seconds per megapixel.
+
+Every candidate is trained on the same task (blind Gaussian noise, clipped and rounded as in a file) for the
+same wall-clock time and measured on the validation images at sigma 15, 25 and 50.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from polyrestore.backbones.compact import Compact
+
+CANDIDATES: dict[str, dict[str, object]] = {
+    "width 16, [1,1,1,4]/1/[1,1,1,1]": {
+        "width": 16, "encoder_blocks": (1, 1, 1, 4), "middle_blocks": 1, "decoder_blocks": (1, 1, 1, 1),
+    },
+    "width 32, shuffle 2, [2,2]/6/[2,2]": {
+        "width": 32, "encoder_blocks": (2, 2), "middle_blocks": 6, "decoder_blocks": (2, 2), "shuffle": 2,
+    },
+    "width 48, shuffle 2, [1,2]/4/[2,1]": {
+        "width": 48, "encoder_blocks": (1, 2), "middle_blocks": 4, "decoder_blocks": (2, 1), "shuffle": 2,
+    },
+    "width 64, shuffle 2, [1,2]/4/[2,1]": {
+        "width": 64, "encoder_blocks": (1, 2), "middle_blocks": 4, "decoder_blocks": (2, 1), "shuffle": 2,
+    },
+}  # fmt: skip
+
+
+def load_images(folder: Path) -> list[torch.Tensor]:
+    paths = sorted(folder.iterdir())
+    return [torch.from_numpy(np.asarray(Image.open(path).convert("RGB"))).permute(2, 0, 1) for path in paths]
+
+
+def noisy(clean: torch.Tensor, sigma_255: torch.Tensor | float, generator: torch.Generator) -> torch.Tensor:
+    noise = torch.randn(clean.shape, generator=generator) * sigma_255 / 255
+    return ((clean + noise).clamp(0, 1) * 255).round() / 255
+
+
+def train(model: Compact, images: list[torch.Tensor], seconds: float, generator: torch.Generator) -> int:
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+    start, steps = time.perf_counter(), 0
+    while (spent := time.perf_counter() - start) < seconds:
+        patches = []
+        for index in torch.randint(len(images), (8,), generator=generator).tolist():
+            height, width = images[index].shape[1:]
+            top = int(torch.randint(height - 127, (1,), generator=generator))
+            left = int(torch.randint(width - 127, (1,), generator=generator))
+            patches.append(images[index][:, top : top + 128, left : left + 128])
+        clean = torch.stack(patches) / 255
+        sigma = torch.rand((8, 1, 1, 1), generator=generator) * 55
+        for group in optimiser.param_groups:
+            group["lr"] = 1e-3 * min(1.0, 20 * spent / seconds) * max(0.02, 1 - spent / seconds)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = (model(noisy(clean, sigma, generator)) - clean).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        optimiser.step()
+        steps += 1
+    return steps
+
+
+@torch.inference_mode()
+def measure(model: Compact, images: list[torch.Tensor], sigma: float) -> float:
+    generator = torch.Generator().manual_seed(0)
+    values = []
+    for image in images:
+        clean = image[None] / 255
+        restored = (model(noisy(clean, sigma, generator)).clamp(0, 1) * 255).round() / 255
+        values.append(-10 * torch.log10((restored - clean).square().mean()).item())
+    return sum(values) / len(values)
+
+
+@torch.inference_mode()
+def seconds_per_megapixel(model: Compact) -> float:
+    image = torch.rand(1, 3, 1024, 1024)
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        model(image)
+        times.append(time.perf_counter() - start)
+    return min(times[1:]) / 1.048576
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=Path, required=True, help="folder of clean images")
+    parser.add_argument("--val", type=Path, required=True, help="folder of clean images to measure on")
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/backbones.json"))
+    arguments = parser.parse_args()
+    train_images, val_images = load_images(arguments.train), load_images(arguments.val)
+    rows = []
+    for name, options in CANDIDATES.items():
+        torch.manual_seed(0)
+        model = Compact(**options).to(memory_format=torch.channels_last)
+        steps = train(model, train_images, arguments.seconds, torch.Generator().manual_seed(0))
+        row: dict[str, object] = {"backbone": name, "parameters": sum(p.numel() for p in model.parameters())}
+        row |= {"training_seconds": arguments.seconds, "steps": steps}
+        row |= {f"psnr_sigma_{sigma}": round(measure(model, val_images, sigma), 3) for sigma in (15, 25, 50)}
+        row["seconds_per_megapixel"] = round(seconds_per_megapixel(model), 3)
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

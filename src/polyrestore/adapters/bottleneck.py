@@ -1,0 +1,67 @@
+"""AdaIR's convolutional bottleneck in parallel to a 1x1 convolution; being non-linear, it never merges."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from polyrestore.adapters.config import AdapterConfig, BottleneckConfig
+from polyrestore.adapters.part import AdapterPart, Scale, Weights
+
+
+class BottleneckPart(AdapterPart):
+    """``scale * up(GELU(depthwise(down(x))))``, 1x1, 3x3 depth-wise and 1x1 (AdaIR, arXiv 2404.11475).
+
+    The paper does not publish the layout. Width: the layer's narrower side divided by the reduction, so that
+    layers which widen or narrow cost no more than square ones; every convolution has a bias. The 3x3 kernel
+    lets an output pixel see one pixel further at its layer's resolution than the bare backbone does.
+    """
+
+    kind: ClassVar[str] = "bottleneck"
+    mergeable: ClassVar[bool] = False
+    tensor_names: ClassVar[tuple[str, ...]] = tuple(
+        f"bottleneck_{layer}.{tensor}"
+        for layer in ("down", "depthwise", "up")
+        for tensor in ("weight", "bias")
+    )
+
+    def __init__(self, config: AdapterConfig, layer: nn.Module) -> None:
+        """Make an empty part for ``layer``, a convolution that :meth:`accepts`."""
+        super().__init__(config, layer)
+        assert isinstance(config, BottleneckConfig)
+        assert isinstance(layer, nn.Conv2d)
+        width = max(1, min(layer.in_channels, layer.out_channels) // config.reduction)
+        like = layer.weight
+        self.bottleneck_down = Weights((width, layer.in_channels, 1, 1), like=like, bias=True)
+        self.bottleneck_depthwise = Weights((width, 1, 3, 3), like=like, bias=True)
+        self.bottleneck_up = Weights((layer.out_channels, width, 1, 1), like=like, bias=True)
+
+    @staticmethod
+    def accepts(layer: nn.Module) -> bool:
+        """Return True for 1x1 convolutions without groups whose output is as large as their input."""
+        if type(layer) is not nn.Conv2d:
+            return False
+        pointwise = layer.kernel_size == (1, 1) and layer.groups == 1
+        return pointwise and layer.stride == (1, 1) and layer.padding in ((0, 0), "same", "valid")
+
+    def initialise(self, generator: Generator) -> None:
+        """Draw all but the last convolution from ``generator``; the last is zero, so nothing is added yet."""
+        self.bottleneck_down.draw(generator)
+        self.bottleneck_depthwise.draw(generator)
+        nn.init.zeros_(self.bottleneck_up.weight)
+        if self.bottleneck_up.bias is not None:
+            nn.init.zeros_(self.bottleneck_up.bias)
+
+    def forward(self, features: Tensor, layer: nn.Module, scale: Scale) -> Tensor:
+        """Return what is added to ``layer``'s output, (B, C_out, H, W), for ``features`` (B, C_in, H, W)."""
+        hidden = _convolve(features, self.bottleneck_down)
+        hidden = _convolve(hidden, self.bottleneck_depthwise, padding=1, groups=hidden.shape[1])
+        return _convolve(functional.gelu(hidden), self.bottleneck_up) * scale
+
+
+def _convolve(features: Tensor, weights: Weights, padding: int = 0, groups: int = 1) -> Tensor:
+    weight = weights.weight.to(features.dtype)
+    bias = None if weights.bias is None else weights.bias.to(features.dtype)
+    return functional.conv2d(features, weight, bias, padding=padding, groups=groups)

@@ -1,0 +1,131 @@
+"""What an adapter is as plain data: its configuration and its tensors, tied to no network yet."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from polyrestore.errors import AdapterError
+
+MAXIMUM_ADAPTER_BYTES = 1_900_000
+"""How large a shipped adapter may be on disk: a new degradation must stay a light download."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank updates of convolutions and linear layers (Hu et al., ICLR 2022, arXiv 2106.09685).
+
+    Attributes:
+        rank: inner width of every update.
+        alpha: the update is multiplied by ``alpha / rank``, as PEFT does.
+        targets: module paths to adapt; None means every layer that can be (1x1 and 3x3 convolutions without
+            groups, and linear layers).
+
+    Raises:
+        AdapterError: a value is out of range.
+    """
+
+    rank: int = 4
+    alpha: float = 4.0
+    targets: tuple[str, ...] | None = None
+    kind: str = "lora"
+
+    def __post_init__(self) -> None:
+        _check_kind(self.kind, "lora")
+        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
+            raise AdapterError(f"a LoRA rank must be a whole number of at least 1, not {self.rank!r}")
+        if not 0 < self.alpha < float("inf"):
+            raise AdapterError(f"LoRA alpha must be positive and finite, not {self.alpha!r}")
+
+
+@dataclass(frozen=True)
+class BottleneckConfig:
+    """AdaIR's convolutional adapter beside 1x1 convolutions (arXiv 2404.11475).
+
+    Attributes:
+        reduction: the bottleneck has this many times fewer channels than its layer's narrower side.
+        targets: module paths to adapt; None means every 1x1 convolution that keeps the image size.
+
+    Raises:
+        AdapterError: a value is out of range.
+    """
+
+    reduction: int = 4
+    targets: tuple[str, ...] | None = None
+    kind: str = "bottleneck"
+
+    def __post_init__(self) -> None:
+        _check_kind(self.kind, "bottleneck")
+        if isinstance(self.reduction, bool) or not isinstance(self.reduction, int) or self.reduction < 1:
+            raise AdapterError(
+                f"a bottleneck reduction must be a whole number of at least 1, not {self.reduction!r}"
+            )
+
+
+AdapterConfig = LoraConfig | BottleneckConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """One trained adapter: enough to be saved, or to be added to a bank.
+
+    Attributes:
+        name: letters, digits, ``_`` and ``-``; usually the degradation it was trained for.
+        config: its kind and sizes.
+        tensors: weights by "<module path>.<part>", such as ``encoders.0.0.conv1.lora_A.weight``.
+
+    Raises:
+        AdapterError: the name cannot be used.
+    """
+
+    name: str
+    config: AdapterConfig
+    tensors: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        check_adapter_name(self.name)
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the adapter holds."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    def size_bytes(self, dtype: torch.dtype = torch.float16) -> int:
+        """Return how many bytes the weights take on disk in ``dtype``, the small file header apart."""
+        return self.parameter_count * dtype.itemsize
+
+
+def check_adapter_name(name: str) -> None:
+    """Refuse a name that could not be a folder, or a part of a parameter's name.
+
+    Raises:
+        AdapterError: the name has other characters than letters, digits, ``_`` and ``-``.
+    """
+    if not _NAME.fullmatch(name):
+        raise AdapterError(f"adapter name {name!r} may only have letters, digits, '_' and '-'")
+
+
+def check_adapter_size(
+    adapter: Adapter, dtype: torch.dtype = torch.float16, limit_bytes: int = MAXIMUM_ADAPTER_BYTES
+) -> None:
+    """Refuse an adapter that would be too large on disk.
+
+    Raises:
+        AdapterError: it takes more than ``limit_bytes`` in ``dtype``.
+    """
+    size = adapter.size_bytes(dtype)
+    if size > limit_bytes:
+        raise AdapterError(
+            f"adapter {adapter.name!r} takes {size} bytes, more than {limit_bytes}; "
+            "lower its rank (lora), raise its reduction (bottleneck), or name fewer targets"
+        )
+
+
+def _check_kind(kind: str, expected: str) -> None:
+    if kind != expected:
+        raise AdapterError(f"this configuration is of kind {expected!r}, not {kind!r}")

@@ -1,0 +1,142 @@
+"""The wrapper around one backbone layer that adds the active adapters' parts to its output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polyrestore.adapters.part import AdapterPart
+from polyrestore.errors import CompositionError
+
+
+@dataclass(frozen=True)
+class SampleWeights:
+    """One adapter's weights in a batch: only the samples where it acts are computed.
+
+    Attributes:
+        batch: how many samples the batch has in all.
+        samples: (N,), indices of the samples with a weight other than zero.
+        values: (N,), their weights.
+    """
+
+    batch: int
+    samples: Tensor
+    values: Tensor
+
+
+ActiveWeights = dict[str, float] | dict[str, SampleWeights]
+
+
+class AdaptedLayer(nn.Module):
+    """A backbone layer, kept as ``base_layer``, with the parts of any number of adapters beside it.
+
+    Attributes that it does not have itself (``weight``, ``in_channels``) are those of the base layer.
+    """
+
+    base_layer: nn.Module
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        # Prefixed keys: a ModuleDict refuses names of its own methods, and "train" is a fine adapter name.
+        self.parts = nn.ModuleDict()
+        self.active: ActiveWeights = {}
+        self._bare_weight: Tensor | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "base_layer":
+                raise
+            return getattr(self.base_layer, name)
+
+    def add_part(self, name: str, part: AdapterPart) -> None:
+        """Put the part of adapter ``name`` beside the layer, inactive."""
+        self.parts[f"adapter_{name}"] = part
+
+    def remove_part(self, name: str) -> None:
+        """Take the part of adapter ``name`` away."""
+        del self.parts[f"adapter_{name}"]
+
+    def has_part(self, name: str) -> bool:
+        """Return whether adapter ``name`` acts on this layer."""
+        return f"adapter_{name}" in self.parts
+
+    def part(self, name: str) -> AdapterPart:
+        """Return the part of adapter ``name``."""
+        part = self.parts[f"adapter_{name}"]
+        assert isinstance(part, AdapterPart)
+        return part
+
+    @property
+    def bare_weight(self) -> Tensor:
+        """The layer's own weight, whether or not adapters are merged into the one in use."""
+        weight = self.base_layer.weight
+        assert isinstance(weight, nn.Parameter)
+        if self._bare_weight is None:
+            return weight.data
+        # The network may have been moved or converted since the merge.
+        return self._bare_weight.to(device=weight.device, dtype=weight.dtype)
+
+    def merge(self, weights: dict[str, float]) -> None:
+        """Use ``W0 + sum_i weight_i * update_i`` as the layer's weight, always starting from the bare W0.
+
+        The sum is taken in float32, in the order of ``weights``; W0 itself is set aside, never overwritten.
+        """
+        self.unmerge()
+        if not weights:
+            return
+        weight = self.base_layer.weight
+        assert isinstance(weight, nn.Parameter)
+        bare = weight.data
+        merged = bare.float().clone(memory_format=torch.preserve_format)
+        for name, value in weights.items():
+            merged.add_(self.part(name).weight_update(), alpha=value)
+        self._bare_weight = bare
+        weight.data = merged.to(bare.dtype)
+
+    def unmerge(self) -> None:
+        """Use the bare weight again, bit for bit."""
+        if self._bare_weight is not None:
+            weight = self.base_layer.weight
+            assert isinstance(weight, nn.Parameter)
+            weight.data = self.bare_weight
+            self._bare_weight = None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the base layer's output plus the active parts' ones, in the order of adapter names.
+
+        Raises:
+            CompositionError: weights per sample are active and their number is not the batch size.
+        """
+        output: Tensor = self.base_layer(features)
+        for name, weight in self.active.items():
+            part = self.part(name)
+            if isinstance(weight, SampleWeights):
+                output = _add_to_samples(output, features, part, self.base_layer, weight)
+            else:
+                added: Tensor = part(features, self.base_layer, weight)
+                output = output + added
+        return output
+
+
+def _add_to_samples(
+    output: Tensor, features: Tensor, part: AdapterPart, layer: nn.Module, weights: SampleWeights
+) -> Tensor:
+    if features.shape[0] != weights.batch:
+        raise CompositionError(
+            f"there are weights for {weights.batch} samples but the batch has {features.shape[0]}; "
+            "give one composition per sample"
+        )
+    values = weights.values.to(device=features.device, dtype=features.dtype)
+    scale = values.reshape(-1, *(1 for _ in features.shape[1:]))
+    if len(values) == weights.batch:
+        everywhere: Tensor = part(features, layer, scale)
+        return output + everywhere
+    samples = weights.samples.to(features.device)
+    added: Tensor = part(features[samples], layer, scale)
+    return output.index_add(0, samples, added.to(output.dtype))

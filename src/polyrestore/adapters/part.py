@@ -1,0 +1,70 @@
+"""What one adapter adds to one layer, whatever its kind."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from polyrestore.adapters.config import AdapterConfig
+
+Scale = float | Tensor
+"""A composition weight: one number, or a tensor that broadcasts over the layer's output (one per sample)."""
+
+
+class AdapterPart(nn.Module):
+    """The share of one adapter that sits beside one layer.
+
+    ``state_dict()`` keys are the names of the tensors in files, after the layer's module path. A part never
+    owns its layer: the layer is handed to each call, so that several parts can share it.
+    """
+
+    kind: ClassVar[str]
+    mergeable: ClassVar[bool]
+    tensor_names: ClassVar[tuple[str, ...]]
+
+    def __init__(self, config: AdapterConfig, layer: nn.Module) -> None:
+        super().__init__()
+
+    @staticmethod
+    def accepts(layer: nn.Module) -> bool:
+        """Return whether this kind of adapter can sit beside ``layer``."""
+        raise NotImplementedError
+
+    def initialise(self, generator: Generator) -> None:
+        """Draw starting values from ``generator`` such that the part adds nothing yet."""
+        raise NotImplementedError
+
+    def forward(self, features: Tensor, layer: nn.Module, scale: Scale) -> Tensor:
+        """Return what is added to the layer's output, multiplied by ``scale``."""
+        raise NotImplementedError
+
+    def weight_update(self) -> Tensor:
+        """Return the same as an update of the layer's weight, in float32; mergeable kinds only."""
+        raise NotImplementedError
+
+
+class Weights(nn.Module):
+    """Bare ``weight`` and ``bias``: modules of torch would draw from the global generator."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(self, shape: tuple[int, ...], *, like: Tensor, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(shape, device=like.device))
+        self.bias = nn.Parameter(torch.zeros(shape[0], device=like.device)) if bias else None
+
+    def draw(self, generator: Generator) -> None:
+        """Fill with torch's own defaults for convolutions and linear layers (Kaiming uniform, a = sqrt 5)."""
+        # Drawn on the generator's device: the same seed gives the same adapter wherever the network lives.
+        shape = self.weight.shape
+        bound = 1 / math.sqrt(math.prod(shape[1:]))
+        with torch.no_grad():
+            drawn = torch.empty(shape, device=generator.device).uniform_(-bound, bound, generator=generator)
+            self.weight.copy_(drawn)
+            if self.bias is not None:
+                drawn = torch.empty(shape[0], device=generator.device)
+                self.bias.copy_(drawn.uniform_(-bound, bound, generator=generator))

@@ -1,0 +1,169 @@
+"""Adapters on disk, in PEFT's layout: one folder with a configuration and a safetensors file."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from polyrestore.adapters.config import Adapter, AdapterConfig, BottleneckConfig, LoraConfig
+from polyrestore.adapters.validation import check_values, split_tensors
+from polyrestore.errors import AdapterError, UnknownNameError, nearest_names
+from polyrestore.files import write_bytes, write_text
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+_PREFIX = "base_model.model."
+_BOTTLENECK_KEYS = {"kind", "reduction", "targets", "base_model_name_or_path"}
+# Features of PEFT's LoRA that change the computation, with the only values under which they do not.
+_PLAIN_LORA: dict[str, tuple[Any, ...]] = {
+    "bias": ("none",),
+    "use_rslora": (False, None),
+    "use_dora": (False, None),
+    "lora_bias": (False, None),
+    "fan_in_fan_out": (False, None),
+    "rank_pattern": ({}, None),
+    "alpha_pattern": ({}, None),
+    "modules_to_save": ([], None),
+    "layer_replication": ([], None),
+    "target_parameters": ([], None),
+}
+
+
+def save_adapter(
+    folder: Path, adapter: Adapter, base_description: str, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write an adapter; ``lora`` ones can be read by PEFT.
+
+    Args:
+        folder: made when missing; its two files are each replaced whole.
+        adapter: what to write.
+        base_description: which backbone it belongs to, for the reader of the file.
+        dtype: of the weights on disk; float32 keeps them exactly.
+
+    Raises:
+        AdapterError: values are not finite, or not any more in ``dtype``.
+        OutputError: the folder cannot be written.
+    """
+    tensors = {
+        f"{_PREFIX}{key}": tensor.detach().to("cpu", dtype).contiguous()
+        for key, tensor in sorted(adapter.tensors.items())
+    }
+    check_values(Adapter(adapter.name, adapter.config, tensors))
+    targets = sorted(split_tensors(adapter.config.kind, adapter.tensors))
+    config = _config_to_json(adapter.config, targets, base_description)
+    write_text(folder / CONFIG_FILE, json.dumps(config, indent=2, sort_keys=True) + "\n")
+    write_bytes(folder / WEIGHTS_FILE, save_tensors(tensors, metadata={"format": "pt"}))
+
+
+def load_adapter(folder: Path, name: str | None = None) -> Adapter:
+    """Read an adapter that was written by :func:`save_adapter`, or a plain LoRA written by PEFT.
+
+    Args:
+        folder: with the two files.
+        name: the adapter's name; the folder's own name when None.
+
+    Returns:
+        the adapter, float32 on the CPU. Whether it fits a backbone is checked when it is added to a bank.
+
+    Raises:
+        AdapterError: a file is missing, damaged, or asks for something that cannot be done faithfully.
+    """
+    config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    try:
+        raw = json.loads(config_path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AdapterError(f"cannot read {config_path}: {error.strerror}; not an adapter folder?") from error
+    except ValueError as error:
+        raise AdapterError(f"{config_path} is not valid JSON: {error}; save the adapter again") from error
+    try:
+        stored = load_tensors(weights_path.read_bytes())
+    except OSError as error:
+        raise AdapterError(f"cannot read {weights_path}: {error.strerror}; save the adapter again") from error
+    except (SafetensorError, ValueError) as error:
+        raise AdapterError(f"{weights_path} is damaged: {error}; copy or save the adapter again") from error
+    if not isinstance(raw, dict):
+        raise AdapterError(f"{config_path} must hold a JSON object, not a {type(raw).__name__}")
+    try:
+        return _assemble(name or folder.resolve().name, raw, stored)
+    except (AdapterError, UnknownNameError) as error:
+        raise AdapterError(f"{folder}: {error}") from error
+
+
+def _assemble(name: str, raw: dict[str, Any], stored: dict[str, Tensor]) -> Adapter:
+    foreign = sorted(key for key in stored if not key.startswith(_PREFIX))
+    if foreign:
+        raise AdapterError(f"tensor {foreign[0]!r} does not start with {_PREFIX!r}; not an adapter file")
+    tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in stored.items()}
+    kind = "lora" if "peft_type" in raw else raw.get("kind", "lora")
+    targets = tuple(sorted(split_tensors(str(kind), tensors)))
+    config = _lora_from_json(raw, targets) if kind == "lora" else _bottleneck_from_json(raw, targets)
+    adapter = Adapter(name, config, tensors)
+    check_values(adapter)
+    if isinstance(config, LoraConfig):
+        _check_ranks(config.rank, tensors)
+    return Adapter(name, config, {key: tensor.float() for key, tensor in tensors.items()})
+
+
+def _config_to_json(config: AdapterConfig, targets: list[str], base_description: str) -> dict[str, Any]:
+    if isinstance(config, BottleneckConfig):
+        return {
+            "kind": config.kind,
+            "reduction": config.reduction,
+            "targets": targets,
+            "base_model_name_or_path": base_description,
+        }
+    return {
+        "peft_type": "LORA",
+        "task_type": None,
+        "base_model_name_or_path": base_description,
+        "inference_mode": True,
+        "r": config.rank,
+        "lora_alpha": int(config.alpha) if float(config.alpha).is_integer() else config.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "use_rslora": False,
+        "use_dora": False,
+        "init_lora_weights": True,
+        # An expression, matched whole: in a list, PEFT would also take "conv1" for "blocks.0.conv1".
+        "target_modules": "|".join(re.escape(path) for path in targets),
+    }
+
+
+def _lora_from_json(raw: dict[str, Any], targets: tuple[str, ...]) -> LoraConfig:
+    if raw.get("peft_type") != "LORA":
+        raise AdapterError(f"peft_type {raw.get('peft_type')!r} is not supported, only 'LORA'")
+    for key, plain in _PLAIN_LORA.items():
+        if key in raw and raw[key] not in plain:
+            raise AdapterError(f"{key} = {raw[key]!r} is not supported; train the LoRA with {plain[0]!r}")
+    rank, alpha = raw.get("r"), raw.get("lora_alpha")
+    if not isinstance(rank, int):
+        raise AdapterError(f"r must be a whole number, not {rank!r}")
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
+        raise AdapterError(f"lora_alpha must be a number, not {alpha!r}")
+    return LoraConfig(rank=rank, alpha=float(alpha), targets=targets)
+
+
+def _bottleneck_from_json(raw: dict[str, Any], targets: tuple[str, ...]) -> BottleneckConfig:
+    unknown = sorted(set(raw) - _BOTTLENECK_KEYS)
+    if unknown:
+        raise AdapterError(f"unknown key {unknown[0]!r}; {nearest_names(unknown[0], _BOTTLENECK_KEYS)}")
+    if raw.get("targets") != list(targets):
+        raise AdapterError("targets in the configuration and tensors in the weights file name other layers")
+    return BottleneckConfig(reduction=raw.get("reduction", 0), targets=targets)
+
+
+def _check_ranks(rank: int, tensors: dict[str, Tensor]) -> None:
+    for key, tensor in sorted(tensors.items()):
+        found = tensor.shape[0 if key.endswith("lora_A.weight") else 1] if tensor.ndim >= 2 else 0
+        if found != rank:
+            raise AdapterError(f"{key} has rank {found}, but the configuration says {rank}")

@@ -1,0 +1,206 @@
+"""The default backbone: a small U-Net of NAFNet-like blocks with a global branch.
+
+It departs from NAFNet (Chen et al., ECCV 2022, arXiv 2204.04676) where a photograph has to be cut into tiles.
+NAFNet's channel attention averages the feature maps of whatever it is given, so that tiles of one photograph
+disagree. Here one vector is computed once from a thumbnail of the whole image; it scales the channels of
+every block and sets a tone curve that undoes the global part of a degradation (darkness, veil, colour cast).
+Everything else is local, so tiles with enough overlap equal the untiled result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.layers import ChannelNorm, SimpleGate, pad_to_multiple
+
+THUMBNAIL_PX = 64
+STATISTICS = 15
+
+
+class CompactBlock(nn.Module):
+    """A NAFNet block whose channel attention comes from the global context instead of a feature mean."""
+
+    def __init__(self, width: int, context_dim: int) -> None:
+        super().__init__()
+        self.norm1 = ChannelNorm(width, eps=1e-6)
+        self.conv1 = nn.Conv2d(width, 2 * width, 1)
+        self.conv2 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
+        self.attention = nn.Linear(context_dim, width)
+        self.conv3 = nn.Conv2d(width, width, 1)
+        self.norm2 = ChannelNorm(width, eps=1e-6)
+        self.conv4 = nn.Conv2d(width, 2 * width, 1)
+        self.conv5 = nn.Conv2d(width, width, 1)
+        self.gate = SimpleGate()
+        self.beta = nn.Parameter(torch.full((1, width, 1, 1), 0.1))
+        self.gamma = nn.Parameter(torch.full((1, width, 1, 1), 0.1))
+        nn.init.zeros_(self.attention.weight)
+        nn.init.ones_(self.attention.bias)
+
+    def forward(self, features: Tensor, context: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape under a context of (B, D)."""
+        inner = self.gate(self.conv2(self.conv1(self.norm1(features))))
+        inner = self.conv3(inner * self.attention(context)[:, :, None, None])
+        features = features + inner * self.beta
+        inner = self.conv5(self.gate(self.conv4(self.norm2(features))))
+        return features + inner * self.gamma
+
+
+class ContextEncoder(nn.Module):
+    """Encode a thumbnail of the whole image, and its colour statistics, into one vector."""
+
+    def __init__(self, context_dim: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(32, 64, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv2d(64, 96, 3, stride=2, padding=1)
+        self.linear1 = nn.Linear(96 * 2 + STATISTICS, 2 * context_dim)
+        self.linear2 = nn.Linear(2 * context_dim, context_dim)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map whole images (B, 3, H, W) in [0, 1] to (B, D)."""
+        thumbnail = functional.adaptive_avg_pool2d(image, THUMBNAIL_PX)
+        features = functional.gelu(self.conv1(thumbnail * 2 - 1))
+        features = functional.gelu(self.conv2(features))
+        features = functional.gelu(self.conv3(features)).flatten(2)
+        pooled = torch.cat([features.mean(2), features.amax(2), colour_statistics(thumbnail)], dim=1)
+        return cast(Tensor, functional.gelu(self.linear2(functional.gelu(self.linear1(pooled)))))
+
+
+def colour_statistics(thumbnail: Tensor) -> Tensor:
+    """Return the 2 %, 25 %, 50 %, 75 % and 98 % levels of each channel: (B, 3, h, w) to (B, 15)."""
+    ordered = thumbnail.flatten(2).sort(dim=2).values
+    last = ordered.shape[2] - 1
+    levels = [ordered[:, :, round(share * last)] for share in (0.02, 0.25, 0.5, 0.75, 0.98)]
+    return torch.cat(levels, dim=1)
+
+
+class ToneCurve(nn.Module):
+    """Per-channel power and gain, predicted from the context; the identity before training.
+
+    y = gain * x ** power + offset with gain = exp(4 a), power = exp(b), offset = c: enough for a dark or
+    veiled photograph, and the local network starts from there.
+    """
+
+    def __init__(self, context_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(context_dim, 9)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, image: Tensor, context: Tensor) -> Tensor:
+        """Map (B, 3, H, W) under a context of (B, D) to the same shape."""
+        gain, power, offset = self.linear(context)[:, :, None, None].chunk(3, dim=1)
+        gain = torch.exp(4 * torch.tanh(gain))
+        power = torch.exp(torch.tanh(power))
+        return cast(Tensor, gain * image.clamp(1e-3, 1.0) ** power + offset)
+
+
+class Compact(Backbone):
+    """U-Net of :class:`CompactBlock` with additive skips and an input residual.
+
+    Args:
+        width: channels at full resolution; they double with each level.
+        encoder_blocks: blocks per encoder level.
+        middle_blocks: blocks at the lowest resolution.
+        decoder_blocks: blocks per decoder level, from the lowest resolution up.
+        context_dim: length of the global context.
+        shuffle: pixel-unshuffle factor of the stem; 2 makes the first level half the resolution.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        encoder_blocks: Sequence[int] = (1, 1, 2),
+        middle_blocks: int = 4,
+        decoder_blocks: Sequence[int] = (2, 1, 1),
+        context_dim: int = 64,
+        shuffle: int = 1,
+    ) -> None:
+        super().__init__()
+        self.options = {
+            "width": width,
+            "encoder_blocks": list(encoder_blocks),
+            "middle_blocks": middle_blocks,
+            "decoder_blocks": list(decoder_blocks),
+            "context_dim": context_dim,
+            "shuffle": shuffle,
+        }
+        levels = len(encoder_blocks)
+        self.shuffle = shuffle
+        self.description = BackboneDescription(
+            name="compact",
+            size_multiple=shuffle * 2**levels,
+            minimum_size_px=shuffle * 2**levels,
+            receptive_radius_px=_receptive_radius(encoder_blocks, middle_blocks, decoder_blocks, shuffle),
+            global_context=True,
+        )
+        self.context_encoder = ContextEncoder(context_dim)
+        self.tone = ToneCurve(context_dim)
+        pixels = 6 * shuffle**2
+        self.intro = nn.Conv2d(pixels, width, 3, padding=1)
+        self.ending = nn.Conv2d(width, 3 * shuffle**2, 3, padding=1)
+        self.encoders, self.downs = nn.ModuleList(), nn.ModuleList()
+        self.decoders, self.ups = nn.ModuleList(), nn.ModuleList()
+
+        def stage(count: int, channels: int) -> nn.ModuleList:
+            return nn.ModuleList(CompactBlock(channels, context_dim) for _ in range(count))
+
+        for level, count in enumerate(encoder_blocks):
+            channels = width * 2**level
+            self.encoders.append(stage(count, channels))
+            self.downs.append(nn.Conv2d(channels, 2 * channels, 2, stride=2))
+        self.middle = stage(middle_blocks, width * 2**levels)
+        for level, count in zip(reversed(range(levels)), decoder_blocks, strict=True):
+            channels = width * 2**level
+            self.ups.append(nn.Conv2d(2 * channels, 4 * channels, 1, bias=False))
+            self.decoders.append(stage(count, channels))
+
+    def context(self, image: Tensor) -> Tensor:
+        """Return the context (B, D) of whole images (B, 3, H, W)."""
+        return cast(Tensor, self.context_encoder(image))
+
+    def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
+        """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole."""
+        if context is None:
+            context = self.context(image)
+        height, width = image.shape[-2:]
+        description = self.description
+        padded = pad_to_multiple(image, description.size_multiple, description.minimum_size_px)
+        toned = self.tone(padded, context)
+        features = torch.cat([padded, toned], dim=1)
+        if self.shuffle > 1:
+            features = functional.pixel_unshuffle(features, self.shuffle)
+        features = features.contiguous(memory_format=torch.channels_last)
+        features = self.intro(features)
+        skips = []
+        for blocks, down in zip(self.encoders, self.downs, strict=True):
+            for block in cast(nn.ModuleList, blocks):
+                features = block(features, context)
+            skips.append(features)
+            features = down(features)
+        for block in self.middle:
+            features = block(features, context)
+        for blocks, up in zip(self.decoders, self.ups, strict=True):
+            features = functional.pixel_shuffle(up(features), 2) + skips.pop()
+            for block in cast(nn.ModuleList, blocks):
+                features = block(features, context)
+        correction = self.ending(features)
+        if self.shuffle > 1:
+            correction = functional.pixel_shuffle(correction, self.shuffle)
+        return cast(Tensor, (toned + correction)[..., :height, :width])
+
+
+def _receptive_radius(
+    encoder_blocks: Sequence[int], middle_blocks: int, decoder_blocks: Sequence[int], shuffle: int
+) -> int:
+    """Bound the reach of a pixel, in pixels: one step of its level per 3x3 convolution, and per resampling."""
+    levels = len(encoder_blocks)
+    steps = [2 + encoder_blocks[level] + decoder_blocks[levels - 1 - level] for level in range(levels)]
+    radius = sum(count * 2**level for level, count in enumerate(steps)) + (middle_blocks + 1) * 2**levels
+    return radius * shuffle + shuffle

@@ -1,0 +1,137 @@
+"""Training batches: clean patches, their damaged versions, and which task each sample belongs to.
+
+A batch depends on the seed and the step alone, so a resumed run sees what an uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor
+
+from polyrestore.data.images import Pair, random_patch
+from polyrestore.degradations import DEGRADATIONS, degrade_batch, mix_regions
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch.
+
+    Attributes:
+        degraded: (B, 3, P, P) in [0, 1].
+        clean: (B, 3, P, P) in [0, 1].
+        task: (B,) index into the tasks, -1 for samples that were left clean.
+        presence: (B, N) share of each degradation in the sample, in the order of ``DEGRADATIONS``.
+    """
+
+    degraded: Tensor
+    clean: Tensor
+    task: Tensor
+    presence: Tensor
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """How samples are damaged.
+
+    Attributes:
+        tasks: the degradations to draw the first one from, all equally often.
+        mixture_share: probability of a second degradation, and of a third once there is a second.
+        region_share: probability that two regions of a sample are damaged differently.
+        clean_share: probability of leaving a sample clean.
+        severity: range of the severities.
+        partners: degradations to draw the second and third one from; the tasks when empty.
+    """
+
+    tasks: tuple[str, ...] = tuple(DEGRADATIONS)
+    mixture_share: float = 0.35
+    region_share: float = 0.1
+    clean_share: float = 0.0
+    severity: tuple[float, float] = (0.02, 1.0)
+    partners: tuple[str, ...] = ()
+
+
+@dataclass
+class BatchSource:
+    """Draws batches from images in memory.
+
+    Attributes:
+        clean_images: uint8 (3, H, W) each.
+        synthesis: how to damage them.
+        batch_size: samples per batch.
+        patch_px: side of the patches.
+        zoom_out: see :func:`polyrestore.data.images.random_patch`.
+        seed: with the step, decides everything.
+        pairs: real pairs by task name; they replace synthetic samples of that task.
+        pair_share: probability of the replacement.
+    """
+
+    clean_images: Sequence[Tensor]
+    synthesis: Synthesis
+    batch_size: int
+    patch_px: int
+    zoom_out: float
+    seed: int
+    pairs: dict[str, list[Pair]] = field(default_factory=dict)
+    pair_share: float = 0.5
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """Return the batch of a step (and of a process, where several train together)."""
+        generator = Generator().manual_seed(((self.seed * 64 + rank) << 32) + step)
+        indices = torch.randint(len(self.clean_images), (self.batch_size,), generator=generator).tolist()
+        patches = [
+            random_patch([self.clean_images[index]], self.patch_px, self.zoom_out, generator)
+            for index in indices
+        ]
+        clean = torch.cat(patches)
+        severities, task = self._draw(generator)
+        degraded = degrade_batch(clean, severities, generator)
+        presence = (~severities.isnan()).float()
+        mixed = (torch.rand(self.batch_size, generator=generator) < self.synthesis.region_share).nonzero()
+        if mixed.numel():
+            rows = mixed.flatten()
+            other, _ = self._draw(generator)
+            second = degrade_batch(clean[rows], other[rows], generator)
+            degraded[rows] = mix_regions(degraded[rows], second, generator)
+            presence[rows] = torch.maximum(presence[rows], (~other[rows].isnan()).float())
+        self._place_pairs(degraded, clean, task, presence, generator)
+        return Batch(degraded, clean, task, presence)
+
+    def _draw(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Draw severities (B, N) with NaN where absent, and the task of each sample (B,)."""
+        names, synthesis, count = list(DEGRADATIONS), self.synthesis, self.batch_size
+        task = torch.randint(len(synthesis.tasks), (count,), generator=generator)
+        columns = torch.tensor([names.index(name) for name in synthesis.tasks])
+        partners = torch.tensor([names.index(name) for name in synthesis.partners or synthesis.tasks])
+        low, high = synthesis.severity
+        drawn = low + (high - low) * torch.rand((count, len(names)), generator=generator)
+        chosen = torch.zeros((count, len(names)), dtype=torch.bool)
+        rows = torch.arange(count)
+        chosen[rows, columns[task]] = True
+        extra = torch.rand((count, 2), generator=generator) < synthesis.mixture_share
+        extra[:, 1] &= extra[:, 0]
+        for position in range(2):
+            partner = partners[torch.randint(len(partners), (count,), generator=generator)]
+            chosen[rows, partner] |= extra[:, position]
+        milder = torch.where(extra[:, :1], 0.6, 1.0)
+        untouched = torch.rand(count, generator=generator) < synthesis.clean_share
+        chosen[untouched] = False
+        task = torch.where(untouched, torch.full_like(task, -1), task)
+        return torch.where(chosen, drawn * milder, torch.full_like(drawn, float("nan"))), task
+
+    def _place_pairs(
+        self, degraded: Tensor, clean: Tensor, task: Tensor, presence: Tensor, generator: Generator
+    ) -> None:
+        draws = torch.rand(len(task), generator=generator).tolist()
+        for position, (index, draw) in enumerate(zip(task.tolist(), draws, strict=True)):
+            name = self.synthesis.tasks[index] if index >= 0 else ""
+            if name not in self.pairs or draw >= self.pair_share:
+                continue
+            pairs = self.pairs[name]
+            pair = pairs[int(torch.randint(len(pairs), (), generator=generator))]
+            patch = random_patch([pair.degraded, pair.clean], self.patch_px, self.zoom_out, generator)
+            degraded[position], clean[position] = patch[0], patch[1]
+            presence[position] = 0
+            presence[position, list(DEGRADATIONS).index(name)] = 1

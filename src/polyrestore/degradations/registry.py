@@ -1,0 +1,28 @@
+"""The twelve degradations, in the order in which they happen."""
+
+from __future__ import annotations
+
+from polyrestore.degradations.base import Degradation
+from polyrestore.degradations.file import Jpeg, MissingPixels
+from polyrestore.degradations.lens import DefocusBlur, MotionBlur
+from polyrestore.degradations.raindrop import Raindrop
+from polyrestore.degradations.scene import Haze, LowLight, Rain, Shadow, Snow
+from polyrestore.degradations.sensor import Downsampling, Noise
+
+DEGRADATIONS: dict[str, Degradation] = {
+    entry.name: entry
+    for entry in (
+        Degradation("haze", "scene", "mist or smoke that grows with distance", Haze()),
+        Degradation("rain", "scene", "rain streaks and the veil of distant rain", Rain()),
+        Degradation("snow", "scene", "falling snowflakes", Snow()),
+        Degradation("raindrop", "scene", "drops of water on the glass", Raindrop()),
+        Degradation("shadow", "scene", "a cast shadow", Shadow()),
+        Degradation("low_light", "scene", "underexposure with its noise and colour cast", LowLight()),
+        Degradation("motion_blur", "lens", "camera shake", MotionBlur()),
+        Degradation("defocus_blur", "lens", "a lens out of focus", DefocusBlur()),
+        Degradation("downsampling", "sensor", "low resolution, enlarged", Downsampling()),
+        Degradation("noise", "sensor", "Gaussian noise or camera noise", Noise()),
+        Degradation("jpeg", "file", "JPEG compression", Jpeg()),
+        Degradation("missing_pixels", "file", "strokes, holes and lost pixels", MissingPixels()),
+    )
+}

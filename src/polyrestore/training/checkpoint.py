@@ -1,0 +1,111 @@
+"""Checkpoints: whole or not there, and read back before the previous one goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from polyrestore.errors import TrainingError
+from polyrestore.files import atomic_path
+
+PATTERN = "checkpoint-*.safetensors"
+FORMAT = "polyrestore-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a run needs to go on.
+
+    Attributes:
+        step: number of finished steps.
+        tensors: tensors by group: "parameters", "average", "optimiser", "weighting".
+        recipe: the recipe as JSON; a checkpoint of another recipe is refused.
+    """
+
+    step: int
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    recipe: str
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Flatten an optimiser's state to "<parameter index>/<name>"."""
+    state = optimiser.state_dict()["state"]
+    return {f"{index}/{name}": value for index, entry in state.items() for name, value in entry.items()}
+
+
+def load_optimiser_tensors(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put a flattened state back."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split("/")
+        state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
+    """Write a checkpoint, read it back, then delete all but the newest ``keep``.
+
+    Raises:
+        OutputError: the file cannot be written.
+        TrainingError: what was read back differs; nothing is deleted.
+    """
+    path = folder / f"checkpoint-{checkpoint.step:08d}.safetensors"
+    flat = {
+        f"{group}:{name}": tensor.detach().cpu().contiguous()
+        for group, tensors in checkpoint.tensors.items()
+        for name, tensor in tensors.items()
+    }
+    metadata = {"format": FORMAT, "step": str(checkpoint.step), "recipe": checkpoint.recipe}
+    with atomic_path(path) as temporary:
+        save_file(flat, temporary, metadata)
+    written = load_file(path)
+    if written.keys() != flat.keys() or any(not _same(written[name], flat[name]) for name in flat):
+        raise TrainingError(f"checkpoint {path} differs from what was written; the older ones were kept")
+    for old in sorted(folder.glob(PATTERN))[:-keep]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    return torch.equal(first.contiguous().view(-1).view(torch.uint8), second.view(-1).view(torch.uint8))
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint of a folder, or None."""
+    found = sorted(folder.glob(PATTERN))
+    return found[-1] if found else None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        TrainingError: the file is damaged or no checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+        flat = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"cannot read the checkpoint {path}: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise TrainingError(f"{path} is not a checkpoint of this version")
+    tensors: dict[str, dict[str, Tensor]] = {}
+    for key, value in flat.items():
+        group, _, name = key.partition(":")
+        tensors.setdefault(group, {})[name] = value
+    return Checkpoint(int(metadata["step"]), tensors, metadata["recipe"])
+
+
+def same_recipe(saved: str, current: str) -> bool:
+    """Compare recipes but for how often a run logs, validates and saves."""
+    free = {"log_every", "validate_every", "checkpoint_every"}
+    first, second = ({k: v for k, v in json.loads(text).items() if k not in free} for text in (saved, current))
+    return first == second

@@ -1,0 +1,190 @@
+"""Typed training descriptions, read from TOML; an unknown key is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from polyrestore.degradations import DEGRADATIONS
+from polyrestore.errors import RecipeError, nearest_names
+
+
+class Strict(BaseModel):
+    """A table of a recipe: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataTable(Strict):
+    """Where the images are; relative paths start at the recipe's folder."""
+
+    clean: tuple[Path, ...] = Field(min_length=1)
+    validation: Path
+    pairs: dict[str, tuple[Path, ...]] = {}
+    bursts: dict[str, tuple[Path, ...]] = {}
+    pair_share: float = Field(0.5, ge=0, le=1)
+    patch_px: int = Field(96, ge=16)
+    zoom_out: float = Field(3.0, ge=1)
+    batch_size: int = Field(16, ge=1)
+
+
+class SynthesisTable(Strict):
+    """How samples are damaged; see :class:`polyrestore.data.Synthesis`."""
+
+    tasks: tuple[str, ...] = tuple(DEGRADATIONS)
+    mixture_share: float = Field(0.35, ge=0, le=1)
+    region_share: float = Field(0.1, ge=0, le=1)
+    clean_share: float = Field(0.0, ge=0, le=1)
+    severity: tuple[float, float] = (0.02, 1.0)
+
+
+class OptimiserTable(Strict):
+    """AdamW with a linear warm-up and a cosine decay."""
+
+    learning_rate: float = Field(1e-3, gt=0)
+    final_share: float = Field(0.02, ge=0, le=1)
+    warmup_steps: int = Field(200, ge=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(0.5, gt=0)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    accumulation: int = Field(1, ge=1)
+
+
+class WeightingTable(Strict):
+    """The strategy that balances the tasks."""
+
+    name: str = "art"
+    options: dict[str, float] = {}
+
+
+class Recipe(Strict):
+    """What every phase needs."""
+
+    name: str
+    seed: int = 0
+    steps: int = Field(ge=1)
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    data: DataTable
+    synthesis: SynthesisTable = SynthesisTable()
+    optimiser: OptimiserTable = OptimiserTable()
+    log_every: int = Field(50, ge=1)
+    validate_every: int = Field(1000, ge=1)
+    checkpoint_every: int = Field(500, ge=1)
+
+
+class PretrainingRecipe(Recipe):
+    """Phase 1: the backbone learns every degradation from synthetic data."""
+
+    phase: Literal["pretraining"]
+    backbone: str = "compact"
+    backbone_options: dict[str, Any] = {}
+    weighting: WeightingTable = WeightingTable()
+    licence: str = "Apache-2.0"
+
+
+class AdapterRecipe(Recipe):
+    """Phase 2: one adapter per degradation on the frozen backbone of a bundle."""
+
+    phase: Literal["adapters"]
+    bundle: str
+    adapters: tuple[str, ...] = Field(min_length=1)
+    kind: str = "lora"
+    adapter_options: dict[str, Any] = {}
+    steps_for: dict[str, int] = {}
+
+
+class RecogniserRecipe(Recipe):
+    """The recogniser and the prototypes of a bundle's adapters."""
+
+    phase: Literal["recogniser"]
+    bundle: str
+    recogniser_options: dict[str, Any] = {}
+
+
+AnyRecipe = PretrainingRecipe | AdapterRecipe | RecogniserRecipe
+_ADAPTER: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="phase")])
+_PHASES: dict[str, type[Recipe]] = {
+    "pretraining": PretrainingRecipe,
+    "adapters": AdapterRecipe,
+    "recogniser": RecogniserRecipe,
+}
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
+    """Read a recipe and apply overrides such as ``optimiser.learning_rate=1e-4``.
+
+    Raises:
+        RecipeError: the file is missing or no TOML, a key is unknown, or a value does not fit.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RecipeError(f"cannot read the recipe {path}: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    for override in overrides:
+        _apply_override(content, override)
+    try:
+        recipe = _ADAPTER.validate_python(content)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_explain(error, content)}") from error
+    return recipe.model_copy(update={"data": _resolve(recipe.data, path.parent)})
+
+
+def _apply_override(content: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"override {override!r} is not of the form key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        content = content.setdefault(table, {})
+        if not isinstance(content, dict):
+            raise RecipeError(f"override {override!r}: {table!r} is not a table")
+    content[last] = value
+
+
+def _resolve(data: DataTable, folder: Path) -> DataTable:
+    """Make the paths of a recipe relative to the folder it lies in."""
+    return data.model_copy(
+        update={
+            "clean": tuple(folder / path for path in data.clean),
+            "validation": folder / data.validation,
+            "pairs": {name: tuple(folder / path for path in paths) for name, paths in data.pairs.items()},
+            "bursts": {name: tuple(folder / path for path in paths) for name, paths in data.bursts.items()},
+        }
+    )
+
+
+def _explain(error: ValidationError, content: dict[str, Any]) -> str:
+    """Put the first problem of a validation error into one line."""
+    first = error.errors()[0]
+    phase = str(content.get("phase", ""))
+    location = [str(part) for part in first["loc"] if str(part) != phase]
+    where = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}; {nearest_names(location[-1], _known_keys(phase, location[:-1]))}"
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return f"phase must be one of {', '.join(_PHASES)}, not {content.get('phase')!r}"
+    if first["type"] == "missing":
+        return f"the key {where!r} is missing"
+    return f"{where} = {first['input']!r}: {first['msg']}"
+
+
+def _known_keys(phase: str, tables: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = _PHASES.get(phase, Recipe)
+    for table in tables:
+        annotation = model.model_fields[table].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return list(model.model_fields)

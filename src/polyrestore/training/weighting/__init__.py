@@ -1,0 +1,33 @@
+"""Strategies that balance the tasks' losses, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from polyrestore.errors import RecipeError, unknown_name
+from polyrestore.training.weighting.art import Art
+from polyrestore.training.weighting.base import Weighting
+from polyrestore.training.weighting.uniform import Uniform
+
+WEIGHTINGS: dict[str, Callable[..., Weighting]] = {
+    "uniform": Uniform,
+    "art": Art,
+}
+
+
+def build_weighting(name: str, task_count: int, options: Mapping[str, float] | None = None) -> Weighting:
+    """Build a strategy for ``task_count`` tasks.
+
+    Raises:
+        UnknownNameError: no strategy has this name.
+        RecipeError: the strategy does not take one of the options.
+    """
+    if name not in WEIGHTINGS:
+        raise unknown_name("weighting", name, WEIGHTINGS)
+    try:
+        return WEIGHTINGS[name](task_count, **(options or {}))
+    except TypeError as error:
+        raise RecipeError(f"weighting {name!r} does not take these options: {error}") from error
+
+
+__all__ = ["WEIGHTINGS", "Weighting", "build_weighting"]

@@ -1,0 +1,58 @@
+"""Active re-weighting of the tasks (Wu et al., "Harmony in Diversity", ACM MM 2024)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LARGEST_LOSS = 0.99
+SMALLEST_LOSS = 1e-6
+
+
+class Art:
+    """Weight the tasks that get worse, and those that are far from their own best.
+
+    With the mean loss L_k of a task in this step, its moving average E_k and its best m_k from before::
+
+        r_k = (L_k / E_k) * (log10 m_k / log10 L_k),   w = softmax(r / T) over the tasks that are present
+
+    Losses are held inside (0, 1), where both logarithms are negative.
+
+    Args:
+        task_count: number of tasks K.
+        temperature: T; 0.1 in the paper. Few samples per task make r noisy and call for more.
+        momentum: share a of the new loss in E_k; 0.01 in the paper.
+        forgetting: share by which m_k moves towards E_k in each step, so that one lucky batch does not fix it for
+            ever; 0 in the paper.
+    """
+
+    def __init__(
+        self, task_count: int, temperature: float = 0.1, momentum: float = 0.01, forgetting: float = 0.0
+    ) -> None:
+        self.temperature = temperature
+        self.momentum = momentum
+        self.forgetting = forgetting
+        self.average = torch.full((task_count,), 0.1)
+        self.best = torch.full((task_count,), 0.1)
+
+    def weights(self, losses: Tensor, present: Tensor) -> Tensor:
+        """Return the softmax weights (K,) for losses (K,), then update the averages and the best."""
+        losses = losses.detach().float().cpu().clamp(SMALLEST_LOSS, LARGEST_LOSS)
+        present = present.cpu()
+        ratio = (losses / self.average) * (self.best.log10() / losses.log10())
+        scores = torch.where(present, ratio / self.temperature, torch.full_like(ratio, float("-inf")))
+        weights = torch.softmax(scores, 0) if present.any() else torch.zeros_like(ratio)
+        average = self.average + self.momentum * (losses - self.average)
+        best = torch.minimum(self.best, losses)
+        best = best + self.forgetting * (average - best).clamp(min=0)
+        self.average = torch.where(present, average, self.average)
+        self.best = torch.where(present, best, self.best)
+        return weights
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the moving averages and the best losses, each (K,)."""
+        return {"average": self.average.clone(), "best": self.best.clone()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go back to saved averages and best losses."""
+        self.average, self.best = state["average"].clone(), state["best"].clone()

@@ -1,0 +1,309 @@
+"""The promises about composition, on a network with every kind of layer."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from polyrestore.adapters import AdaptedLayer, AdapterBank, BottleneckConfig, LoraConfig
+from polyrestore.errors import AdapterError, CompositionError
+
+WEIGHTS = {"rain": 0.7, "noise": 0.4, "train": 0.9}
+
+
+def bits(network):
+    return {key: tensor.clone() for key, tensor in network.state_dict().items()}
+
+
+def assert_same_bits(network, before):
+    after = network.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+def test_a_new_adapter_changes_nothing_but_its_own_gradients(network, images, config):
+    bare = network(images)
+    bank = AdapterBank(network)
+    bank.create("rain", config, torch.Generator().manual_seed(0))
+    bank.activate({"rain": 1.0})
+    assert torch.equal(network(images), bare)
+    network(images).square().mean().backward()
+    gradients = [parameter.grad for parameter in bank.parameters("rain")]
+    assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients)
+    own = {id(parameter) for parameter in bank.parameters("rain")}
+    assert all(parameter.grad is None for parameter in network.parameters() if id(parameter) not in own)
+
+
+def test_training_an_adapter_lowers_the_loss_and_leaves_the_backbone_alone(network, images, config):
+    before = bits(network)
+    target = network(images).detach() * 0.8 + 0.1
+    bank = AdapterBank(network)
+    bank.create("haze", config, torch.Generator().manual_seed(0))
+    bank.activate({"haze": 1.0})
+    optimiser = torch.optim.Adam(bank.parameters("haze"), lr=1e-2)
+    losses = []
+    for _ in range(30):
+        loss = (network(images) - target).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+    bank.detach()
+    assert_same_bits(network, before)
+
+
+def test_one_adapter_at_full_weight_is_that_adapter_alone(bank, images, make_network, trained):
+    for name, config in {
+        "rain": LoraConfig(rank=3, alpha=5.0),
+        "train": BottleneckConfig(reduction=2),
+    }.items():
+        alone = AdapterBank(make_network())
+        alone.add(bank.export(name))
+        alone.activate({name: 1.0})
+        bank.activate({name: 1.0, "noise": 0.0})
+        assert torch.equal(bank.backbone(images), alone.backbone(images))
+        assert bank.config(name).kind == config.kind
+
+
+def test_zero_weights_are_the_bare_backbone_bit_for_bit(bank, images, make_network):
+    bare = make_network()(images)
+    nothing = dict.fromkeys(WEIGHTS, 0.0)
+    bank.activate(nothing)
+    assert torch.equal(bank.backbone(images), bare)
+    bank.activate_per_sample([nothing] * len(images))
+    assert torch.equal(bank.backbone(images), bare)
+    bank.merge(nothing)
+    assert torch.equal(bank.backbone(images), bare)
+    assert bank.composition == {}
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, {"rain": 1.0}, {"noise": 2.5, "rain": 0.1}])
+def test_merged_equals_unmerged(bank, images, weights):
+    bank.activate(weights)
+    unmerged = bank.backbone(images)
+    bank.merge(weights)
+    assert bank.is_merged
+    merged = bank.backbone(images)
+    assert (unmerged - bank_output_without(bank, images)).abs().max() > 0.05
+    bank.merge(weights)
+    assert torch.equal(bank.backbone(images), merged)
+    assert (merged - unmerged).abs().max() < 1e-5
+
+
+def bank_output_without(bank, images):
+    bank.deactivate()
+    return bank.backbone(images)
+
+
+def test_the_order_of_the_mapping_does_not_matter(bank, images):
+    outputs = {"activate": [], "merge": []}
+    for order in itertools.permutations(WEIGHTS.items()):
+        for mode, found in outputs.items():
+            getattr(bank, mode)(dict(order))
+            found.append(bank.backbone(images))
+    for found in outputs.values():
+        assert all(torch.equal(output, found[0]) for output in found)
+
+
+def test_the_order_of_adding_does_not_matter(bank, images, make_network):
+    bank.activate(WEIGHTS)
+    expected = bank.backbone(images)
+    other = AdapterBank(make_network())
+    for name in reversed(bank.names):
+        other.add(bank.export(name))
+    other.activate(WEIGHTS)
+    assert torch.equal(other.backbone(images), expected)
+
+
+def test_unmerging_restores_the_exact_bits(bank, images):
+    before = bits(bank.backbone)
+    for weights in (WEIGHTS, {"rain": 1e4}, {"noise": 1e-3, "rain": 3.0}):
+        bank.merge(weights)
+    assert any(not torch.equal(value, before[key]) for key, value in bank.backbone.state_dict().items())
+    bank.unmerge()
+    assert_same_bits(bank.backbone, before)
+    assert not bank.is_merged
+
+
+def test_removing_the_last_adapter_restores_the_modules(network, trained):
+    before, modules = bits(network), dict(network.named_modules())
+    bank = AdapterBank(network)
+    bank.add(trained("rain", LoraConfig(rank=1), 1))
+    bank.add(trained("haze", BottleneckConfig(), 1))
+    bank.merge({"rain": 1.0, "haze": 1.0})
+    bank.remove("rain")
+    assert any(isinstance(module, AdaptedLayer) for module in network.modules())
+    bank.remove("haze")
+    assert dict(network.named_modules()) == modules
+    assert_same_bits(network, before)
+
+
+def test_detaching_gives_back_what_was_trainable(network, trained):
+    network.intro.requires_grad_(False)
+    bank = AdapterBank(network)
+    bank.add(trained("rain", LoraConfig(rank=1), 1))
+    assert not any(p.requires_grad for p in network.ending.base_layer.parameters())
+    bank.detach()
+    assert bank.names == ()
+    assert all(p.requires_grad for p in network.ending.parameters())
+    assert not any(p.requires_grad for p in network.intro.parameters())
+
+
+def test_weights_per_sample_equal_separate_runs(bank, images):
+    samples = [{"rain": 1.0}, {}, {"train": 0.5, "noise": 0.2}, {"rain": 0.3, "noise": 1.0}]
+    bank.activate_per_sample(samples)
+    together = bank.backbone(images)
+    for index, weights in enumerate(samples):
+        bank.activate(weights)
+        alone = bank.backbone(images[index : index + 1])
+        assert (together[index : index + 1] - alone).abs().max() < 1e-5
+    bank.activate_per_sample([WEIGHTS] * 4)
+    same = bank.backbone(images)
+    bank.activate(WEIGHTS)
+    assert (bank.backbone(images) - same).abs().max() < 1e-5
+
+
+def test_gradients_per_sample_reach_only_the_adapters_that_acted(bank, images):
+    bank.activate_per_sample([{"rain": 1.0}, {"rain": 0.5}, {}, {}])
+    bank.backbone(images).square().sum().backward()
+    together = [parameter.grad.clone() for parameter in bank.parameters("rain")]
+    assert all(parameter.grad is None for parameter in bank.parameters("train"))
+    for parameter in bank.parameters("rain"):
+        parameter.grad = None
+    for index, weight in enumerate((1.0, 0.5)):
+        bank.activate({"rain": weight})
+        bank.backbone(images[index : index + 1]).square().sum().backward()
+    separate = [parameter.grad for parameter in bank.parameters("rain")]
+    scale = max(gradient.abs().max() for gradient in separate)
+    assert all((a - b).abs().max() < 1e-5 * scale for a, b in zip(together, separate, strict=True))
+
+
+def test_weights_per_sample_must_match_the_batch(bank, images):
+    bank.activate_per_sample([{"rain": 1.0}] * 3)
+    with pytest.raises(CompositionError, match="3 samples but the batch has 4"):
+        bank.backbone(images)
+    with pytest.raises(CompositionError, match="at least one"):
+        bank.activate_per_sample([])
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"rian": 1.0}, "did you mean 'rain'"),
+        ({"rain": -0.1}, "at least 0"),
+        ({"rain": float("nan")}, "finite"),
+        ({"rain": float("inf")}, "finite"),
+        ({"rain": "1"}, "must be a number"),
+        ({"rain": True}, "must be a number"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["activate", "merge", "activate_per_sample"])
+def test_malformed_compositions_are_refused_and_change_nothing(bank, images, mode, weights, message):
+    bank.merge({"noise": 1.0})
+    before = bank.backbone(images)
+    with pytest.raises(CompositionError, match=message):
+        getattr(bank, mode)([weights] if mode == "activate_per_sample" else weights)
+    assert torch.equal(bank.backbone(images), before)
+    assert bank.composition == {"noise": 1.0}
+
+
+def test_a_composed_block_ends_in_the_state_before_it(bank, images):
+    per_sample = [{"rain": 1.0}, {}, {}, {}]
+    starts = {
+        "activate": ({"noise": 0.5}, False),
+        "merge": ({"train": 0.5, "rain": 0.2}, True),
+        "activate_per_sample": (per_sample, False),
+    }
+    for mode, (weights, merged) in starts.items():
+        getattr(bank, mode)(weights)
+        before = bank.backbone(images)
+        with bank.composed({"rain": 1.0}) as backbone:
+            assert bank.composition == {"rain": 1.0}
+            assert not torch.equal(backbone(images), before)
+        assert torch.equal(bank.backbone(images), before)
+        assert (bank.composition, bank.is_merged) == (weights, merged)
+
+
+def test_an_error_inside_a_composed_block_undoes_it_too(bank, images):
+    before = bank.backbone(images)
+    with pytest.raises(CompositionError, match="did you mean"), bank.composed({"rain": 1.0}):
+        bank.activate({"nois": 1.0})
+    assert torch.equal(bank.backbone(images), before)
+
+
+def test_a_merge_outlives_inference_mode_and_autocast(bank, images):
+    bank.merge(WEIGHTS)
+    expected = bank.backbone(images)
+    bank.unmerge()
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        bank.merge(WEIGHTS)
+    assert torch.equal(bank.backbone(images), expected)
+    bank.activate({"rain": 1.0})
+    bank.backbone(images).sum().backward()
+
+
+def test_converting_a_merged_network_keeps_it_restorable(bank, images, make_network):
+    bank.merge(WEIGHTS)
+    bank.backbone.to(torch.float64)
+    bank.unmerge()
+    assert torch.equal(bank.backbone(images.double()), make_network().double()(images.double()))
+
+
+def test_a_copy_of_a_bank_is_independent(bank, images):
+    bank.merge(WEIGHTS)
+    expected = bank.backbone(images)
+    other = copy.deepcopy(bank)
+    bank.unmerge()
+    assert torch.equal(other.backbone(images), expected)
+    other.unmerge()
+    assert torch.equal(other.backbone(images), bank.backbone(images))
+
+
+def test_the_bare_state_dict_ignores_adapters(bank, make_network):
+    bank.merge(WEIGHTS)
+    bare = make_network().state_dict()
+    found = bank.base_state_dict()
+    assert list(found) == list(bare)
+    assert all(torch.equal(found[key], bare[key]) for key in bare)
+
+
+def test_the_same_seed_gives_the_same_adapter(make_network, config):
+    torch.manual_seed(1)
+    expected_draw = torch.rand(1)
+    torch.manual_seed(1)
+    made = []
+    for seed in (5, 5, 6):
+        bank = AdapterBank(make_network())
+        bank.create("snow", config, torch.Generator().manual_seed(seed))
+        made.append(bank.export("snow").tensors)
+    assert all(torch.equal(made[0][key], made[1][key]) for key in made[0])
+    assert any(not torch.equal(made[0][key], made[2][key]) for key in made[0])
+    assert torch.equal(torch.rand(1), expected_draw), "the global generator was used"
+
+
+def test_a_layer_shared_by_two_parents_is_adapted_in_both(trained):
+    shared = nn.Conv2d(4, 4, 1)
+    network = nn.ModuleDict({"a": nn.Sequential(shared, nn.ReLU(), shared), "b": nn.Sequential(shared)})
+    bank = AdapterBank(network)
+    bank.create("rain", LoraConfig(rank=1), torch.Generator().manual_seed(0))
+    assert isinstance(network["b"][0], AdaptedLayer)
+    assert network["a"][0] is network["a"][2] is network["b"][0]
+    bank.detach()
+    assert network["a"][0] is network["a"][2] is network["b"][0] is shared
+
+
+def test_wrong_uses_of_a_bank_are_refused(bank, network, trained):
+    with pytest.raises(AdapterError, match="already has adapters"):
+        AdapterBank(network)
+    with pytest.raises(AdapterError, match="already is an adapter 'rain'"):
+        bank.create("rain", LoraConfig(), torch.Generator())
+    with pytest.raises(AdapterError, match="did you mean 'rain'"):
+        bank.remove("rains")
+    with pytest.raises(AdapterError, match="letters, digits"):
+        bank.create("a.b", LoraConfig(), torch.Generator())
+    assert bank.names == ("noise", "rain", "train")

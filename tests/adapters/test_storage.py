@@ -1,0 +1,175 @@
+"""Adapters on disk: exact, readable by PEFT, and refused when damaged."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from polyrestore.adapters import Adapter, AdapterBank, LoraConfig, load_adapter, save_adapter
+from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
+from polyrestore.errors import AdapterError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "rain"
+
+
+@pytest.fixture
+def saved(folder, trained, config):
+    adapter = trained("rain", config, 4)
+    save_adapter(folder, adapter, "tiny")
+    return adapter
+
+
+def test_saving_and_loading_are_exact(folder, saved):
+    loaded = load_adapter(folder)
+    assert (loaded.name, loaded.config) == ("rain", saved.config)
+    assert sorted(loaded.tensors) == sorted(saved.tensors)
+    assert all(torch.equal(loaded.tensors[key], saved.tensors[key]) for key in saved.tensors)
+    assert sorted(path.name for path in folder.iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
+
+
+def test_saving_twice_gives_the_same_bytes(folder, saved):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    save_adapter(folder, load_adapter(folder), "tiny")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_half_precision_files_hold_the_rounded_values(folder, saved):
+    save_adapter(folder, saved, "tiny", dtype=torch.float16)
+    loaded = load_adapter(folder)
+    assert all(tensor.dtype == torch.float32 for tensor in loaded.tensors.values())
+    assert all(torch.equal(loaded.tensors[key], saved.tensors[key].half().float()) for key in saved.tensors)
+
+
+def test_values_beyond_half_precision_are_refused(folder, trained):
+    adapter = trained("rain", LoraConfig(rank=1), 1)
+    adapter.tensors["intro.lora_B.weight"][0] = 1e5
+    with pytest.raises(AdapterError, match="not finite"):
+        save_adapter(folder, adapter, "tiny", dtype=torch.float16)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("targets", [None, ("intro", "levels.0.1.widen", "up", "context.0")])
+def test_peft_reads_a_lora_and_computes_the_same(folder, trained, make_network, images, targets):
+    peft = pytest.importorskip("peft")
+    network = make_network()
+    # PEFT always pads its own convolution with zeros; see the next test for the layer that reflects.
+    network.intro.padding_mode = "zeros"
+    adapter = trained("rain", LoraConfig(rank=3, alpha=1.5, targets=targets), 4)
+    bank = AdapterBank(network)
+    bank.add(adapter)
+    bank.activate({"rain": 1.0})
+    expected = network(images)
+    bank.detach()
+    bare = network(images)
+    save_adapter(folder, adapter, "tiny")
+
+    model = peft.PeftModel.from_pretrained(network, str(folder))
+    layers = {name for name, module in model.named_modules() if hasattr(module, "lora_A")}
+    assert len(layers) == len(adapter.config.targets)
+    with torch.no_grad():
+        assert (model(images) - expected).abs().max() < 1e-5
+        assert (model.merge_and_unload()(images) - expected).abs().max() < 1e-5
+    assert (bare - expected).abs().max() > 0.01
+
+
+def test_a_lora_written_by_peft_is_read(folder, make_network, images):
+    peft = pytest.importorskip("peft")
+    network = make_network()
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=2, lora_alpha=6, target_modules=["widen", "up"], init_lora_weights=False)
+    model = peft.get_peft_model(network, config)
+    expected = model(images)
+    model.save_pretrained(str(folder))
+
+    bank = AdapterBank(make_network())
+    bank.add(load_adapter(folder, name="from_peft"))
+    bank.merge({"from_peft": 1.0})
+    assert (bank.backbone(images) - expected).abs().max() < 1e-5
+    assert (make_network()(images) - expected).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE])
+def test_a_missing_file_is_named(folder, saved, name):
+    (folder / name).unlink()
+    with pytest.raises(AdapterError, match=f"cannot read .*{name}"):
+        load_adapter(folder)
+
+
+@pytest.mark.parametrize("cut", [0, 5, 200])
+@pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE])
+def test_a_file_that_is_cut_short_is_refused(folder, saved, name, cut):
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:cut] if cut < 200 else path.read_bytes()[:-9])
+    with pytest.raises(AdapterError, match=name):
+        load_adapter(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("use_dora", True, "use_dora = True is not supported"),
+        ("bias", "all", "bias = 'all'"),
+        ("rank_pattern", {"up": 2}, "rank_pattern"),
+        ("peft_type", "LOHA", "'LOHA'"),
+        ("r", 7, "rank 3, but the configuration says 7"),
+        ("r", None, "r must be a whole number"),
+        ("lora_alpha", "x", "lora_alpha"),
+    ],
+)
+def test_what_would_compute_something_else_is_refused(folder, trained, key, value, message):
+    save_adapter(folder, trained("rain", LoraConfig(rank=3), 1), "tiny")
+    edit_config(folder, {key: value})
+    with pytest.raises(AdapterError, match=message):
+        load_adapter(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reductoin": 3}, "did you mean 'reduction'"),
+        ({"reduction": "4"}, "reduction must be"),
+        ({"targets": ["up"]}, "name other layers"),
+        ({"kind": "prefix"}, "unknown adapter kind"),
+    ],
+)
+def test_a_wrong_bottleneck_configuration_is_refused(folder, bank, change, message):
+    save_adapter(folder, bank.export("train"), "tiny")
+    edit_config(folder, change)
+    with pytest.raises(AdapterError, match=message):
+        load_adapter(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_stored_values_that_are_not_finite_are_refused(folder, saved, value):
+    stored = load_file(folder / WEIGHTS_FILE)
+    next(iter(stored.values())).view(-1)[0] = value
+    save_file(stored, folder / WEIGHTS_FILE)
+    with pytest.raises(AdapterError, match="not finite"):
+        load_adapter(folder)
+
+
+def test_tensors_without_pefts_prefix_are_refused(folder, saved):
+    stored = {
+        key.removeprefix("base_model."): value for key, value in load_file(folder / WEIGHTS_FILE).items()
+    }
+    save_file(stored, folder / WEIGHTS_FILE)
+    with pytest.raises(AdapterError, match="does not start with"):
+        load_adapter(folder)
+
+
+def test_an_adapter_may_leave_its_targets_to_the_backbone(bank, network, folder):
+    exported = bank.export("rain")
+    open_ended = Adapter("rain", LoraConfig(rank=3, alpha=5.0), exported.tensors)
+    save_adapter(folder, open_ended, "tiny")
+    assert load_adapter(folder).config == exported.config
+
+
+def edit_config(folder, change):
+    path = folder / CONFIG_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
