@@ -103,3 +103,29 @@ def random_patch(images: Sequence[Tensor], patch_px: int, zoom_out: float, gener
     if draws[6] < 0.15:
         patches = patches.transpose(2, 3)
     return patches.contiguous()
+
+
+def load_burst(folder: Path) -> list[Pair]:
+    """Make motion-blurred pairs from bursts of sharp frames.
+
+    Frames are grouped by the part of their name before the last underscore and sorted by name. Odd windows
+    of every length from three frames up are averaged; the sharp image is the window's middle frame.
+
+    Raises:
+        DataError: no burst has three frames, or the frames of one differ in size.
+    """
+    bursts: dict[str, list[Tensor]] = {}
+    for path in image_paths(folder):
+        bursts.setdefault(path.stem.rpartition("_")[0], []).append(load_pixels(path))
+    pairs = []
+    for name, frames in bursts.items():
+        if len({frame.shape for frame in frames}) > 1:
+            raise DataError(f"the frames of burst {name!r} in {folder} differ in size")
+        for length in range(3, len(frames) + 1, 2):
+            start = (len(frames) - length) // 2
+            window = torch.stack(frames[start : start + length]).float()
+            blurred = window.mean(0).round().to(torch.uint8)
+            pairs.append(Pair(f"{name}-{length}", blurred, frames[start + length // 2]))
+    if not pairs:
+        raise DataError(f"no burst of at least three frames in {folder}")
+    return pairs
