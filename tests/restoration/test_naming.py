@@ -40,7 +40,7 @@ def test_reads_what_people_write(text: str | Mapping[str, float], weights: dict[
         ("rain=inf", "not inf"),
         ("rain=-0.5", "not -0.5"),
         ("rain=0", "add up to 0;"),
-        ("rain=0.8,noise=0.4", "add up to 1.2; they must add up to more than 0 and at most 1"),
+        ("rain=0.8,noise=0.4", "add up to 1.2; they must add up to above 0 and at most 1"),
         ({"rain": 2.0}, "add up to 2;"),
         ({"rain": "much"}, "the weight of 'rain' must be a number, not 'much'"),
         ({"rain": None}, "the weight of 'rain' must be a number, not None"),

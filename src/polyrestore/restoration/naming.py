@@ -17,12 +17,12 @@ def named_composition(text: str | Mapping[str, float], known: Iterable[str]) -> 
     Names without weights share the whole equally: ``rain,noise`` is ``rain=0.5,noise=0.5``.
 
     Args:
-        text: adapter names separated by commas, all with a weight (``rain=0.7``) or all without; or a mapping.
+        text: adapter names separated by commas, all with a weight (``rain=0.7``) or none; or a mapping.
         known: the adapters that the bundle has.
 
     Raises:
-        CompositionError: no name or an unknown one, a name twice, weights for some names only, a weight that is
-            negative or not a number, or weights that add up to nothing or to more than 1.
+        CompositionError: no name or an unknown one, a name twice, weights for some names only, a weight that
+            is negative or not a number, or weights that add up to nothing or to more than 1.
     """
     choices = sorted(known)
     weights = _parse(text) if isinstance(text, str) else {name: _number(name, text[name]) for name in text}
@@ -35,7 +35,7 @@ def named_composition(text: str | Mapping[str, float], known: Iterable[str]) -> 
             raise CompositionError(f"the weight of {name!r} must be a number of at least 0, not {weight:g}")
     total = sum(weights.values())
     if not 0 < total <= 1 + _TOLERANCE:
-        raise CompositionError(f"the weights add up to {total:g}; they must add up to more than 0 and at most 1")
+        raise CompositionError(f"the weights add up to {total:g}; they must add up to above 0 and at most 1")
     return weights
 
 

@@ -118,10 +118,10 @@ class Restorer:
         """Restore one image.
 
         Args:
-            image: a path; a Pillow image; an array (H, W, 3) or (H, W), uint8, uint16 or floats in [0, 1]; or a
-                tensor (3, H, W) or (1, 3, H, W) in [0, 1].
-            as_: the composition to use instead of the recognised one: ``"rain,noise"``, ``"rain=0.7,noise=0.3"``
-                or ``{"rain": 0.7}``.
+            image: a path; a Pillow image; an array (H, W, 3) or (H, W), uint8, uint16 or floats in [0, 1];
+                or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
+            as_: the composition to use instead of the recognised one: ``"rain,noise"``,
+                ``"rain=0.7,noise=0.3"`` or ``{"rain": 0.7}``.
             strength: 0 gives the input, 1 the restored image, values between blend the two.
 
         Raises:
