@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polyrestore.backbones.layers import COLOUR_LEVELS, colour_levels
+
 PATCH_PX = 128
 GRID = 3
 THUMBNAIL_PX = 64
-STATISTICS = 15
 
 
 class Recogniser(nn.Module):
     """Embed images by their texture at full resolution and their look as a whole.
 
-    Noise, compression and blur show in the finest detail, so a grid of patches is cut at full resolution; haze
-    and darkness show in a thumbnail. Both are pooled, so the size of the image does not matter.
+    Noise, compression and blur show in the finest detail, so a grid of patches is cut at full resolution;
+    haze and darkness show in a thumbnail. Both are pooled, so the size of the image does not matter.
 
     Args:
         width: channels of the first convolution.
@@ -31,7 +30,7 @@ class Recogniser(nn.Module):
         widths = (width, 2 * width, 3 * width, 4 * width)
         self.local = _convolutions(6, widths)
         self.whole = _convolutions(3, widths[:3])
-        features = 2 * widths[3] + 2 * widths[2] + STATISTICS
+        features = 2 * widths[3] + 2 * widths[2] + COLOUR_LEVELS
         self.hidden = nn.Linear(features, 4 * width)
         self.output = nn.Linear(4 * width, dimension)
 
@@ -45,7 +44,7 @@ class Recogniser(nn.Module):
         peaks = local.amax(2).view(-1, count, local.shape[1]).amax(0)
         thumbnail = functional.adaptive_avg_pool2d(image, THUMBNAIL_PX)
         whole = self.whole(thumbnail * 2 - 1).flatten(2)
-        levels = _levels(thumbnail)
+        levels = colour_levels(thumbnail)
         pooled = torch.cat([means, peaks, whole.mean(2), whole.amax(2), levels], 1)
         vector = self.output(functional.gelu(self.hidden(pooled)))
         return functional.normalize(vector.float(), dim=1)
@@ -89,11 +88,3 @@ def _starts(length: int, patch: int) -> list[int]:
     if count == 1:
         return [(length - patch) // 2]
     return [round(index * (length - patch) / (count - 1)) for index in range(count)]
-
-
-def _levels(thumbnail: Tensor) -> Tensor:
-    """Return five brightness levels of each channel, from near black to near white: (B, 15)."""
-    ordered = thumbnail.flatten(2).sort(dim=2).values
-    last = ordered.shape[2] - 1
-    shares = (0.02, 0.25, 0.5, 0.75, 0.98)
-    return cast(Tensor, torch.cat([ordered[:, :, round(share * last)] for share in shares], 1))

@@ -39,7 +39,7 @@ class Recognition:
     """What was recognised in one image.
 
     Attributes:
-        weights: composition weights by adapter, largest first, with a sum of 1; empty when the image is clean.
+        weights: weights by adapter, largest first, with a sum of 1; empty when the image is clean.
         probabilities: softmax share by prototype name, "clean" among them.
         similarities: cosine similarity by prototype name, "clean" among them.
     """
