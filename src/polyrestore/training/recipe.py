@@ -1,4 +1,4 @@
-"""Typed training descriptions, read from TOML; an unknown key is an error that names the nearest known one."""
+"""Typed training descriptions in TOML; an unknown key is an error that names the nearest known one."""
 
 from __future__ import annotations
 

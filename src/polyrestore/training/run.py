@@ -126,4 +126,4 @@ def _check_tasks(recipe: Recipe) -> None:
             raise unknown_name("degradation", name, DEGRADATIONS)
     low, high = recipe.synthesis.severity
     if not 0 <= low <= high <= 1:
-        raise RecipeError(f"synthesis.severity = [{low}, {high}]: give two values in [0, 1], the smaller first")
+        raise RecipeError(f"synthesis.severity = [{low}, {high}] must be two values in [0, 1], in order")
