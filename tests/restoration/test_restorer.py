@@ -149,6 +149,12 @@ def test_a_bundle_without_recogniser_wants_a_name(bundle: Any) -> None:
         restorer.recognise(random_pixels())
 
 
+def test_recognition_settings_that_are_not_known_are_refused(bundle: Any) -> None:
+    bundle.recognition_settings = {"temperatur": 0.1}
+    with pytest.raises(BundleError, match="'tiny' has recognition settings that do not fit: .*temperatur"):
+        Restorer(bundle, "cpu")
+
+
 def test_files_keep_their_metadata(restorer: Restorer, tmp_path: Any) -> None:
     path = tmp_path / "photo.png"
     write_image(path, random_pixels(), ImageMetadata(dpi=(300.0, 300.0)))
