@@ -1,0 +1,57 @@
+# Needs Python 3.11 or newer, git and make. `make demo` and `make test` set everything up by themselves.
+#
+#   PYTHON           the interpreter that makes the virtual environment (the first suitable one by default)
+#   VENV             where the virtual environment is made
+#   TORCH_INDEX_URL  where torch comes from, if not from pip's own configuration (see CONTRIBUTING.md)
+
+PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11 python; do \
+	  $$candidate -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null \
+	  && echo $$candidate && break; done)
+VENV ?= .venv
+TORCH_INDEX_URL ?=
+
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.polyrestore-ready
+EXTRAS := train,evaluate,adapters,plots,tiff,dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types check clean
+
+help:
+	@echo "make setup   virtual environment with the pinned versions, in $(VENV)"
+	@echo "make demo    restore the example photographs, sheets in demo-output/"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff"
+	@echo "make types   mypy, strict"
+	@echo "make check   lint, types and test"
+	@echo "make clean   remove caches and demo-output/"
+
+setup: $(READY)
+
+# torch goes first and alone, so that the build chosen here (a CPU one, say) is kept by everything that needs it.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "polyrestore needs Python 3.11 or newer; set PYTHON=/path/to/python" >&2; exit 1; }
+	@test -x "$(RUN)" || $(PYTHON) -m venv "$(VENV)"
+	@echo "setting up $(VENV) (a few minutes the first time)"
+	@"$(RUN)" -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  $(if $(TORCH_INDEX_URL),--index-url "$(TORCH_INDEX_URL)") torch
+	@"$(RUN)" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch "$(READY)"
+
+demo: setup
+	@"$(RUN)" examples/demo.py --output demo-output
+
+test: setup
+	@"$(RUN)" -m pytest
+
+lint: setup
+	@"$(RUN)" -m ruff check .
+
+types: setup
+	@"$(RUN)" -m mypy
+
+check: lint types test
+
+clean:
+	rm -rf demo-output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,93 @@
+"""What an image file is made of, and what each file format is able to hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FormatDescription:
+    """The facts that reading and writing need, so that no caller special-cases a format by name.
+
+    Attributes:
+        name: Pillow's name of the format.
+        suffixes: file endings in lower case; the first one is used for new files.
+        bit_depths: bits per channel that can be written.
+        grey: True when a single channel can be written.
+        alpha: True when an alpha channel can be written.
+        icc_profile: True when a colour profile can be embedded.
+        exif: True when EXIF can be embedded.
+        dpi: True when the resolution can be stored.
+        maximum_side_px: the longest width or height that the format allows.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    bit_depths: tuple[int, ...]
+    grey: bool
+    alpha: bool
+    icc_profile: bool
+    exif: bool
+    dpi: bool
+    maximum_side_px: int
+
+
+FORMATS: dict[str, FormatDescription] = {
+    "PNG": FormatDescription("PNG", (".png",), (8, 16), True, True, True, True, True, 2**31 - 1),
+    "JPEG": FormatDescription(
+        "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (8,), True, False, True, True, True, 65500
+    ),
+    "TIFF": FormatDescription("TIFF", (".tif", ".tiff"), (8, 16), True, True, True, True, True, 2**31 - 1),
+    "WEBP": FormatDescription("WEBP", (".webp",), (8,), False, True, True, True, False, 16383),
+    "BMP": FormatDescription("BMP", (".bmp", ".dib"), (8,), True, True, False, False, True, 2**31 - 1),
+}
+
+READABLE_SUFFIXES: frozenset[str] = frozenset(
+    suffix for description in FORMATS.values() for suffix in description.suffixes
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageMetadata:
+    """Everything of a file beside its colours. The defaults describe a plain 8-bit RGB PNG.
+
+    Attributes:
+        format: name of the file's format, a key of :data:`FORMATS`.
+        mode: what the file held: a Pillow mode, or "L16", "LA16", "RGB16", "RGBA16" for 16 bits per channel.
+        bit_depth: bits per channel that a written file should have, 8 or 16.
+        grey: True when the file has no colour; it is then written with one channel.
+        alpha: (1, H, W) in [0, 1], None for an opaque image.
+        icc_profile: the colour profile, byte for byte; the pixels are not converted.
+        exif: the EXIF block as a TIFF structure without a prefix, orientation already set to 1.
+        dpi: horizontal and vertical resolution in pixels per inch.
+        lossless: False when the file's pixels went through lossy compression (JPEG, lossy WebP).
+        orientation: the EXIF orientation that was found, 1 to 8; the pixels are upright already.
+    """
+
+    format: str = "PNG"
+    mode: str = "RGB"
+    bit_depth: int = 8
+    grey: bool = False
+    alpha: Tensor | None = field(default=None, repr=False)
+    icc_profile: bytes | None = field(default=None, repr=False)
+    exif: bytes | None = field(default=None, repr=False)
+    dpi: tuple[float, float] | None = None
+    lossless: bool = True
+    orientation: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A decoded image file.
+
+    Attributes:
+        pixels: (3, H, W) float32 RGB in [0, 1]; a grey image has three equal channels.
+        metadata: what has to be kept when the image is written again.
+        notes: one sentence for each thing of the file that could not be read as it was.
+    """
+
+    pixels: Tensor
+    metadata: ImageMetadata
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,150 @@
+"""TIFF: 16-bit reading through tifffile, and writing of 8 and 16 bits with EXIF, profile and resolution."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
+
+from polyrestore.imaging.exif import EXIF_PREFIX, ORIENTATION_TAG
+
+# Tags of the main directory that describe the photograph; all the others describe how the pixels are stored.
+DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 33432)
+_EXIF_DIRECTORY = 34665
+_GPS_DIRECTORY = 34853
+_INTEROPERABILITY_DIRECTORY = 40965
+_ADOBE_DEFLATE = 8
+_HORIZONTAL_PREDICTOR = 2
+_STRIP_BYTES = 1 << 18
+_HEADER_BYTES = 8
+
+
+def read_tiff16(path: Path) -> NDArray[np.uint16]:
+    """Decode the first page of a 16-bit grey or RGB TIFF file.
+
+    Returns:
+        (H, W, C) with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA), not turned by the orientation tag.
+
+    Raises:
+        ValueError: the page has another layout, or a compression that needs the package imagecodecs.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        samples = np.asarray(page.asarray())
+        axes, photometric = page.axes, getattr(page.photometric, "name", "")
+        extra = [int(kind) for kind in page.extrasamples]
+    if samples.dtype != np.uint16 or axes not in ("YX", "YXS", "SYX"):
+        raise ValueError(f"16-bit TIFF with {samples.dtype} samples and axes {axes}")
+    if axes == "YX":
+        samples = samples[:, :, None]
+    elif axes == "SYX":
+        samples = np.moveaxis(samples, 0, 2)
+    colours = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3}.get(photometric)
+    if colours is None or not colours <= samples.shape[2]:
+        raise ValueError(f"16-bit TIFF with photometric interpretation {photometric}")
+    colour, alpha = samples[:, :, :colours], samples[:, :, colours : colours + 1]
+    if photometric == "MINISWHITE":
+        colour = np.uint16(65535) - colour
+    # Extra samples: 1 is alpha that the colours were multiplied with, 2 is plain alpha, 0 is anything.
+    if alpha.shape[2] and extra[:1] == [1]:
+        opaque = np.maximum(alpha, 1).astype(np.float64)
+        colour = np.minimum(np.rint(colour * 65535.0 / opaque), 65535).astype(np.uint16)
+    keep_alpha = alpha.shape[2] == 1 and extra[:1] in ([1], [2])
+    return np.concatenate([colour, alpha], axis=2) if keep_alpha else np.ascontiguousarray(colour)
+
+
+def encode_tiff(
+    samples: NDArray[Any],
+    *,
+    icc_profile: bytes | None = None,
+    exif: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+) -> bytes:
+    """Return a TIFF file, deflated without loss.
+
+    Pillow writes no 16-bit colour and tifffile no EXIF directory, so the pixels are laid out here and
+    Pillow's directory writer does the rest.
+
+    Args:
+        samples: (H, W, C) uint8 or uint16 with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
+        icc_profile: a colour profile to embed.
+        exif: an EXIF block without prefix; orientation and storage tags in it are left out.
+        dpi: pixels per inch, horizontal and vertical.
+    """
+    height, width, channels = samples.shape
+    rows_per_strip = max(1, _STRIP_BYTES // (width * channels * samples.itemsize))
+    strips = [
+        zlib.compress(_difference(samples[top : top + rows_per_strip]), 6)
+        for top in range(0, height, rows_per_strip)
+    ]
+    lengths = tuple(len(strip) for strip in strips)
+
+    directory = ImageFileDirectory_v2(b"II*\x00\x00\x00\x00\x00", prefix=b"II")
+    directory[256], directory[257] = width, height
+    directory[258] = (samples.itemsize * 8,) * channels
+    directory[259] = _ADOBE_DEFLATE
+    directory[262] = 1 if channels < 3 else 2
+    # Relative to the end of the directory: Pillow's writer adds where that is.
+    directory[273] = (0, *itertools.accumulate(lengths[:-1]))
+    directory[ORIENTATION_TAG] = 1
+    directory[277] = channels
+    directory[278] = rows_per_strip
+    directory[279] = lengths
+    directory[317] = _HORIZONTAL_PREDICTOR
+    if channels in (2, 4):
+        directory[338] = 2
+    if dpi is not None:
+        directory[282], directory[283] = IFDRational(dpi[0]), IFDRational(dpi[1])
+        directory[296] = 2
+    if icc_profile is not None:
+        directory[34675] = icc_profile
+    if exif is not None:
+        _add_exif(directory, exif)
+
+    header = b"II*\x00" + struct.pack("<I", _HEADER_BYTES)
+    return b"".join([header, directory.tobytes(_HEADER_BYTES), *strips])
+
+
+def descriptive_exif(tags: PILImage.Exif) -> bytes | None:
+    """Return an EXIF block with what a TIFF file's own tags say about the photograph, None without any."""
+    kept = PILImage.Exif()
+    for tag in DESCRIPTIVE_TAGS:
+        if tag in tags:
+            kept[tag] = tags[tag]
+    for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
+        if entries := tags.get_ifd(tag):
+            kept.get_ifd(tag).update(entries)
+            # Pillow writes a directory only if the main one names it.
+            kept[tag] = dict(entries)
+    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+
+
+def _difference(rows: NDArray[Any]) -> bytes:
+    """Return the strip's bytes with each sample replaced by its difference to the pixel on its left."""
+    differences = rows.astype(rows.dtype.newbyteorder("<"))
+    differences[:, 1:] -= rows[:, :-1]
+    return differences.tobytes()
+
+
+def _add_exif(directory: ImageFileDirectory_v2, exif: bytes) -> None:
+    tags = PILImage.Exif()
+    tags.load(EXIF_PREFIX + exif)
+    for tag in DESCRIPTIVE_TAGS:
+        if tag in tags:
+            directory[tag] = tags[tag]
+    for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
+        entries = dict(tags.get_ifd(tag))
+        # A nested directory inside a nested one is beyond Pillow's writer; this one names a file layout only.
+        entries.pop(_INTEROPERABILITY_DIRECTORY, None)
+        if entries:
+            directory.tagtype[tag] = 4
+            directory[tag] = entries

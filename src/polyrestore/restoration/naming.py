@@ -1,0 +1,62 @@
+"""The compositions that people write down: ``rain,noise`` or ``rain=0.7,noise=0.3``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from polyrestore.errors import CompositionError, nearest_names
+
+# Decimal shares such as 0.7 + 0.2 + 0.1 do not add up to exactly 1 in binary.
+_TOLERANCE = 1e-6
+
+
+def named_composition(text: str | Mapping[str, float], known: Iterable[str]) -> dict[str, float]:
+    """Return the composition that a user asked for.
+
+    Names without weights share the whole equally: ``rain,noise`` is ``rain=0.5,noise=0.5``.
+
+    Args:
+        text: adapter names separated by commas, all with a weight (``rain=0.7``) or none; or a mapping.
+        known: the adapters that the bundle has.
+
+    Raises:
+        CompositionError: no name or an unknown one, a name twice, weights for some names only, a weight that
+            is negative or not a number, or weights that add up to nothing or to more than 1.
+    """
+    choices = sorted(known)
+    weights = _parse(text) if isinstance(text, str) else {name: _number(name, text[name]) for name in text}
+    if not weights:
+        raise CompositionError("name at least one adapter, such as " + ", ".join(choices[:3] or ["noise"]))
+    for name, weight in weights.items():
+        if name not in choices:
+            raise CompositionError(f"the bundle has no adapter {name!r}; {nearest_names(name, choices)}")
+        if not math.isfinite(weight) or weight < 0:
+            raise CompositionError(f"the weight of {name!r} must be a number of at least 0, not {weight:g}")
+    total = sum(weights.values())
+    if not 0 < total <= 1 + _TOLERANCE:
+        raise CompositionError(f"the weights add up to {total:g}; they must add up to above 0 and at most 1")
+    return weights
+
+
+def _parse(text: str) -> dict[str, float]:
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    written: dict[str, str | None] = {}
+    for entry in entries:
+        name, equals, value = (part.strip() for part in entry.partition("="))
+        if name in written:
+            raise CompositionError(f"{name!r} is named twice in {text!r}")
+        written[name] = value if equals else None
+    weighted = [name for name, value in written.items() if value is not None]
+    if weighted and len(weighted) < len(written):
+        raise CompositionError(f"give a weight to every name in {text!r}, or to none")
+    if not weighted:
+        return {name: 1 / len(written) for name in written}
+    return {name: _number(name, value) for name, value in written.items()}
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise CompositionError(f"the weight of {name!r} must be a number, not {value!r}") from None

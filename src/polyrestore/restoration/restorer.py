@@ -1,0 +1,199 @@
+"""The object that users hold: a backbone, its adapters and a recogniser, ready to restore photographs.
+
+Restoring is one straight line: recognise once per image, compose, run the backbone in tiles, blend.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from polyrestore.adapters import AdapterBank
+from polyrestore.bundles import Bundle, load_bundle
+from polyrestore.errors import BundleError, CompositionError, PolyrestoreError
+from polyrestore.imaging import ImageMetadata, write_image
+from polyrestore.recognition import Recognition, RecognitionSettings, recognise
+from polyrestore.restoration.inputs import ImageLike, as_image
+from polyrestore.restoration.naming import named_composition
+from polyrestore.restoration.reach import added_reach_px
+from polyrestore.restoration.tiling import DEFAULT_TILE_PX, run_tiled
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A restored image, and how it came about.
+
+    Attributes:
+        pixels: (3, H, W) float32 RGB in [0, 1], on the CPU, as large as the input.
+        weights: the composition that acted; empty when the image was left as it was.
+        recognition: what the recogniser saw; None when the composition was named.
+        seconds: wall time from pixels to pixels.
+        metadata: what the input file came with; the defaults for an input that was not a file.
+        notes: what of the input file could not be read as it was.
+    """
+
+    pixels: Tensor
+    weights: dict[str, float]
+    recognition: Recognition | None
+    seconds: float
+    metadata: ImageMetadata = field(default_factory=ImageMetadata, repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unchanged(self) -> bool:
+        """True when no adapter acted and the pixels are those of the input."""
+        return not self.weights
+
+    def save(self, path: str | Path) -> tuple[str, ...]:
+        """Write the image with the input's metadata, whole or not at all.
+
+        Returns:
+            one sentence for each thing that the file format could not keep.
+
+        Raises:
+            OutputError: the file cannot be written, or its ending is not that of a supported format.
+        """
+        return write_image(Path(path), self.pixels, self.metadata)
+
+
+class Restorer:
+    """Restores images with one bundle on one device. May be shared by threads; images take turns.
+
+    Example:
+        >>> import polyrestore
+        >>> restorer = polyrestore.load()                            # doctest: +SKIP
+        >>> restorer.restore("holiday.jpg").save("restored.jpg")     # doctest: +SKIP
+
+    Attributes:
+        bundle: what it was made from; it is not changed.
+        device: where it computes.
+        tile_px: largest side of a tile.
+    """
+
+    def __init__(
+        self, bundle: Bundle, device: str | torch.device | None = None, *, tile_px: int = DEFAULT_TILE_PX
+    ) -> None:
+        self.bundle = bundle
+        self.device = usable_device(device)
+        self.tile_px = tile_px
+        # A copy, because adapters are wrapped around its layers and the bundle may serve other restorers.
+        self._backbone = copy.deepcopy(bundle.backbone).eval().requires_grad_(False).to(self.device)
+        self._bank = AdapterBank(self._backbone)
+        for adapter in bundle.adapters.values():
+            self._bank.add(adapter)
+        self._recogniser = None
+        if bundle.recogniser is not None:
+            self._recogniser = copy.deepcopy(bundle.recogniser).eval().requires_grad_(False).to(self.device)
+        self._prototypes = {name: tensor.to(self.device) for name, tensor in bundle.prototypes.items()}
+        self._settings = _recognition_settings(bundle)
+        # Merging changes the weights that every image runs through.
+        self._lock = threading.Lock()
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the adapters, sorted."""
+        return self._bank.names
+
+    def recognise(self, image: ImageLike) -> Recognition:
+        """Say which degradations an image shows, and with which weights the adapters should act.
+
+        Args:
+            image: a path, Pillow image, array or tensor, as for :meth:`restore`.
+
+        Raises:
+            ImageError: the image cannot be read or is malformed.
+            BundleError: the bundle has no recogniser.
+        """
+        return self._recognise(as_image(image).pixels)
+
+    def restore(
+        self, image: ImageLike, as_: str | Mapping[str, float] | None = None, strength: float = 1.0
+    ) -> Restored:
+        """Restore one image.
+
+        Args:
+            image: a path; a Pillow image; an array (H, W, 3) or (H, W), uint8, uint16 or floats in [0, 1];
+                or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
+            as_: the composition to use instead of the recognised one: ``"rain,noise"``,
+                ``"rain=0.7,noise=0.3"`` or ``{"rain": 0.7}``.
+            strength: 0 gives the input, 1 the restored image, values between blend the two.
+
+        Raises:
+            ImageError: the image cannot be read or is malformed.
+            CompositionError: an unknown adapter, weights that do not add up, or a strength outside [0, 1].
+            BundleError: no composition is named and the bundle has no recogniser.
+            BackboneError: the network cannot be run on the image.
+        """
+        if not 0 <= strength <= 1:
+            raise CompositionError(f"strength must be between 0 and 1, not {strength:g}")
+        named = None if as_ is None else named_composition(as_, self.adapters)
+        source = as_image(image)
+        started = time.perf_counter()
+        recognition = self._recognise(source.pixels) if named is None else None
+        weights = named if recognition is None else dict(recognition.weights)
+        assert weights is not None
+        pixels = source.pixels
+        if weights:
+            restored = self._run(pixels, weights)
+            pixels = (pixels + strength * (restored - pixels)).clamp(0, 1)
+        seconds = time.perf_counter() - started
+        return Restored(pixels, weights, recognition, seconds, source.metadata, source.notes)
+
+    def _recognise(self, pixels: Tensor) -> Recognition:
+        if self._recogniser is None:
+            raise BundleError(f"bundle {self.bundle.name!r} has no recogniser; name the degradations instead")
+        image = pixels.unsqueeze(0).to(self.device)
+        with torch.inference_mode():
+            return recognise(self._recogniser, self._prototypes, image, self._settings)
+
+    def _run(self, pixels: Tensor, weights: Mapping[str, float]) -> Tensor:
+        image = pixels.unsqueeze(0).to(self.device)
+        with self._lock, self._bank.composed(weights), torch.inference_mode():
+            reach_px = added_reach_px(self._backbone, self._bank, weights)
+            restored = run_tiled(self._backbone, image, self.tile_px, added_reach_px=reach_px)
+        return restored[0].clamp(0, 1).to(pixels.device)
+
+
+def _recognition_settings(bundle: Bundle) -> RecognitionSettings:
+    try:
+        return RecognitionSettings(**bundle.recognition_settings)
+    except TypeError as error:
+        raise BundleError(f"bundle {bundle.name!r} has recognition settings that do not fit: {error}") from error
+
+
+def load(name_or_folder: str | Path = "default", device: str | torch.device | None = None) -> Restorer:
+    """Load a bundle, by the name of a shipped one or from a folder, and return its restorer.
+
+    Args:
+        name_or_folder: ``"default"``, another shipped bundle's name, or a bundle's folder.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None takes a GPU where there is one.
+
+    Raises:
+        BundleError: the bundle is missing, incomplete, corrupt or of a newer format.
+        PolyrestoreError: the device is not there.
+    """
+    return Restorer(load_bundle(name_or_folder), device)
+
+
+def usable_device(device: str | torch.device | None) -> torch.device:
+    """Return the device to compute on; None takes a GPU where there is one.
+
+    Raises:
+        PolyrestoreError: the name is malformed, or there is no such device here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise PolyrestoreError(f"device {str(device)!r} cannot be used ({reason}); try 'cpu'") from error
+    return chosen

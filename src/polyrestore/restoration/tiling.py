@@ -1,0 +1,196 @@
+"""Run a backbone over an image of any size in tiles whose result equals that of the whole image.
+
+Three things make the two equal. The global context is computed once, on the whole image. Every tile is given
+a halo at least as wide as the receptive radius, and only its core is kept. And tiles lie on the grid of
+``size_multiple`` from the image's origin: a tile inside the image has whole multiples on both sides and is
+not padded, and one that ends at the image's right or lower border is padded by the backbone exactly as the
+whole image would be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from polyrestore.backbones.base import Backbone
+from polyrestore.errors import BackboneError
+
+# The halo is read twice, so large tiles are fast; this one keeps a photograph of a megapixel below 1.5 GB.
+DEFAULT_TILE_PX = 1024
+SMALLEST_TILE_PX = 32
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis: the part that is read, and the core of it that is kept."""
+
+    read_start: int
+    read_stop: int
+    core_start: int
+    core_stop: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of an image: its rows and its columns."""
+
+    rows: Span
+    columns: Span
+
+
+def plan_tiles(
+    height: int, width: int, tile_px: int, overlap_px: int, multiple: int, minimum_px: int = 1
+) -> list[Tile]:
+    """Cut an image into tiles whose cores cover every pixel exactly once, row by row.
+
+    Args:
+        height: image height in pixels, at least 1.
+        width: image width in pixels, at least 1.
+        tile_px: largest side of a core; rounded down to ``multiple``, but never to zero. Cores are made even.
+        overlap_px: how far a tile reads beyond its core on each side, within the image; rounded up to
+            ``multiple``.
+        multiple: the grid, counted from the image's origin, that tiles lie on.
+        minimum_px: tiles read at least this much, or the whole image where that is smaller.
+
+    Raises:
+        ValueError: a size is below 1, or the overlap is negative.
+    """
+    if min(height, width, tile_px, multiple, minimum_px) < 1 or overlap_px < 0:
+        raise ValueError(
+            f"sizes must be positive, got {height}x{width} px, tile {tile_px} px, overlap {overlap_px} px, "
+            f"multiple {multiple}, minimum {minimum_px} px"
+        )
+    columns = list(_spans(width, tile_px, overlap_px, multiple, minimum_px))
+    return [
+        Tile(rows, column)
+        for rows in _spans(height, tile_px, overlap_px, multiple, minimum_px)
+        for column in columns
+    ]
+
+
+def _spans(length: int, tile_px: int, overlap_px: int, multiple: int, minimum_px: int) -> Iterator[Span]:
+    halo = _round_up(overlap_px, multiple)
+    largest = max(tile_px // multiple, 1) * multiple
+    count = -(-length // largest)
+    core = _round_up(-(-length // count), multiple)
+    # The padding at the border may mirror up to a multiple of pixels, which the last tile must then hold.
+    least = _round_up(max(minimum_px, 2 * multiple), multiple)
+    for start in range(0, length, core):
+        stop = min(start + core, length)
+        read_stop = min(max(stop + halo, least) if stop < length else length, length)
+        read_start = max(start - halo, 0)
+        if read_stop - read_start < least:
+            read_start = max(0, (read_stop - least) // multiple * multiple)
+        yield Span(read_start, read_stop, start, stop)
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def run_tiled(
+    backbone: Backbone,
+    image: Tensor,
+    tile_px: int = DEFAULT_TILE_PX,
+    *,
+    added_reach_px: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Run a backbone over whole images in tiles.
+
+    Tiles that do not fit into memory are halved until they do. A tile with a value that is not finite is
+    computed again in float32 if another type was asked for.
+
+    Args:
+        backbone: the network, in evaluation mode.
+        image: (B, 3, H, W) float32, RGB in [0, 1], any size from 1x1, on the device of the backbone.
+        tile_px: largest side of what one call of the network yields; it reads its halo beyond that.
+        added_reach_px: how much further than ``receptive_radius_px`` parts beside the backbone's layers see.
+        dtype: the type to compute in; one of ``backbone.description.dtypes``.
+
+    Returns:
+        (B, 3, H, W) float32, not clipped.
+
+    Raises:
+        BackboneError: the type is not supported, a tile is not finite in float32, or the smallest tile does
+            not fit into memory.
+    """
+    if dtype not in backbone.description.dtypes:
+        supported = ", ".join(str(each) for each in backbone.description.dtypes)
+        raise BackboneError(
+            f"{backbone.description.name} does not compute in {dtype}; it supports {supported}"
+        )
+    # A tile larger than the image would have to be halved several times before anything became smaller.
+    size_px = min(tile_px, max(image.shape[-2:]))
+    overlap_px = backbone.description.receptive_radius_px + added_reach_px
+    while True:
+        try:
+            return _run_with_tiles_of(backbone, image, size_px, overlap_px, dtype)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if size_px <= SMALLEST_TILE_PX:
+                raise BackboneError(
+                    f"not enough memory on {image.device} for {image.shape[-1]}x{image.shape[-2]} px, "
+                    f"even in tiles of {size_px} px; free some memory or restore a smaller image"
+                ) from error
+        # Retried outside the handler, whose traceback keeps the tensors of the failed tile alive.
+        size_px = max(size_px // 2, SMALLEST_TILE_PX)
+        if image.is_cuda:
+            torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
+    )
+
+
+def _run_with_tiles_of(
+    backbone: Backbone, image: Tensor, tile_px: int, overlap_px: int, dtype: torch.dtype
+) -> Tensor:
+    height, width = image.shape[-2:]
+    multiple, minimum_px = backbone.description.size_multiple, backbone.description.minimum_size_px
+    tiles = plan_tiles(height, width, tile_px, overlap_px, multiple, minimum_px)
+    # In float32 whatever the type: it is one small vector, and every tile depends on it.
+    context = backbone.context(image)
+    result = torch.empty_like(image)
+    for tile in tiles:
+        rows, columns = tile.rows, tile.columns
+        source = image[..., rows.read_start : rows.read_stop, columns.read_start : columns.read_stop]
+        restored = _finite_tile(backbone, source, context, dtype, tile)
+        top, left = rows.core_start - rows.read_start, columns.core_start - columns.read_start
+        tall, wide = rows.core_stop - rows.core_start, columns.core_stop - columns.core_start
+        result[..., rows.core_start : rows.core_stop, columns.core_start : columns.core_stop] = restored[
+            ..., top : top + tall, left : left + wide
+        ]
+    return result
+
+
+def _finite_tile(
+    backbone: Backbone, source: Tensor, context: Tensor, dtype: torch.dtype, tile: Tile
+) -> Tensor:
+    with _computing_in(dtype, source.device):
+        restored: Tensor = backbone(source, context).float()
+    if not torch.isfinite(restored).all() and dtype != torch.float32:
+        restored = backbone(source, context).float()
+    if not torch.isfinite(restored).all():
+        raise BackboneError(
+            f"{backbone.description.name} gave values that are not finite for the tile at row "
+            f"{tile.rows.core_start}, column {tile.columns.core_start}; the weights or the image are broken"
+        )
+    return restored
+
+
+def _computing_in(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[object]:
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
