@@ -25,11 +25,14 @@ import polyrestore
 from polyrestore.data.images import image_paths
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.measure import SetResult, measure_set
+from polyrestore.evaluation.metrics import Protocol
 from polyrestore.evaluation.report import as_json, as_markdown, as_rows, headings
 from polyrestore.evaluation.sets import EVALUATION_SETS, EvaluationSet, evaluation_set
 from polyrestore.files import write_text
 
 HERE = Path(__file__).resolve().parent
+# The window that the figures in peers.json were computed with.
+PROTOCOL = Protocol(window="uniform")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,6 +82,7 @@ def run(sets: list[EvaluationSet], options: argparse.Namespace, console: Console
                     each,
                     options.data,
                     limit=options.limit,
+                    protocol=PROTOCOL,
                     on_image=lambda _, task=task: progress.advance(task),
                 )
             )

@@ -29,7 +29,7 @@ def best_shift(image: Tensor, target: Tensor, maximum_px: int = MAXIMUM_SHIFT_PX
         DataError: the shapes differ, or the images are too small for the search.
     """
     _check(image, target, maximum_px)
-    grey, truth = image.double().mean(0, keepdim=True), target.double().mean(0, keepdim=True)
+    grey, truth = image.mean(0, keepdim=True), target.mean(0, keepdim=True)
     interior = _window(truth, 0, 0, maximum_px)
     steps = range(-maximum_px, maximum_px + 1)
     shifts = [(down, right) for down in steps for right in steps]
