@@ -48,15 +48,20 @@ class Protocol:
         if self.crop_px < 0:
             raise DataError(f"protocol crop must be at least 0 px, not {self.crop_px}")
 
-    def __str__(self) -> str:
+    @property
+    def comparison(self) -> str:
+        """What is compared, in words: all that matters to PSNR."""
         channels = "RGB" if self.channels == "rgb" else "BT.601 luma"
         depth = "rounded to 8 bits" if self.rounded else "not rounded"
         crop = f"{self.crop_px} px border left out" if self.crop_px else "no crop"
+        return f"{channels}, {depth}, {crop}"
+
+    def __str__(self) -> str:
         size = _WINDOW_PX[self.window]
         window = f"{self.window} {size}x{size}"
         if self.window == "gaussian":
             window += f" sigma {_GAUSSIAN_SIGMA}"
-        return f"{channels}, {depth}, {crop}, SSIM window {window}"
+        return f"{self.comparison}, SSIM window {window}"
 
 
 def psnr(image: Tensor, target: Tensor, protocol: Protocol) -> float:
