@@ -129,6 +129,8 @@ class Compact(Backbone):
             "shuffle": shuffle,
         }
         levels = len(encoder_blocks)
+        if len(decoder_blocks) != levels:
+            raise ValueError(f"{levels} encoder levels need as many decoder levels, not {len(decoder_blocks)}")
         self.shuffle = shuffle
         self.description = BackboneDescription(
             name="compact",
