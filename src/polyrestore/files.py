@@ -22,7 +22,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     The temporary name keeps the target's ending, because encoders choose their format by it.
 
     Raises:
-        OutputError: the folder cannot be made, or the file cannot be written there (full disk, no permission).
+        OutputError: the folder cannot be made, or the file cannot be written (full disk, no permission).
     """
     temporary = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(4)}-{target.name}")
     try:

@@ -35,6 +35,7 @@ class TinyBackbone(Backbone):
         self.enter = nn.Conv2d(3, 4, 3, padding=1)
         self.down = nn.ModuleList([nn.Conv2d(4, 4, 2, stride=2) for _ in range(2)])
         self.levels = nn.ModuleList([nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)])
+        self.mix = nn.Conv2d(4, 4, 1)
         self.up = nn.ModuleList([nn.ConvTranspose2d(4, 4, 2, stride=2) for _ in range(2)])
         self.leave = nn.Conv2d(4, 3, 3, padding=1)
         self.tint = nn.Linear(3, 4)
@@ -49,7 +50,7 @@ class TinyBackbone(Backbone):
         padded = self._pad(image)
         full = torch.tanh(self.enter(padded))
         half = torch.tanh(self.levels[0](self.down[0](full)))
-        quarter = torch.tanh(self.levels[1](self.down[1](half)) + context[:, :, None, None])
+        quarter = torch.tanh(self.levels[1](self.mix(self.down[1](half))) + context[:, :, None, None])
         half = torch.tanh(self.levels[2](half + self.up[0](quarter)))
         restored = padded + self.leave(full + self.up[1](half))
         return restored[..., :height, :width]

@@ -10,10 +10,10 @@ from polyrestore.adapters.config import (
     LoraConfig,
     check_adapter_size,
 )
-from polyrestore.adapters.layer import AdaptedLayer
+from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
 from polyrestore.adapters.registry import ADAPTER_KINDS
 from polyrestore.adapters.storage import load_adapter, save_adapter
-from polyrestore.adapters.validation import eligible_layers
+from polyrestore.adapters.validation import check_fits, eligible_layers
 
 __all__ = [
     "ADAPTER_KINDS",
@@ -24,7 +24,9 @@ __all__ = [
     "AdapterConfig",
     "BottleneckConfig",
     "LoraConfig",
+    "bare_state_dict",
     "check_adapter_size",
+    "check_fits",
     "checked_composition",
     "eligible_layers",
     "load_adapter",

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from polyrestore.adapters.composition import checked_composition, checked_sample_weights
 from polyrestore.adapters.config import Adapter, AdapterConfig, check_adapter_name
-from polyrestore.adapters.layer import AdaptedLayer
+from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
 from polyrestore.adapters.validation import build_parts, resolve_targets
@@ -232,18 +232,7 @@ class AdapterBank:
 
     def base_state_dict(self) -> dict[str, Tensor]:
         """Return the bare backbone's state dict: its own keys and weights, whatever is added or merged."""
-        modules = dict(self.backbone.named_modules(remove_duplicate=False))
-        state: dict[str, Tensor] = {}
-        for key, value in self.backbone.state_dict().items():
-            if isinstance(modules.get(key.partition(".parts.adapter_")[0]), AdaptedLayer):
-                continue
-            path, _, name = key.rpartition(".base_layer.")
-            layer = modules.get(path)
-            if isinstance(layer, AdaptedLayer):
-                state[f"{path}.{name}"] = layer.bare_weight if name == "weight" else value
-            else:
-                state[key] = value
-        return state
+        return bare_state_dict(self.backbone)
 
     def _check_free(self, name: str) -> None:
         if name in self._configs:

@@ -124,6 +124,22 @@ class AdaptedLayer(nn.Module):
         return output
 
 
+def bare_state_dict(network: nn.Module) -> dict[str, Tensor]:
+    """Return a network's state dict as if it had no adapters: its own keys and weights, even while merged."""
+    modules = dict(network.named_modules(remove_duplicate=False))
+    state: dict[str, Tensor] = {}
+    for key, value in network.state_dict().items():
+        if isinstance(modules.get(key.partition(".parts.adapter_")[0]), AdaptedLayer):
+            continue
+        path, _, name = key.rpartition(".base_layer.")
+        layer = modules.get(path)
+        if isinstance(layer, AdaptedLayer):
+            state[f"{path}.{name}"] = layer.bare_weight if name == "weight" else value
+        else:
+            state[key] = value
+    return state
+
+
 def _add_to_samples(
     output: Tensor, features: Tensor, part: AdapterPart, layer: nn.Module, weights: SampleWeights
 ) -> Tensor:

@@ -75,6 +75,15 @@ def check_values(adapter: Adapter) -> None:
             raise AdapterError(f"adapter {adapter.name!r}: {key} holds values that are not finite")
 
 
+def check_fits(adapter: Adapter, backbone: nn.Module) -> None:
+    """Refuse an adapter that a bank of ``backbone`` would refuse; nothing changes.
+
+    Raises:
+        AdapterError: targets, names, ranks, shapes or values do not fit.
+    """
+    build_parts(adapter, {path: module for path, module in backbone.named_modules() if path})
+
+
 def build_parts(adapter: Adapter, layers: Mapping[str, nn.Module]) -> dict[str, AdapterPart]:
     """Return the parts of ``adapter`` by module path, filled and checked but put nowhere yet.
 

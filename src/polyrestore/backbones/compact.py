@@ -17,10 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import Backbone, BackboneDescription
-from polyrestore.backbones.layers import ChannelNorm, SimpleGate, pad_to_multiple
+from polyrestore.backbones.layers import (
+    COLOUR_LEVELS,
+    ChannelNorm,
+    SimpleGate,
+    colour_levels,
+    pad_to_multiple,
+)
 
 THUMBNAIL_PX = 64
-STATISTICS = 15
 
 
 class CompactBlock(nn.Module):
@@ -59,7 +64,7 @@ class ContextEncoder(nn.Module):
         self.conv1 = nn.Conv2d(3, 32, 3, stride=2, padding=1)
         self.conv2 = nn.Conv2d(32, 64, 3, stride=2, padding=1)
         self.conv3 = nn.Conv2d(64, 96, 3, stride=2, padding=1)
-        self.linear1 = nn.Linear(96 * 2 + STATISTICS, 2 * context_dim)
+        self.linear1 = nn.Linear(96 * 2 + COLOUR_LEVELS, 2 * context_dim)
         self.linear2 = nn.Linear(2 * context_dim, context_dim)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -68,16 +73,8 @@ class ContextEncoder(nn.Module):
         features = functional.gelu(self.conv1(thumbnail * 2 - 1))
         features = functional.gelu(self.conv2(features))
         features = functional.gelu(self.conv3(features)).flatten(2)
-        pooled = torch.cat([features.mean(2), features.amax(2), colour_statistics(thumbnail)], dim=1)
+        pooled = torch.cat([features.mean(2), features.amax(2), colour_levels(thumbnail)], dim=1)
         return cast(Tensor, functional.gelu(self.linear2(functional.gelu(self.linear1(pooled)))))
-
-
-def colour_statistics(thumbnail: Tensor) -> Tensor:
-    """Return the 2 %, 25 %, 50 %, 75 % and 98 % levels of each channel: (B, 3, h, w) to (B, 15)."""
-    ordered = thumbnail.flatten(2).sort(dim=2).values
-    last = ordered.shape[2] - 1
-    levels = [ordered[:, :, round(share * last)] for share in (0.02, 0.25, 0.5, 0.75, 0.98)]
-    return torch.cat(levels, dim=1)
 
 
 class ToneCurve(nn.Module):
@@ -199,7 +196,7 @@ class Compact(Backbone):
 def _receptive_radius(
     encoder_blocks: Sequence[int], middle_blocks: int, decoder_blocks: Sequence[int], shuffle: int
 ) -> int:
-    """Bound the reach of a pixel, in pixels: one step of its level per 3x3 convolution, and per resampling."""
+    """Bound the reach of a pixel, in pixels: one step of its level per 3x3 convolution and per resampling."""
     levels = len(encoder_blocks)
     steps = [2 + encoder_blocks[level] + decoder_blocks[levels - 1 - level] for level in range(levels)]
     radius = sum(count * 2**level for level, count in enumerate(steps)) + (middle_blocks + 1) * 2**levels

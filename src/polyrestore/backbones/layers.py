@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+_LEVEL_SHARES = (0.02, 0.25, 0.5, 0.75, 0.98)
+COLOUR_LEVELS = 3 * len(_LEVEL_SHARES)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -41,3 +45,10 @@ def pad_to_multiple(image: Tensor, multiple: int, minimum_px: int = 1) -> Tensor
         return image
     padding = (0, target_width - width, 0, target_height - height)
     return functional.pad(image, padding, mode="replicate")
+
+
+def colour_levels(thumbnail: Tensor) -> Tensor:
+    """Return five brightness levels per channel, from near black to near white: (B, 3, h, w) to (B, 15)."""
+    ordered = thumbnail.flatten(2).sort(dim=2).values
+    last = ordered.shape[2] - 1
+    return torch.cat([ordered[:, :, round(share * last)] for share in _LEVEL_SHARES], dim=1)

@@ -17,7 +17,7 @@ STAGES = ("scene", "lens", "sensor", "file")
 
 
 class DegradationFunction(Protocol):
-    """Damage a batch: image (B, 3, H, W) in [0, 1] and severity (B,) in [0, 1] to an image of the same shape."""
+    """Damages (B, 3, H, W) in [0, 1] with severities (B,) in [0, 1]; the shape stays."""
 
     def __call__(self, image: Tensor, severity: Tensor, generator: Generator) -> Tensor:
         """Return the damaged batch."""

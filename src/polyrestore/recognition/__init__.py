@@ -1,0 +1,24 @@
+"""Recognise what is wrong with a photograph, and turn it into composition weights."""
+
+from polyrestore.recognition.network import Recogniser, build_recogniser
+from polyrestore.recognition.similarity import (
+    CLEAN,
+    Recognition,
+    RecognitionSettings,
+    composition_of,
+    prototype_of,
+    recognise,
+    weigh,
+)
+
+__all__ = [
+    "CLEAN",
+    "Recogniser",
+    "Recognition",
+    "RecognitionSettings",
+    "build_recogniser",
+    "composition_of",
+    "prototype_of",
+    "recognise",
+    "weigh",
+]

@@ -1,0 +1,1 @@
+"""Restoring photographs: recognise, compose, plan tiles, run the backbone, blend."""

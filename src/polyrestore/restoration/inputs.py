@@ -24,8 +24,8 @@ def as_image(source: ImageLike) -> Image:
     """Return the pixels of anything that stands for an image, with the metadata where it came from a file.
 
     Args:
-        source: a path; an :class:`~polyrestore.imaging.Image`; a Pillow image; an array (H, W, 3) or (H, W) of
-            uint8, uint16 or floats in [0, 1]; or a float tensor (3, H, W) or (1, 3, H, W) in [0, 1].
+        source: a path; an :class:`~polyrestore.imaging.Image`; a Pillow image; an array (H, W, 3) or (H, W)
+            of uint8, uint16 or floats in [0, 1]; or a float tensor (3, H, W) or (1, 3, H, W) in [0, 1].
 
     Raises:
         ImageError: the file cannot be read, or the array has another shape, type or range.

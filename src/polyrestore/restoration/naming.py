@@ -17,15 +17,15 @@ def named_composition(text: str | Mapping[str, float], known: Iterable[str]) -> 
     Names without weights share the whole equally: ``rain,noise`` is ``rain=0.5,noise=0.5``.
 
     Args:
-        text: adapter names separated by commas, all with a weight (``rain=0.7``) or all without; or a mapping.
+        text: adapter names separated by commas, all with a weight (``rain=0.7``) or none; or a mapping.
         known: the adapters that the bundle has.
 
     Raises:
-        CompositionError: no name or an unknown one, a name twice, weights for some names only, a weight that is
-            negative or not a number, or weights that add up to nothing or to more than 1.
+        CompositionError: no name or an unknown one, a name twice, weights for some names only, a weight that
+            is negative or not a number, or weights that add up to nothing or to more than 1.
     """
     choices = sorted(known)
-    weights = _parse(text) if isinstance(text, str) else {name: float(text[name]) for name in text}
+    weights = _parse(text) if isinstance(text, str) else {name: _number(name, text[name]) for name in text}
     if not weights:
         raise CompositionError("name at least one adapter, such as " + ", ".join(choices[:3] or ["noise"]))
     for name, weight in weights.items():
@@ -35,7 +35,7 @@ def named_composition(text: str | Mapping[str, float], known: Iterable[str]) -> 
             raise CompositionError(f"the weight of {name!r} must be a number of at least 0, not {weight:g}")
     total = sum(weights.values())
     if not 0 < total <= 1 + _TOLERANCE:
-        raise CompositionError(f"the weights add up to {total:g}; they must add up to more than 0 and at most 1")
+        raise CompositionError(f"the weights add up to {total:g}; they must add up to above 0 and at most 1")
     return weights
 
 
@@ -52,10 +52,11 @@ def _parse(text: str) -> dict[str, float]:
         raise CompositionError(f"give a weight to every name in {text!r}, or to none")
     if not weighted:
         return {name: 1 / len(written) for name in written}
-    weights = {}
-    for name, value in written.items():
-        try:
-            weights[name] = float(value or "")
-        except ValueError:
-            raise CompositionError(f"the weight of {name!r} must be a number, not {value!r}") from None
-    return weights
+    return {name: _number(name, value) for name, value in written.items()}
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise CompositionError(f"the weight of {name!r} must be a number, not {value!r}") from None

@@ -15,8 +15,8 @@ from polyrestore.backbones.base import Backbone
 def added_reach_px(backbone: Backbone, bank: AdapterBank, weights: Mapping[str, float]) -> int:
     """Bound the receptive radius that a composition adds to its backbone, in pixels.
 
-    Merged adapters add nothing. One that stays parallel, with its 3x3 kernel, lets its layer see one step of the
-    layer's own resolution further; steps along the network add up, those of parallel adapters do not.
+    Merged adapters add nothing. One that stays parallel, with its 3x3 kernel, lets its layer see one step of
+    the layer's own resolution further; steps along the network add up, those of parallel adapters do not.
 
     Args:
         backbone: the backbone that ``bank`` has adapted.
@@ -34,7 +34,7 @@ def added_reach_px(backbone: Backbone, bank: AdapterBank, weights: Mapping[str, 
 
 
 def layer_strides(backbone: Backbone, paths: set[str]) -> dict[str, int]:
-    """Return by how much each layer's input is smaller than the image, by running a small blank image through.
+    """Return by how much each layer's input is smaller than the image, from one run on a small blank image.
 
     Raises:
         AttributeError: the backbone has no layer of that path.

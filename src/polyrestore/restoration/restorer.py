@@ -19,7 +19,7 @@ from polyrestore.adapters import AdapterBank
 from polyrestore.bundles import Bundle, load_bundle
 from polyrestore.errors import BundleError, CompositionError, PolyrestoreError
 from polyrestore.imaging import ImageMetadata, write_image
-from polyrestore.recognition import Recognition, recognise
+from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
 from polyrestore.restoration.reach import added_reach_px
@@ -92,6 +92,7 @@ class Restorer:
         if bundle.recogniser is not None:
             self._recogniser = copy.deepcopy(bundle.recogniser).eval().requires_grad_(False).to(self.device)
         self._prototypes = {name: tensor.to(self.device) for name, tensor in bundle.prototypes.items()}
+        self._settings = _recognition_settings(bundle)
         # Merging changes the weights that every image runs through.
         self._lock = threading.Lock()
 
@@ -118,10 +119,10 @@ class Restorer:
         """Restore one image.
 
         Args:
-            image: a path; a Pillow image; an array (H, W, 3) or (H, W), uint8, uint16 or floats in [0, 1]; or a
-                tensor (3, H, W) or (1, 3, H, W) in [0, 1].
-            as_: the composition to use instead of the recognised one: ``"rain,noise"``, ``"rain=0.7,noise=0.3"``
-                or ``{"rain": 0.7}``.
+            image: a path; a Pillow image; an array (H, W, 3) or (H, W), uint8, uint16 or floats in [0, 1];
+                or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
+            as_: the composition to use instead of the recognised one: ``"rain,noise"``,
+                ``"rain=0.7,noise=0.3"`` or ``{"rain": 0.7}``.
             strength: 0 gives the input, 1 the restored image, values between blend the two.
 
         Raises:
@@ -150,7 +151,7 @@ class Restorer:
             raise BundleError(f"bundle {self.bundle.name!r} has no recogniser; name the degradations instead")
         image = pixels.unsqueeze(0).to(self.device)
         with torch.inference_mode():
-            return recognise(self._recogniser, self._prototypes, image, self.bundle.recognition_settings)
+            return recognise(self._recogniser, self._prototypes, image, self._settings)
 
     def _run(self, pixels: Tensor, weights: Mapping[str, float]) -> Tensor:
         image = pixels.unsqueeze(0).to(self.device)
@@ -160,9 +161,14 @@ class Restorer:
         return restored[0].clamp(0, 1).to(pixels.device)
 
 
-def load(
-    name_or_folder: str | Path = "default", device: str | torch.device | None = None
-) -> Restorer:
+def _recognition_settings(bundle: Bundle) -> RecognitionSettings:
+    try:
+        return RecognitionSettings(**bundle.recognition_settings)
+    except TypeError as error:
+        raise BundleError(f"bundle {bundle.name!r} has recognition settings that do not fit: {error}") from error
+
+
+def load(name_or_folder: str | Path = "default", device: str | torch.device | None = None) -> Restorer:
     """Load a bundle, by the name of a shipped one or from a folder, and return its restorer.
 
     Args:

@@ -107,5 +107,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def same_recipe(saved: str, current: str) -> bool:
     """Compare recipes but for how often a run logs, validates and saves."""
     free = {"log_every", "validate_every", "checkpoint_every"}
-    first, second = ({k: v for k, v in json.loads(text).items() if k not in free} for text in (saved, current))
-    return first == second
+    first, second = json.loads(saved), json.loads(current)
+    for key in free:
+        first.pop(key, None)
+        second.pop(key, None)
+    return bool(first == second)

@@ -58,7 +58,7 @@ class Job(Protocol):
         """Return the training batch of a step."""
 
     def losses(self, module: nn.Module, batch: Batch) -> TaskLosses:
-        """Return the losses of a batch; ``module`` is the job's own, perhaps wrapped for several processes."""
+        """Return a batch's losses; ``module`` is the job's own, perhaps wrapped for several processes."""
 
     def validate(self) -> dict[str, float]:
         """Return the figures of merit on the validation images."""
@@ -175,10 +175,10 @@ def _step(
         sums, counts = reduced[0].cpu(), reduced[1].cpu()
         means = sums / counts.clamp(min=1)
         if not bool(torch.isfinite(means).all()):
-            bad = [name for name, mean in zip(job.tasks, means.tolist(), strict=True) if not math.isfinite(mean)]
+            bad = [job.tasks[index] for index in (~torch.isfinite(means)).nonzero().flatten().tolist()]
             raise TrainingError(
-                f"the loss of {', '.join(bad)} is not finite at step {step}; lower the learning rate, or look "
-                "at the data; the last checkpoint is untouched"
+                f"the loss of {', '.join(bad)} is not finite at step {step}; lower the learning rate, or "
+                "look at the data; the last checkpoint is untouched"
             )
         weights = weighting.weights(means, counts > 0)
         scale = weights.to(local.sums.device) / counts.clamp(min=1).to(local.sums.device)

@@ -1,4 +1,4 @@
-"""Typed training descriptions, read from TOML; an unknown key is an error that names the nearest known one."""
+"""Typed training descriptions in TOML; an unknown key is an error that names the nearest known one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ class Strict(BaseModel):
 
 
 class DataTable(Strict):
-    """Where the images are; relative paths start at the recipe's folder."""
+    """Where the images are; relative paths start at the recipe's folder.
 
+    ``provenance`` says in one line per source what the images are and under which licence; it ends up in the
+    model card.
+    """
+
+    provenance: tuple[str, ...] = ()
     clean: tuple[Path, ...] = Field(min_length=1)
     validation: Path
     pairs: dict[str, tuple[Path, ...]] = {}
@@ -88,7 +93,10 @@ class PretrainingRecipe(Recipe):
 
 
 class AdapterRecipe(Recipe):
-    """Phase 2: one adapter per degradation on the frozen backbone of a bundle."""
+    """Phase 2: one adapter per degradation on the frozen backbone of a bundle.
+
+    ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+    """
 
     phase: Literal["adapters"]
     bundle: str
@@ -134,7 +142,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
         recipe = _ADAPTER.validate_python(content)
     except ValidationError as error:
         raise RecipeError(f"{path}: {_explain(error, content)}") from error
-    return recipe.model_copy(update={"data": _resolve(recipe.data, path.parent)})
+    changes: dict[str, Any] = {"data": _resolve(recipe.data, path.parent)}
+    if not isinstance(recipe, PretrainingRecipe) and "/" in recipe.bundle:
+        changes["bundle"] = str(path.parent / recipe.bundle)
+    return recipe.model_copy(update=changes)
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:

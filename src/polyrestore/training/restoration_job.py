@@ -58,5 +58,3 @@ def losses_by_task(error: Tensor, task: Tensor, task_count: int) -> TaskLosses:
     """Add up errors (B,) by task index (B,); samples of index -1 belong to no task and are left out."""
     member = torch.nn.functional.one_hot(task.clamp(min=0), task_count).float() * (task >= 0).float()[:, None]
     return TaskLosses((error[:, None] * member).sum(0), member.sum(0))
-
-

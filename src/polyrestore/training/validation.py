@@ -23,7 +23,9 @@ class ValidationSet:
         seed: of the degradations.
     """
 
-    def __init__(self, images: Sequence[Tensor], tasks: Sequence[str], crops: int = 12, seed: int = 1234) -> None:
+    def __init__(
+        self, images: Sequence[Tensor], tasks: Sequence[str], crops: int = 12, seed: int = 1234
+    ) -> None:
         side = min([CROP_PX, *(size for image in images for size in image.shape[1:])])
         self.clean = torch.stack([_centre(image, side) for image in images[:crops]]).float() / 255
         self.degraded: dict[str, Tensor] = {}

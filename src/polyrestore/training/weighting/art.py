@@ -22,8 +22,8 @@ class Art:
         task_count: number of tasks K.
         temperature: T; 0.1 in the paper. Few samples per task make r noisy and call for more.
         momentum: share a of the new loss in E_k; 0.01 in the paper.
-        forgetting: share by which m_k moves towards E_k in each step, so that one lucky batch does not fix it for
-            ever; 0 in the paper.
+        forgetting: share by which m_k moves towards E_k in each step, so that one lucky batch does not fix
+            it for ever; 0 in the paper.
     """
 
     def __init__(

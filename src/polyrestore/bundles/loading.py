@@ -1,0 +1,166 @@
+"""Reading a bundle: every file is checked before it is used, and nothing is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
+
+from polyrestore.adapters import Adapter, check_fits, load_adapter
+from polyrestore.backbones import build_backbone
+from polyrestore.backbones.base import Backbone
+from polyrestore.bundles.bundle import Bundle
+from polyrestore.bundles.manifest import (
+    ADAPTERS_FOLDER,
+    BACKBONE_FILE,
+    DOCUMENTS,
+    MANIFEST_FILE,
+    PROTOTYPES_FILE,
+    RECOGNISER_FILE,
+    Manifest,
+    read_manifest,
+)
+from polyrestore.bundles.shipped import find_bundle
+from polyrestore.errors import AdapterError, BundleError, PolyrestoreError
+from polyrestore.files import sha256_of
+
+if TYPE_CHECKING:
+    from polyrestore.recognition import Recogniser
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_bundle(name_or_folder: str | Path) -> Bundle:
+    """Load a shipped bundle by name, or any bundle by folder, float32 on the CPU and in evaluation mode.
+
+    Raises:
+        UnknownNameError: no shipped bundle has this name.
+        BundleError: a file is missing, damaged or unexpected, or does not fit the others.
+    """
+    folder = find_bundle(name_or_folder)
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    backbone = _load_backbone(folder, manifest)
+    return Bundle(
+        name=manifest.name,
+        backbone=backbone,
+        adapters={name: _load_adapter(folder, name, backbone) for name in manifest.adapters},
+        recogniser=_load_recogniser(folder, manifest),
+        prototypes=_load_prototypes(folder, manifest),
+        recognition_settings=dict(manifest.recognition_settings),
+        info=manifest.info,
+    )
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Check that a bundle's folder holds the files of its manifest, whole, and no others.
+
+    Hidden files are left alone: version control and hub clients keep theirs there.
+
+    Raises:
+        BundleError: names the first file that is missing, unexpected or damaged.
+    """
+    for name, entry in sorted(manifest.files.items()):
+        path = folder / name
+        try:
+            size = path.stat().st_size
+            digest = sha256_of(path) if size == entry.size_bytes else ""
+        except FileNotFoundError as error:
+            raise BundleError(f"{path} is missing; copy or download the bundle again") from error
+        except OSError as error:
+            raise BundleError(f"cannot read {path}: {error.strerror}") from error
+        if size != entry.size_bytes:
+            raise BundleError(
+                f"{path} has {size} bytes instead of {entry.size_bytes}; copy or download the bundle again"
+            )
+        if digest != entry.sha256:
+            raise BundleError(
+                f"{path} is damaged: its SHA-256 is not that in {MANIFEST_FILE}; "
+                "copy or download the bundle again"
+            )
+    known = {MANIFEST_FILE, *DOCUMENTS, *manifest.files}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if path.is_file() and not hidden and relative.as_posix() not in known:
+            raise BundleError(f"{path} does not belong to the bundle; remove it, or save the bundle again")
+
+
+def _load_backbone(folder: Path, manifest: Manifest) -> Backbone:
+    entry = manifest.backbone
+    backbone = _build(folder, "backbone", lambda: build_backbone(entry.name, **entry.options))
+    return _filled(backbone, folder / BACKBONE_FILE)
+
+
+def _load_recogniser(folder: Path, manifest: Manifest) -> Recogniser | None:
+    if manifest.recogniser is None:
+        return None
+    from polyrestore.recognition import build_recogniser
+
+    options: dict[str, Any] = dict(manifest.recogniser.options)
+    recogniser = _build(folder, "recogniser", lambda: build_recogniser(**options))
+    return _filled(recogniser, folder / RECOGNISER_FILE)
+
+
+def _load_adapter(folder: Path, name: str, backbone: Backbone) -> Adapter:
+    path = folder / ADAPTERS_FOLDER / name
+    try:
+        adapter = load_adapter(path)
+        check_fits(adapter, backbone)
+    except AdapterError as error:
+        raise BundleError(f"{path} does not fit the bundle: {error}") from error
+    return adapter
+
+
+def _load_prototypes(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
+    if not manifest.prototypes:
+        return {}
+    path = folder / PROTOTYPES_FILE
+    prototypes = _read_tensors(path)
+    if set(prototypes) != set(manifest.prototypes):
+        name = min(set(prototypes) ^ set(manifest.prototypes))
+        raise BundleError(f"{path} and {MANIFEST_FILE} disagree about the prototype {name!r}; save it again")
+    lengths = {tuple(prototype.shape) for prototype in prototypes.values()}
+    if len(lengths) != 1 or len(next(iter(lengths))) != 1:
+        raise BundleError(f"{path}: prototypes must be vectors of one length, not {sorted(lengths)}")
+    return {name: prototypes[name] for name in manifest.prototypes}
+
+
+def _build(folder: Path, what: str, build: Callable[[], Network]) -> Network:
+    try:
+        # The weights are replaced at once, and reading a file must not advance anybody's random numbers.
+        with torch.random.fork_rng(devices=[]):
+            return build()
+    except (PolyrestoreError, TypeError, ValueError, RuntimeError) as error:
+        raise BundleError(f"{folder / MANIFEST_FILE}: the {what} cannot be built: {error}") from error
+
+
+def _filled(network: Network, path: Path) -> Network:
+    found, expected = _read_tensors(path), network.state_dict()
+    for key in sorted(set(found) ^ set(expected)):
+        problem = "lacks the tensor" if key in expected else "has the unknown tensor"
+        raise BundleError(f"{path} {problem} {key!r}; it belongs to another architecture")
+    for key, tensor in sorted(found.items()):
+        if tensor.shape != expected[key].shape:
+            shape, fitting = tuple(tensor.shape), tuple(expected[key].shape)
+            raise BundleError(f"{path}: {key} has shape {shape}, the architecture needs {fitting}")
+    network.load_state_dict(found)
+    return network.eval()
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = load_tensors(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    except (SafetensorError, ValueError) as error:
+        raise BundleError(f"{path} is not a safetensors file: {error}; save the bundle again") from error
+    for key, tensor in sorted(tensors.items()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BundleError(f"{path}: {key} holds values that are not finite; save the bundle again")
+    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}

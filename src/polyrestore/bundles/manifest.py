@@ -1,0 +1,167 @@
+"""``model.json``: what a bundle folder holds, validated before any other file is opened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
+from polyrestore.bundles.bundle import BundleInfo, MeasuredResult
+from polyrestore.errors import BundleError, nearest_names
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "model.json"
+BACKBONE_FILE = "backbone.safetensors"
+RECOGNISER_FILE = "recogniser.safetensors"
+PROTOTYPES_FILE = "prototypes.safetensors"
+ADAPTERS_FOLDER = "adapters"
+# Read by people only, so they may be edited freely: no checksum.
+CARD_FILE = "README.md"
+LICENCE_FILE = "LICENSE"
+DOCUMENTS = (CARD_FILE, LICENCE_FILE)
+
+# No separators and no dots: a name can only ever be a folder inside the bundle.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+
+
+class BackboneEntry(BaseModel):
+    """Which backbone to build, and the options that rebuild it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    options: dict[str, JsonValue]
+
+
+class RecogniserEntry(BaseModel):
+    """The options that rebuild the recogniser."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    options: dict[str, JsonValue]
+
+
+class FileEntry(BaseModel):
+    """What a file must be before it is used."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
+class Manifest(BaseModel):
+    """The content of ``model.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1]
+    name: Name
+    backbone: BackboneEntry
+    adapters: tuple[Name, ...]
+    recogniser: RecogniserEntry | None
+    prototypes: tuple[Name, ...]
+    recognition_settings: dict[str, JsonValue]
+    info: BundleInfo
+    files: dict[str, FileEntry]
+
+    def expected_files(self) -> set[str]:
+        """Return the relative paths of the files that the other entries ask for."""
+        expected = {BACKBONE_FILE}
+        if self.recogniser is not None:
+            expected.add(RECOGNISER_FILE)
+        if self.prototypes:
+            expected.add(PROTOTYPES_FILE)
+        for name in self.adapters:
+            expected |= {f"{ADAPTERS_FOLDER}/{name}/{file}" for file in (CONFIG_FILE, WEIGHTS_FILE)}
+        return expected
+
+
+_MODELS_BY_KEY: dict[str, type[BaseModel]] = {
+    "backbone": BackboneEntry,
+    "recogniser": RecogniserEntry,
+    "info": BundleInfo,
+    "results": MeasuredResult,
+    "files": FileEntry,
+}
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate a bundle's ``model.json``; no other file is opened.
+
+    Raises:
+        BundleError: it is missing, damaged, of another format, or asks for files outside the bundle.
+    """
+    path = folder / MANIFEST_FILE
+    if not folder.is_dir():
+        raise BundleError(
+            f"there is no bundle folder at {folder}; give the folder that holds {MANIFEST_FILE}"
+        )
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_FILE}") from error
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is damaged: {error}; copy or download the bundle again") from error
+    _check_format(path, raw)
+    try:
+        manifest = Manifest.model_validate(raw)
+    except ValidationError as error:
+        raise BundleError(f"{path}: {_first_problem(error)}") from error
+    _check_file_list(path, manifest)
+    return manifest
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """Return ``model.json``'s text.
+
+    Raises:
+        BundleError: a setting is NaN or infinite, which JSON cannot hold.
+    """
+    try:
+        return json.dumps(manifest.model_dump(mode="python"), indent=2, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise BundleError(f"{MANIFEST_FILE} cannot hold a value: {error}; settings must be finite") from error
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number that a bundle may hold")
+
+
+def _check_format(path: Path, raw: Any) -> None:
+    version = raw.get("format_version") if isinstance(raw, dict) else None
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise BundleError(f"{path} has no format_version; it is not a bundle's {MANIFEST_FILE}")
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has format version {version}, this polyrestore reads up to {FORMAT_VERSION}; "
+            "update polyrestore"
+        )
+    if version < FORMAT_VERSION:
+        raise BundleError(f"{path} has format version {version}, which does not exist; save the bundle again")
+
+
+def _check_file_list(path: Path, manifest: Manifest) -> None:
+    expected, listed = manifest.expected_files(), set(manifest.files)
+    for name in sorted(listed - expected):
+        raise BundleError(f"{path} lists the file {name!r}, which no part of the bundle uses; save it again")
+    for name in sorted(expected - listed):
+        raise BundleError(f"{path} has no checksum for {name}; save the bundle again")
+    for names in (manifest.adapters, manifest.prototypes):
+        if len(set(names)) != len(names):
+            raise BundleError(f"{path} lists a name twice in {', '.join(names)}; save the bundle again")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {problem['msg']}"
+    parents = [part for part in problem["loc"][:-1] if isinstance(part, str) and part in _MODELS_BY_KEY]
+    model = _MODELS_BY_KEY[parents[-1]] if parents else Manifest
+    return f"unknown key {where!r}; {nearest_names(str(problem['loc'][-1]), model.model_fields)}"

@@ -1,0 +1,168 @@
+"""Writing a bundle: beside its place first, read back, and only then put there."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from polyrestore.adapters import bare_state_dict, save_adapter
+from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
+from polyrestore.bundles.bundle import Bundle
+from polyrestore.bundles.card import licence_text, model_card
+from polyrestore.bundles.loading import load_bundle
+from polyrestore.bundles.manifest import (
+    ADAPTERS_FOLDER,
+    BACKBONE_FILE,
+    CARD_FILE,
+    FORMAT_VERSION,
+    LICENCE_FILE,
+    MANIFEST_FILE,
+    PROTOTYPES_FILE,
+    RECOGNISER_FILE,
+    Manifest,
+    manifest_text,
+)
+from polyrestore.errors import AdapterError, BundleError, OutputError
+from polyrestore.files import TEMPORARY_MARK, sha256_of, write_bytes, write_text
+
+_TOP_FILES = {MANIFEST_FILE, BACKBONE_FILE, RECOGNISER_FILE, PROTOTYPES_FILE, CARD_FILE, LICENCE_FILE}
+
+
+def save_bundle(folder: str | Path, bundle: Bundle, dtype: torch.dtype = torch.float16) -> Path:
+    """Write a bundle folder.
+
+    It is written to a temporary folder beside ``folder`` and loaded from there with every check; a bundle
+    that was at ``folder`` stays until then, and after any error.
+
+    Args:
+        folder: where to; made when missing, replaced when it holds a bundle and nothing else.
+        bundle: what to write. Adapters that are attached to its backbone are left out of the backbone's file.
+        dtype: of the weights on disk. Prototypes stay float32: they are small, and the recognition's
+            thresholds were set with them.
+
+    Returns:
+        the folder.
+
+    Raises:
+        BundleError: something in the bundle cannot be saved faithfully, or could not be read back.
+        OutputError: the folder cannot be written, or holds other files that would be lost.
+    """
+    target = Path(folder).resolve()
+    _check_replaceable(target)
+    temporary = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(4)}-{target.name}")
+    try:
+        _write(temporary, bundle, dtype)
+        load_bundle(temporary)
+        _put_in_place(temporary, target)
+    except OSError as error:
+        raise OutputError(f"cannot write the bundle {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _write(folder: Path, bundle: Bundle, dtype: torch.dtype) -> None:
+    for name, adapter in bundle.adapters.items():
+        if adapter.name != name:
+            raise BundleError(f"the adapter listed as {name!r} calls itself {adapter.name!r}; rename one")
+        try:
+            save_adapter(
+                folder / ADAPTERS_FOLDER / name,
+                adapter,
+                f"polyrestore/{bundle.backbone.description.name}",
+                dtype,
+            )
+        except AdapterError as error:
+            raise BundleError(f"adapter {name!r} cannot be saved as {dtype}: {error}") from error
+    _write_tensors(folder / BACKBONE_FILE, bare_state_dict(bundle.backbone), dtype)
+    if bundle.recogniser is not None:
+        recogniser: nn.Module = bundle.recogniser
+        _write_tensors(folder / RECOGNISER_FILE, recogniser.state_dict(), dtype)
+    if bundle.prototypes:
+        _write_tensors(folder / PROTOTYPES_FILE, bundle.prototypes, torch.float32)
+    manifest = _manifest_of(folder, bundle)
+    write_text(folder / MANIFEST_FILE, manifest_text(manifest))
+    write_text(folder / CARD_FILE, model_card(bundle, dtype))
+    write_text(folder / LICENCE_FILE, licence_text(bundle.info.licence))
+
+
+def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size_bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    options = None if bundle.recogniser is None else {"options": bundle.recogniser.options}
+    raw = {
+        "format_version": FORMAT_VERSION,
+        "name": bundle.name,
+        "backbone": {"name": bundle.backbone.description.name, "options": bundle.backbone.options},
+        "adapters": sorted(bundle.adapters),
+        "recogniser": options,
+        "prototypes": sorted(bundle.prototypes),
+        "recognition_settings": bundle.recognition_settings,
+        "info": bundle.info.model_dump(mode="json"),
+        "files": files,
+    }
+    try:
+        # Through JSON and back: tuples become the lists that the next reader will see.
+        return Manifest.model_validate(json.loads(json.dumps(raw, allow_nan=False)))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise BundleError(f"the bundle cannot be described: {where}: {problem['msg']}") from error
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"options and settings must be plain, finite JSON values: {error}") from error
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    converted = {}
+    for key, tensor in tensors.items():
+        stored = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
+        if stored.is_floating_point() and not bool(torch.isfinite(stored).all()):
+            raise BundleError(
+                f"{key} of {path.name} is not finite as {dtype}; check the training, or use float32"
+            )
+        # A copy: safetensors refuses tensors that share memory, as tied weights do.
+        converted[key] = stored.clone(memory_format=torch.contiguous_format)
+    content = save_tensors(converted, metadata={"format": "pt"})
+    write_bytes(path, content)
+
+
+def _check_replaceable(target: Path) -> None:
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise OutputError(f"{target} exists and is not a folder; choose another place for the bundle")
+    for path in sorted(target.rglob("*")):
+        parts = path.relative_to(target).parts
+        in_adapter = (
+            len(parts) == 3 and parts[0] == ADAPTERS_FOLDER and parts[2] in (CONFIG_FILE, WEIGHTS_FILE)
+        )
+        if not path.is_dir() and not in_adapter and not (len(parts) == 1 and parts[0] in _TOP_FILES):
+            raise OutputError(f"{path} is no file of a bundle and would be lost; choose another folder")
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    if not target.exists():
+        os.rename(temporary, target)
+        return
+    # A folder cannot be renamed over another: for an instant neither is there, and the old one comes back
+    # if the second step fails.
+    previous = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(4)}-{target.name}")
+    os.rename(target, previous)
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        os.rename(previous, target)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)

@@ -1,0 +1,43 @@
+"""The bundles that come with the package, and how a name or a folder becomes one."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from polyrestore.bundles.manifest import MANIFEST_FILE
+from polyrestore.errors import UnknownNameError, unknown_name
+
+
+def shipped_folder() -> Path:
+    """Return the folder inside the installed package that holds the shipped bundles."""
+    return Path(str(resources.files("polyrestore.bundles").joinpath("shipped")))
+
+
+def list_bundles() -> tuple[str, ...]:
+    """Return the names of the shipped bundles, sorted."""
+    try:
+        return tuple(sorted(path.parent.name for path in shipped_folder().glob(f"*/{MANIFEST_FILE}")))
+    except OSError:
+        return ()
+
+
+def find_bundle(name_or_folder: str | Path) -> Path:
+    """Return the folder of a bundle.
+
+    A shipped bundle's name comes before a folder of the same name; ``./name`` always is a folder.
+
+    Raises:
+        UnknownNameError: neither a shipped bundle nor an existing folder is called so.
+    """
+    names = list_bundles()
+    if isinstance(name_or_folder, str) and name_or_folder in names:
+        return shipped_folder() / name_or_folder
+    folder = Path(name_or_folder)
+    looks_like_path = any(mark and mark in str(name_or_folder) for mark in (os.sep, os.altsep))
+    if isinstance(name_or_folder, Path) or looks_like_path or folder.is_dir():
+        return folder
+    if not names:
+        raise UnknownNameError(f"unknown bundle {name_or_folder!r}; none is shipped, give a bundle's folder")
+    raise unknown_name("bundle", name_or_folder, names)

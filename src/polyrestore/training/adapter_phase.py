@@ -1,0 +1,94 @@
+"""Phase 2: one adapter per degradation beside a frozen backbone (AdaIR, arXiv 2404.11475)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from polyrestore.adapters import Adapter, AdapterBank, BottleneckConfig, LoraConfig
+from polyrestore.backbones import Backbone
+from polyrestore.bundles import load_bundle, save_bundle
+from polyrestore.data import load_clean
+from polyrestore.data.images import Pair
+from polyrestore.errors import AdapterError, RecipeError, unknown_name
+from polyrestore.training.export import extended_info, training_record
+from polyrestore.training.loop import train
+from polyrestore.training.recipe import AdapterRecipe
+from polyrestore.training.restoration_job import RestorationJob
+from polyrestore.training.sources import batch_source, load_real_pairs, synthesis_of
+from polyrestore.training.validation import ValidationSet
+from polyrestore.training.weighting import build_weighting
+
+_CONFIGS = {"lora": LoraConfig, "bottleneck": BottleneckConfig}
+
+
+def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
+    """Train a recipe's adapters one after another and return the bundle with all of them.
+
+    The bundle is written anew after each adapter, so that a killed run loses at most the one it was at.
+    """
+    bundle = load_bundle(recipe.bundle)
+    config = adapter_config(recipe)
+    clean = load_clean(recipe.data.clean)
+    held_out = load_clean([recipe.data.validation])
+    pairs = load_real_pairs(recipe.data)
+    bundle.backbone.to(memory_format=torch.channels_last)
+    bank = AdapterBank(bundle.backbone)
+    for name in recipe.adapters:
+        adapter, figures = _train_one(
+            recipe, name, config, bank, clean, held_out, pairs, folder / name, resume
+        )
+        bundle.adapters[name] = adapter
+        record = training_record(recipe, figures)
+        info = extended_info(bundle.info, recipe, f"adapter {name}", record)
+        info = info.model_copy(update={"summary": "A backbone with one light adapter per degradation."})
+        bare = replace(bundle, info=info)
+        save_bundle(folder / "bundle", bare, dtype=torch.float32)
+        bundle.info = info
+    return folder / "bundle"
+
+
+def adapter_config(recipe: AdapterRecipe) -> LoraConfig | BottleneckConfig:
+    """Build the adapters' configuration.
+
+    Raises:
+        UnknownNameError: there is no such kind.
+        RecipeError: the kind does not take one of the options.
+    """
+    if recipe.kind not in _CONFIGS:
+        raise unknown_name("adapter kind", recipe.kind, _CONFIGS)
+    try:
+        config: LoraConfig | BottleneckConfig = _CONFIGS[recipe.kind](**recipe.adapter_options)
+    except (TypeError, AdapterError) as error:
+        raise RecipeError(f"adapter_options do not fit kind {recipe.kind!r}: {error}") from error
+    return config
+
+
+def _train_one(
+    recipe: AdapterRecipe,
+    name: str,
+    config: LoraConfig | BottleneckConfig,
+    bank: AdapterBank,
+    clean: list[torch.Tensor],
+    held_out: list[torch.Tensor],
+    pairs: dict[str, list[Pair]],
+    folder: Path,
+    resume: bool,
+) -> tuple[Adapter, dict[str, float]]:
+    backbone = bank.backbone
+    assert isinstance(backbone, Backbone)
+    bank.create(name, config, torch.Generator().manual_seed(recipe.seed))
+    try:
+        synthesis = synthesis_of(recipe, (name,), partners=recipe.synthesis.tasks)
+        source = batch_source(recipe, synthesis, clean, {name: pairs[name]} if name in pairs else {})
+        job = RestorationJob(backbone, source, ValidationSet(held_out, (name,)))
+        before = job.validate()[name]
+        bank.activate({name: 1.0})
+        weighting = build_weighting("uniform", 1)
+        steps = recipe.steps_for.get(name, recipe.steps)
+        figures = train(job, weighting, recipe, folder, steps=steps, resume=resume)
+        return bank.export(name), {"before": before, "after": figures[name]}
+    finally:
+        bank.remove(name)

@@ -1,0 +1,52 @@
+"""Turn what a phase trained into a bundle that remembers how it was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polyrestore.backbones import Backbone
+from polyrestore.bundles import Bundle, BundleInfo, save_bundle
+from polyrestore.training.recipe import PretrainingRecipe, Recipe
+
+
+def training_record(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, Any]:
+    """Return the recipe, the library version and the validation figures as plain JSON values.
+
+    Folders are reduced to their last two parts: where the data lay on one machine helps nobody.
+    """
+    content = json.loads(recipe.model_dump_json())
+    data = content["data"]
+    data["clean"] = [_short(path) for path in data["clean"]]
+    data["validation"] = _short(data["validation"])
+    for table in ("pairs", "bursts"):
+        data[table] = {name: [_short(path) for path in paths] for name, paths in data[table].items()}
+    if "bundle" in content:
+        content["bundle"] = _short(content["bundle"])
+    return {"recipe": content, "torch": torch.__version__, "validation_psnr": dict(figures)}
+
+
+def extended_info(info: BundleInfo, recipe: Recipe, key: str, record: Mapping[str, Any]) -> BundleInfo:
+    """Add a phase's record and data sources to what a bundle says about its origin."""
+    provenance = dict.fromkeys((*info.provenance, *recipe.data.provenance))
+    return info.model_copy(
+        update={"provenance": tuple(provenance), "training": {**info.training, key: dict(record)}}
+    )
+
+
+def export_backbone(
+    recipe: PretrainingRecipe, backbone: Backbone, figures: Mapping[str, float], folder: Path
+) -> Path:
+    """Write a bundle that holds a pre-trained backbone alone, in float32, and return its folder."""
+    info = BundleInfo(licence=recipe.licence, summary="A pre-trained backbone without adapters.")
+    info = extended_info(info, recipe, "pretraining", training_record(recipe, figures))
+    save_bundle(folder, Bundle(name=recipe.name, backbone=backbone, info=info), dtype=torch.float32)
+    return folder
+
+
+def _short(path: str) -> str:
+    return "/".join(Path(path).parts[-2:])

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyrestore.adapters import AdapterBank
+from polyrestore.errors import BackboneError, BundleError, CompositionError, PolyrestoreError
+from polyrestore.imaging import ImageMetadata, read_image, write_image
+from polyrestore.restoration.restorer import Restorer, usable_device
+from tests.restoration.conftest import FakeRecognition, tiny_bundle
+from tests.restoration.tiny_backbone import tiny_backbone
+
+
+def random_pixels(height: int = 50, width: int = 61, seed: int = 0) -> torch.Tensor:
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def expected(bundle: Any, weights: dict[str, float], pixels: torch.Tensor) -> torch.Tensor:
+    """Compute the composition on the whole image, unmerged, without any of the restorer's code."""
+    backbone = tiny_backbone()
+    bank = AdapterBank(backbone)
+    for adapter in bundle.adapters.values():
+        bank.add(adapter)
+    bank.activate(weights)
+    with torch.no_grad():
+        restored: torch.Tensor = backbone(pixels.unsqueeze(0))[0].clamp(0, 1)
+    return restored
+
+
+def test_recognises_once_on_the_whole_image_and_composes(
+    bundle: Any, restorer: Restorer, recognition: FakeRecognition
+) -> None:
+    pixels = random_pixels()
+    restored = restorer.restore(pixels)
+    assert recognition.shown == [(1, 3, 50, 61)]
+    assert restored.weights == {"noise": 0.75, "rain": 0.25}
+    assert restored.recognition is not None
+    torch.testing.assert_close(restored.pixels, expected(bundle, restored.weights, pixels), atol=1e-5, rtol=0)
+
+
+def test_named_composition_does_not_ask_the_recogniser(
+    bundle: Any, restorer: Restorer, recognition: FakeRecognition
+) -> None:
+    pixels = random_pixels()
+    restored = restorer.restore(pixels, as_="rain")
+    assert recognition.shown == []
+    assert restored.recognition is None
+    assert restored.weights == {"rain": 1.0}
+    torch.testing.assert_close(restored.pixels, expected(bundle, {"rain": 1.0}, pixels), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("weights", [{"haze": 1.0}, {"haze": 0.4, "noise": 0.6}])
+def test_parallel_adapters_see_further_and_tiles_still_equal_the_whole(
+    bundle: Any, restorer: Restorer, weights: dict[str, float]
+) -> None:
+    pixels = random_pixels(70, 90)
+    restored = restorer.restore(pixels, as_=weights).pixels
+    torch.testing.assert_close(restored, expected(bundle, weights, pixels), atol=1e-5, rtol=0)
+
+
+def test_a_clean_image_comes_back_bit_for_bit(restorer: Restorer, recognition: FakeRecognition) -> None:
+    recognition.weights = {}
+    pixels = random_pixels()
+    restored = restorer.restore(pixels)
+    assert restored.unchanged
+    assert torch.equal(restored.pixels, pixels)
+
+
+@settings(deadline=None, max_examples=25)
+@given(height=st.integers(1, 60), width=st.integers(1, 60))
+def test_size_in_is_size_out(height: int, width: int) -> None:
+    restored = _SHARED.restore(random_pixels(height, width), as_="noise")
+    assert restored.pixels.shape == (3, height, width)
+    assert restored.pixels.dtype == torch.float32
+    assert 0 <= restored.pixels.min() <= restored.pixels.max() <= 1
+
+
+_SHARED = Restorer(tiny_bundle(), "cpu", tile_px=24)
+
+
+def test_strength_blends_input_and_result(restorer: Restorer) -> None:
+    pixels = random_pixels()
+    full = restorer.restore(pixels, as_="noise").pixels
+    half = restorer.restore(pixels, as_="noise", strength=0.5).pixels
+    torch.testing.assert_close(half, (pixels + full) / 2)
+    torch.testing.assert_close(restorer.restore(pixels, as_="noise", strength=0).pixels, pixels)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
+def test_strength_outside_its_range_is_refused(restorer: Restorer, strength: float) -> None:
+    with pytest.raises(CompositionError, match="strength must be between 0 and 1"):
+        restorer.restore(random_pixels(), as_="noise", strength=strength)
+
+
+def test_the_composition_is_taken_back_also_after_an_error(bundle: Any, restorer: Restorer) -> None:
+    before = {name: tensor.clone() for name, tensor in restorer._backbone.state_dict().items()}
+    pixels = random_pixels()
+
+    def fail(*_: Any) -> None:
+        raise BackboneError("the network went wrong")
+
+    handle = restorer._backbone.register_forward_pre_hook(fail)
+    with pytest.raises(BackboneError, match="went wrong"):
+        restorer.restore(pixels, as_="rain")
+    handle.remove()
+    after = restorer._backbone.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    restored = restorer.restore(pixels, as_="noise").pixels
+    torch.testing.assert_close(restored, expected(bundle, {"noise": 1.0}, pixels), atol=1e-5, rtol=0)
+
+
+def test_the_bundle_is_not_changed(bundle: Any, restorer: Restorer) -> None:
+    restorer.restore(random_pixels(), as_="rain,haze")
+    names = {name for name, _ in bundle.backbone.named_modules()}
+    assert names == {name for name, _ in tiny_backbone().named_modules()}
+
+
+def test_threads_share_a_restorer(bundle: Any, restorer: Restorer) -> None:
+    pixels = random_pixels()
+    wanted = {name: expected(bundle, {name: 1.0}, pixels) for name in ("noise", "rain", "haze")}
+    wrong: list[str] = []
+
+    def work(name: str) -> None:
+        for _ in range(4):
+            difference = (restorer.restore(pixels, as_=name).pixels - wanted[name]).abs().max()
+            if difference > 1e-5:
+                wrong.append(name)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in wanted for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_bundle_without_recogniser_wants_a_name(bundle: Any) -> None:
+    bundle.recogniser = None
+    restorer = Restorer(bundle, "cpu")
+    assert restorer.restore(random_pixels(), as_="noise").weights == {"noise": 1.0}
+    with pytest.raises(BundleError, match="'tiny' has no recogniser"):
+        restorer.restore(random_pixels())
+    with pytest.raises(BundleError, match="'tiny' has no recogniser"):
+        restorer.recognise(random_pixels())
+
+
+def test_recognition_settings_that_are_not_known_are_refused(bundle: Any) -> None:
+    bundle.recognition_settings = {"temperatur": 0.1}
+    with pytest.raises(BundleError, match="'tiny' has recognition settings that do not fit: .*temperatur"):
+        Restorer(bundle, "cpu")
+
+
+def test_files_keep_their_metadata(restorer: Restorer, tmp_path: Any) -> None:
+    path = tmp_path / "photo.png"
+    write_image(path, random_pixels(), ImageMetadata(dpi=(300.0, 300.0)))
+    restored = restorer.restore(path, as_="noise")
+    assert restored.metadata.dpi == pytest.approx((300.0, 300.0), abs=0.1)
+    restored.save(tmp_path / "restored.png")
+    written = read_image(tmp_path / "restored.png")
+    assert written.metadata.dpi == pytest.approx((300.0, 300.0), abs=0.1)
+    torch.testing.assert_close(written.pixels, restored.pixels, atol=0.51 / 255, rtol=0)
+
+
+@pytest.mark.parametrize("device", ["toaster", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    with pytest.raises(PolyrestoreError, match=f"device '{device}' cannot be used"):
+        usable_device(device)
