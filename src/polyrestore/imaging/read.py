@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 from dataclasses import dataclass, field, replace
@@ -45,13 +46,11 @@ def sniff_format(path: Path) -> str | None:
     """Return the format that the first bytes of ``path`` announce, a key of ``FORMATS``, or None.
 
     Raises:
-        ImageError: the file cannot be read.
+        ImageError: the file is missing, empty or cannot be read.
     """
-    try:
-        with open(path, "rb") as stream:
-            start = stream.read(12)
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
+    _require_content(path)
+    with open(path, "rb") as stream:
+        start = stream.read(12)
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if start.startswith(b"\xff\xd8\xff"):
@@ -100,7 +99,9 @@ def read_image(path: str | Path) -> Image:
 def _require_content(path: Path) -> None:
     try:
         if path.is_dir():
-            raise ImageError(f"{path} is a folder, not an image file")
+            listed = os.access(path, os.R_OK | os.X_OK)
+            kind = "a folder, not an image file" if listed else "a folder that cannot be listed"
+            raise ImageError(f"{path} is {kind}")
         if not path.exists():
             raise ImageError(f"{path} does not exist")
         # Opening a pipe or a device could block for ever.
