@@ -2,7 +2,7 @@ import pytest
 import torch
 from PIL import Image
 
-from polyrestore.data import load_burst, load_clean, load_pairs
+from polyrestore.data import Pair, align_pair, load_burst, load_clean, load_pairs
 from polyrestore.data.images import random_patch
 from polyrestore.errors import DataError
 
@@ -45,6 +45,13 @@ def test_pairs_of_different_size_are_refused(tmp_path):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError, match="no images"):
         load_clean([tmp_path])
+
+
+def test_aligning_undoes_a_shift():
+    scene = torch.randint(0, 256, (3, 60, 70), generator=torch.Generator().manual_seed(1)).byte()
+    pair = align_pair(Pair("p", scene.roll((3, -2), (1, 2)), scene))
+    assert torch.equal(pair.degraded, pair.clean)
+    assert pair.clean.shape == (3, 48, 58)
 
 
 def test_a_burst_averages_around_its_middle_frame(tmp_path):

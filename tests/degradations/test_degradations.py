@@ -21,7 +21,9 @@ def scene(count=2, height=96, width=112):
     """A picture with smooth areas, edges and fine texture."""
     rows = torch.linspace(0, 1, height).view(1, 1, -1, 1)
     columns = torch.linspace(0, 1, width).view(1, 1, 1, -1)
-    smooth = torch.cat([0.3 + 0.4 * rows + 0 * columns, 0.7 - 0.4 * columns + 0 * rows, 0.5 + 0 * rows * columns], 1)
+    smooth = torch.cat(
+        [0.3 + 0.4 * rows + 0 * columns, 0.7 - 0.4 * columns + 0 * rows, 0.5 + 0 * rows * columns], 1
+    )
     checks = ((rows * 12).floor() + (columns * 14).floor()) % 2
     texture = torch.rand((1, 3, height, width), generator=seeded(7)) * 0.1
     return (smooth * 0.7 + checks * 0.2 + texture).clamp(0, 1).expand(count, -1, -1, -1).clone()

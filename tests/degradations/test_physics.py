@@ -20,7 +20,9 @@ def seeded(seed=0):
 
 def photograph(size=96):
     rows, columns = torch.meshgrid(torch.linspace(0, 6, size), torch.linspace(0, 6, size), indexing="ij")
-    planes = [0.5 + 0.3 * torch.sin(rows + columns * k) + 0.15 * torch.cos(columns * 3 * k) for k in (0.6, 1, 1.7)]
+    planes = [
+        0.5 + 0.3 * torch.sin(rows + columns * k) + 0.15 * torch.cos(columns * 3 * k) for k in (0.6, 1, 1.7)
+    ]
     return torch.stack(planes)[None].clamp(0, 1)
 
 
@@ -92,10 +94,7 @@ def test_convolution_equals_the_direct_sum():
     padded = torch.nn.functional.pad(image, (2, 2, 2, 2), mode="reflect")
     flipped = kernels.flip(1, 2)
     expected = torch.stack(
-        [
-            torch.nn.functional.conv2d(padded[k].unsqueeze(1), flipped[k][None, None])[:, 0]
-            for k in range(2)
-        ]
+        [torch.nn.functional.conv2d(padded[k].unsqueeze(1), flipped[k][None, None])[:, 0] for k in range(2)]
     )
     assert torch.allclose(convolve_each(image, kernels), expected, atol=1e-5)
 

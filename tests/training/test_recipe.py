@@ -24,7 +24,8 @@ def test_paths_are_relative_to_the_recipe(workshop):
 
 
 def test_overrides_replace_values(workshop):
-    recipe = load_recipe(workshop / "pretraining.toml", ["steps=9", "optimiser.learning_rate=1e-4", "name=other"])
+    changes = ["steps=9", "optimiser.learning_rate=1e-4", "name=other"]
+    recipe = load_recipe(workshop / "pretraining.toml", changes)
     assert (recipe.steps, recipe.optimiser.learning_rate, recipe.name) == (9, 1e-4, "other")
 
 

@@ -49,7 +49,7 @@ def losses(folder):
     return {line["step"]: line["losses"] for line in lines if line["event"] == "losses"}
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the end of the process."""
 
 
@@ -59,7 +59,7 @@ def stop_after(monkeypatch, steps):
 
     def dying(self, step, rank):
         if step == steps:
-            raise Killed
+            raise KilledError
         return batch(self, step, rank)
 
     monkeypatch.setattr(RestorationJob, "batch", dying)
@@ -87,7 +87,7 @@ def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at):
     whole = run_recipe(recipe, output_folder=workshop / "whole")
     with monkeypatch.context() as patch:
         stop_after(patch, killed_at)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             run_recipe(recipe, output_folder=workshop / "killed")
     resumed = run_recipe(recipe, output_folder=workshop / "killed")
     expected, found = losses(workshop / "whole"), losses(workshop / "killed")
