@@ -22,7 +22,8 @@ class Strict(BaseModel):
 class DataTable(Strict):
     """Where the images are; relative paths start at the recipe's folder.
 
-    ``provenance`` says in one line per source what the images are and under which licence; it ends up in the
+    ``aligned`` names the tasks whose pairs are shifted onto their targets first, where a data set's targets are
+    not the frame that its inputs show. ``provenance`` says in one line per source what the images are and under which licence; it ends up in the
     model card.
     """
 
@@ -31,6 +32,7 @@ class DataTable(Strict):
     validation: Path
     pairs: dict[str, tuple[Path, ...]] = {}
     bursts: dict[str, tuple[Path, ...]] = {}
+    aligned: tuple[str, ...] = ()
     pair_share: float = Field(0.5, ge=0, le=1)
     patch_px: int = Field(96, ge=16)
     zoom_out: float = Field(3.0, ge=1)

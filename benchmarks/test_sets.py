@@ -1,0 +1,123 @@
+"""Measure a bundle on the test sets: blind, with the degradation named, and mixtures with single adapters.
+
+Prints a table, and writes JSON and Markdown after every set, so that an interrupted run keeps what it has.
+
+    python benchmarks/test_sets.py --data FOLDER [--bundle NAME] [--sets NAME,NAME] [--limit N]
+
+FOLDER holds one folder per set: images in it, or pairs in its ``input`` and ``target``, matched by file name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import polyrestore
+from polyrestore.data.images import image_paths
+from polyrestore.errors import PolyrestoreError
+from polyrestore.evaluation.measure import SetResult, measure_set
+from polyrestore.evaluation.report import as_json, as_markdown, as_rows, headings
+from polyrestore.evaluation.sets import EVALUATION_SETS, EvaluationSet, evaluation_set
+from polyrestore.files import write_text
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    console = Console()
+    try:
+        sets = [evaluation_set(name.strip()) for name in options.sets.split(",")] if options.sets else None
+        run(sets or list(EVALUATION_SETS.values()), options, console)
+    except PolyrestoreError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder per test set")
+    parser.add_argument("--bundle", default="default", help="shipped bundle, or a bundle's folder")
+    parser.add_argument("--device", default=None, help="cpu, cuda, ...; a GPU where there is one by default")
+    names = ", ".join(EVALUATION_SETS)
+    parser.add_argument("--sets", default="", help=f"only these, separated by commas: {names}")
+    parser.add_argument("--limit", type=positive, default=None, help="only the first N images of each set")
+    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for JSON and Markdown")
+    parser.add_argument("--name", default="test-sets", help="name of the two files")
+    return parser.parse_args(arguments)
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def run(sets: list[EvaluationSet], options: argparse.Namespace, console: Console) -> None:
+    restorer = polyrestore.load(options.bundle, options.device)
+    about = describe(restorer, options)
+    peers: dict[str, str] = json.loads((HERE / "peers.json").read_text(encoding="utf-8"))
+    results: list[SetResult] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        for each in sets:
+            task = progress.add_task(each.name, total=count(each, options))
+            results.append(
+                measure_set(
+                    restorer,
+                    each,
+                    options.data,
+                    limit=options.limit,
+                    on_image=lambda _, task=task: progress.advance(task),
+                )
+            )
+            text = json.dumps(as_json(results, about), indent=1, allow_nan=False)
+            write_text(options.output / f"{options.name}.json", text + "\n")
+            write_text(options.output / f"{options.name}.md", as_markdown(results, about, peers))
+    console.print(table(results, peers))
+    console.print(f"written: {options.output / options.name}.json and .md")
+
+
+def count(each: EvaluationSet, options: argparse.Namespace) -> int:
+    folder = options.data / each.folder
+    total = len(image_paths(folder if each.damage is not None else folder / "input"))
+    return min(total, options.limit or total)
+
+
+def describe(restorer: polyrestore.Restorer, options: argparse.Namespace) -> dict[str, Any]:
+    bundle = restorer.bundle
+    parameters = sum(parameter.numel() for parameter in bundle.backbone.parameters())
+    about: dict[str, Any] = {
+        "bundle": f"{bundle.name}, version {bundle.info.version}",
+        "backbone": f"{bundle.backbone.description.name}, {parameters / 1e6:.2f} M parameters",
+        "adapters": ", ".join(restorer.adapters),
+        "device": f"{restorer.device}, {torch.get_num_threads()} threads, {platform.machine()}",
+        "versions": f"polyrestore {polyrestore.__version__}, torch {torch.__version__}",
+    }
+    if options.limit:
+        about["limit"] = f"the first {options.limit} images of each set only"
+    return about
+
+
+def table(results: list[SetResult], peers: dict[str, str]) -> Table:
+    shown = Table(title="PSNR in dB / SSIM, mean per image")
+    for heading in headings():
+        shown.add_column(heading, overflow="fold")
+    for row in as_rows(results, peers):
+        shown.add_row(*row)
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""Restore a test set blind, with the degradation named and, for mixtures, with each adapter alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from polyrestore.data.alignment import aligned
+from polyrestore.errors import DataError
+from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
+from polyrestore.evaluation.sets import EvaluationSet, Sample
+from polyrestore.restoration.restorer import Restored, Restorer
+
+
+@dataclass(frozen=True)
+class Score:
+    """PSNR in decibels and SSIM of one image."""
+
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What was measured on one image.
+
+    Attributes:
+        name: of the image.
+        before: the damaged input.
+        blind: restored with the recognised composition.
+        named: restored with the degradation named; None for clean sets, or without the adapters for it.
+        singles: restored with one adapter alone, by adapter; only for mixtures.
+        weights: the recognised composition.
+        seconds_per_megapixel: of the blind restoration, recognition included.
+    """
+
+    name: str
+    before: Score
+    blind: Score
+    named: Score | None
+    singles: dict[str, Score]
+    weights: dict[str, float]
+    seconds_per_megapixel: float
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """What was measured on a test set; every mean is over images.
+
+    Attributes:
+        name: of the set.
+        protocol: how the figures were computed.
+        named_as: the composition behind ``named``; None when there is none.
+        images: one record per image.
+    """
+
+    name: str
+    protocol: str
+    named_as: str | None
+    images: list[ImageResult] = field(default_factory=list)
+
+    @property
+    def before(self) -> Score:
+        """Mean score of the inputs."""
+        return _mean([image.before for image in self.images])
+
+    @property
+    def blind(self) -> Score:
+        """Mean score with the recognised composition."""
+        return _mean([image.blind for image in self.images])
+
+    @property
+    def named(self) -> Score | None:
+        """Mean score with the degradation named."""
+        scores = [image.named for image in self.images if image.named is not None]
+        return _mean(scores) if scores else None
+
+    @property
+    def singles(self) -> dict[str, Score]:
+        """Mean score with one adapter alone, best first."""
+        names = self.images[0].singles if self.images else {}
+        means = {name: _mean([image.singles[name] for image in self.images]) for name in names}
+        return dict(sorted(means.items(), key=lambda entry: -entry[1].psnr))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Mean recognised weight by adapter, largest first; they add up to 1 less the share left alone."""
+        totals: dict[str, float] = {}
+        for image in self.images:
+            for name, weight in image.weights.items():
+                totals[name] = totals.get(name, 0.0) + weight / len(self.images)
+        return dict(sorted(totals.items(), key=lambda entry: -entry[1]))
+
+    @property
+    def untouched_share(self) -> float:
+        """The share of images that were recognised as clean."""
+        return sum(not image.weights for image in self.images) / len(self.images)
+
+    @property
+    def seconds_per_megapixel(self) -> float:
+        """Mean time of the blind restoration."""
+        return sum(image.seconds_per_megapixel for image in self.images) / len(self.images)
+
+
+def measure_set(
+    restorer: Restorer,
+    evaluation_set: EvaluationSet,
+    root: Path,
+    *,
+    limit: int | None = None,
+    protocol: Protocol | None = None,
+    on_image: Callable[[str], None] | None = None,
+) -> SetResult:
+    """Measure a restorer on a test set.
+
+    Args:
+        restorer: what is measured.
+        evaluation_set: on what.
+        root: the folder that holds the folders of all test sets.
+        limit: the first so many images only; None for all.
+        protocol: how to compare; RGB rounded to 8 bits when None.
+        on_image: called with the name of each image when it is done.
+
+    Raises:
+        DataError: images are missing or do not pair up.
+    """
+    protocol = protocol or Protocol()
+    named_as = _available(evaluation_set.named, restorer.adapters)
+    stated = f"{protocol}, after the best whole-pixel shift" if evaluation_set.aligned else str(protocol)
+    result = SetResult(evaluation_set.name, stated, named_as)
+    for sample in evaluation_set.samples(root, limit):
+        result.images.append(_measure_image(restorer, evaluation_set, sample, named_as, protocol))
+        if on_image is not None:
+            on_image(sample.name)
+    if not result.images:
+        raise DataError(f"no image of test set {evaluation_set.name!r} was measured; the limit is {limit}")
+    return result
+
+
+def _measure_image(
+    restorer: Restorer,
+    evaluation_set: EvaluationSet,
+    sample: Sample,
+    named_as: str | None,
+    protocol: Protocol,
+) -> ImageResult:
+    def score(image: Tensor) -> Score:
+        pair = aligned(image, sample.target) if evaluation_set.aligned else (image, sample.target)
+        return Score(psnr(*pair, protocol), ssim(*pair, protocol))
+
+    def restored_as(composition: str | Mapping[str, float]) -> Restored:
+        return restorer.restore(sample.degraded, as_=composition)
+
+    blind = restorer.restore(sample.degraded)
+    single_names = restorer.adapters if evaluation_set.mixture else ()
+    megapixels = sample.target.shape[-1] * sample.target.shape[-2] / 1e6
+    return ImageResult(
+        name=sample.name,
+        before=score(sample.degraded),
+        blind=score(blind.pixels),
+        named=None if named_as is None else score(restored_as(named_as).pixels),
+        singles={name: score(restored_as({name: 1.0}).pixels) for name in single_names},
+        weights=blind.weights,
+        seconds_per_megapixel=blind.seconds / megapixels,
+    )
+
+
+def _available(named: str | None, adapters: tuple[str, ...]) -> str | None:
+    if named is None or not set(named.split(",")) <= set(adapters):
+        return None
+    return named
+
+
+def _mean(scores: list[Score]) -> Score:
+    return Score(mean_psnr(s.psnr for s in scores), sum(s.ssim for s in scores) / len(scores))

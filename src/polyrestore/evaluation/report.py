@@ -1,0 +1,130 @@
+"""Measured sets as JSON and as a Markdown table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from polyrestore.evaluation.measure import Score, SetResult
+from polyrestore.evaluation.metrics import PSNR_CAP_DB, json_number
+
+_HEADINGS = (
+    "set",
+    "images",
+    "input",
+    "blind",
+    "named",
+    "best single adapter",
+    "recognised",
+    "left alone",
+    "s / megapixel",
+    "other tools",
+)
+
+
+def as_json(results: Sequence[SetResult], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return results as plain JSON values.
+
+    Args:
+        results: one per set.
+        about: what was measured and with what: bundle, versions, device.
+    """
+    return {"about": dict(about), "sets": [_set_as_json(result) for result in results]}
+
+
+def as_rows(results: Sequence[SetResult], peers: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return one row of table cells per set, in the order of :func:`headings`.
+
+    Args:
+        results: one per set.
+        peers: what other tools reach, by set name.
+    """
+    return [_row(result, peers.get(result.name, "")) for result in results]
+
+
+def headings() -> tuple[str, ...]:
+    """Return the names of the columns."""
+    return _HEADINGS
+
+
+def as_markdown(results: Sequence[SetResult], about: Mapping[str, Any], peers: Mapping[str, str]) -> str:
+    """Return a Markdown page with a table of the results and the protocol below it.
+
+    Args:
+        results: one per set.
+        about: what was measured and with what.
+        peers: what other tools reach, by set name.
+    """
+    lines = ["# Test sets", ""]
+    lines += [f"- {key}: {value}" for key, value in about.items()]
+    lines += ["", "| " + " | ".join(_HEADINGS) + " |", "|" + "---|" * len(_HEADINGS)]
+    for row in as_rows(results, peers):
+        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |")
+    lines += ["", "Each figure is PSNR in dB / SSIM, the mean over images. Protocol:", ""]
+    for protocol in dict.fromkeys(result.protocol for result in results):
+        names = ", ".join(result.name for result in results if result.protocol == protocol)
+        lines.append(f"- {protocol}: {names}")
+    lines += [
+        "",
+        f"An image that equals its target counts as {PSNR_CAP_DB:g} dB. *blind* is restored with the",
+        "composition that was recognised, *named* with the degradation given by name. *recognised* is the mean",
+        "weight of each adapter, *left alone* the share of images that were recognised as clean and not changed.",
+        "Time is that of the blind restoration, recognition included, reading and writing files not.",
+    ]
+    for result in results:
+        if result.singles:
+            singles = ", ".join(f"{name} {_cell(score)}" for name, score in result.singles.items())
+            lines += ["", f"Single adapters on {result.name}: {singles}."]
+    return "\n".join(lines) + "\n"
+
+
+def _row(result: SetResult, peers: str) -> tuple[str, ...]:
+    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in result.weights.items() if weight >= 0.01)
+    best = next(iter(result.singles.items()), None)
+    return (
+        result.name,
+        str(len(result.images)),
+        _cell(result.before),
+        _cell(result.blind),
+        "" if result.named is None else _cell(result.named),
+        "" if best is None else f"{_cell(best[1])} ({best[0]})",
+        weights or "clean",
+        f"{result.untouched_share:.0%}",
+        f"{result.seconds_per_megapixel:.2f}",
+        peers,
+    )
+
+
+def _cell(score: Score) -> str:
+    return f"{score.psnr:.2f} / {score.ssim:.3f}"
+
+
+def _set_as_json(result: SetResult) -> dict[str, Any]:
+    return {
+        "set": result.name,
+        "protocol": result.protocol,
+        "count": len(result.images),
+        "before": _score(result.before),
+        "blind": _score(result.blind),
+        "named_as": result.named_as,
+        "named": _score(result.named),
+        "singles": {name: _score(score) for name, score in result.singles.items()},
+        "weights": result.weights,
+        "untouched_share": result.untouched_share,
+        "seconds_per_megapixel": result.seconds_per_megapixel,
+        "images": [
+            {
+                "name": image.name,
+                "before": _score(image.before),
+                "blind": _score(image.blind),
+                "named": _score(image.named),
+                "singles": {name: _score(score) for name, score in image.singles.items()},
+                "weights": image.weights,
+            }
+            for image in result.images
+        ],
+    }
+
+
+def _score(score: Score | None) -> dict[str, float | str] | None:
+    return None if score is None else {"psnr": json_number(score.psnr), "ssim": json_number(score.ssim)}
