@@ -67,8 +67,8 @@ def as_markdown(results: Sequence[SetResult], about: Mapping[str, Any], peers: M
     lines += [
         "",
         f"An image that equals its target counts as {PSNR_CAP_DB:g} dB. *blind* is restored with the",
-        "composition that was recognised, *named* with the degradation given by name. *recognised* is the mean",
-        "weight of each adapter, *left alone* the share of images that were recognised as clean and not changed.",
+        "composition that was recognised, *named* with the degradation given by name. *recognised* is the",
+        "mean weight of each adapter, *left alone* the share of images recognised as clean and not changed.",
         "Time is that of the blind restoration, recognition included, reading and writing files not.",
     ]
     for result in results:
