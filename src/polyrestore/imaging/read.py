@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -26,6 +27,7 @@ from polyrestore.imaging.exif import (
     without_prefix,
 )
 from polyrestore.imaging.image import FORMATS, Image, ImageMetadata
+from polyrestore.imaging.quiet import quiet_tiff
 
 _MODES_16 = {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}
 _COMMENT_KEYS = ("comment", "xmp", "XML:com.adobe.xmp")
@@ -76,12 +78,12 @@ def read_image(path: str | Path) -> Image:
         ImageError: the file is missing, empty, truncated, damaged, too large or of another kind.
     """
     path = Path(path)
-    _require_content(path)
     try:
         with warnings.catch_warnings():
             # Pillow warns about large images and odd EXIF; the one is legitimate, the other is kept as it is.
             warnings.simplefilter("ignore")
-            with PILImage.open(path, formats=tuple(FORMATS)) as opened:
+            silence = quiet_tiff() if sniff_format(path) == "TIFF" else contextlib.nullcontext()
+            with silence, PILImage.open(path, formats=tuple(FORMATS)) as opened:
                 return _read_opened(path, opened)
     except ImageError:
         raise
