@@ -12,14 +12,44 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from polyrestore.errors import PolyrestoreError
+from polyrestore.errors import (
+    AdapterError,
+    BackboneError,
+    BundleError,
+    CompositionError,
+    DataError,
+    DegradationError,
+    ImageError,
+    OutputError,
+    PolyrestoreError,
+    RecipeError,
+    TrainingError,
+    UnknownNameError,
+)
 
 if TYPE_CHECKING:
     from polyrestore.restoration.restorer import Restored, Restorer, load
 
 __version__ = "0.1.0"
 
-__all__ = ["PolyrestoreError", "Restored", "Restorer", "__version__", "load"]
+__all__ = [
+    "AdapterError",
+    "BackboneError",
+    "BundleError",
+    "CompositionError",
+    "DataError",
+    "DegradationError",
+    "ImageError",
+    "OutputError",
+    "PolyrestoreError",
+    "RecipeError",
+    "Restored",
+    "Restorer",
+    "TrainingError",
+    "UnknownNameError",
+    "__version__",
+    "load",
+]
 
 _LAZY = {
     "Restored": "polyrestore.restoration.restorer",

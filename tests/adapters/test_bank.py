@@ -154,7 +154,10 @@ def test_detaching_gives_back_what_was_trainable(network, trained):
     assert not any(p.requires_grad for p in network.intro.parameters())
 
 
-def test_weights_per_sample_equal_separate_runs(bank, images):
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_weights_per_sample_equal_separate_runs(bank, images, memory_format):
+    bank.backbone.to(memory_format=memory_format)
+    images = images.contiguous(memory_format=memory_format)
     samples = [{"rain": 1.0}, {}, {"train": 0.5, "noise": 0.2}, {"rain": 0.3, "noise": 1.0}]
     bank.activate_per_sample(samples)
     together = bank.backbone(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -173,3 +174,11 @@ def test_an_adapter_may_leave_its_targets_to_the_backbone(bank, network, folder)
 def edit_config(folder, change):
     path = folder / CONFIG_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+def test_the_target_expression_matches_the_named_layers_only(folder, trained):
+    adapter = trained("rain", LoraConfig(targets=("up", "levels.0.1.widen")), 1)
+    save_adapter(folder, adapter, "tiny")
+    expression = re.compile(json.loads((folder / CONFIG_FILE).read_text())["target_modules"])
+    assert all(expression.fullmatch(path) for path in ("up", "levels.0.1.widen"))
+    assert not any(expression.fullmatch(path) for path in ("levels.0.up", "levels.091.widen", "ups"))

@@ -184,6 +184,20 @@ def test_what_is_no_image_is_an_image_error(tmp_path: Path, content: bytes | Non
     assert "a.png" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a.tif", "deep.tif"])
+def test_damaged_tiff_prints_nothing(
+    tmp_path: Path, contents: dict[str, bytes], capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    content = contents[name]
+    for damaged in (content[: len(content) // 2], content[:-9] + bytes(9), content[:-600] + bytes(600)):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(ImageError):
+            read_image(tmp_path / name)
+    assert capfd.readouterr().err == ""
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
+
+
 def test_folders_pipes_and_odd_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="folder"):
         read_image(tmp_path)

@@ -11,6 +11,7 @@ from polyrestore.adapters.config import (
     check_adapter_size,
 )
 from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
+from polyrestore.adapters.reach import added_radius_px
 from polyrestore.adapters.registry import ADAPTER_KINDS
 from polyrestore.adapters.storage import load_adapter, save_adapter
 from polyrestore.adapters.validation import check_fits, eligible_layers
@@ -24,6 +25,7 @@ __all__ = [
     "AdapterConfig",
     "BottleneckConfig",
     "LoraConfig",
+    "added_radius_px",
     "bare_state_dict",
     "check_adapter_size",
     "check_fits",

@@ -6,8 +6,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
-from polyrestore.adapters.layer import SampleWeights
 from polyrestore.errors import CompositionError, nearest_names
 
 
@@ -38,8 +38,8 @@ def checked_composition(weights: Mapping[str, float], known: Collection[str]) ->
 
 def checked_sample_weights(
     weights: Sequence[Mapping[str, float]], known: Collection[str]
-) -> dict[str, SampleWeights]:
-    """Return, for every adapter that acts on any sample, where it acts and how strongly.
+) -> dict[str, Tensor]:
+    """Return (B,) weights for every adapter that acts on any sample, in the order of adapter names.
 
     Args:
         weights: one composition per sample of the batch.
@@ -51,12 +51,8 @@ def checked_sample_weights(
     if not weights:
         raise CompositionError("weights per sample need at least one sample")
     samples = [checked_composition(sample, known) for sample in weights]
-    active: dict[str, SampleWeights] = {}
-    for name in sorted({name for sample in samples for name in sample}):
-        indices = [index for index, sample in enumerate(samples) if name in sample]
-        values = [samples[index][name] for index in indices]
-        active[name] = SampleWeights(len(samples), torch.tensor(indices), torch.tensor(values))
-    return active
+    names = sorted({name for sample in samples for name in sample})
+    return {name: torch.tensor([sample.get(name, 0.0) for sample in samples]) for name in names}
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:

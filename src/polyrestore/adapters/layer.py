@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,23 +10,8 @@ from torch import Tensor, nn
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.errors import CompositionError
 
-
-@dataclass(frozen=True)
-class SampleWeights:
-    """One adapter's weights in a batch: only the samples where it acts are computed.
-
-    Attributes:
-        batch: how many samples the batch has in all.
-        samples: (N,), indices of the samples with a weight other than zero.
-        values: (N,), their weights.
-    """
-
-    batch: int
-    samples: Tensor
-    values: Tensor
-
-
-ActiveWeights = dict[str, float] | dict[str, SampleWeights]
+ActiveWeights = dict[str, float] | dict[str, Tensor]
+"""By adapter name, in order: one weight for whole batches, or (B,) weights, one per sample."""
 
 
 class AdaptedLayer(nn.Module):
@@ -114,13 +98,21 @@ class AdaptedLayer(nn.Module):
             CompositionError: weights per sample are active and their number is not the batch size.
         """
         output: Tensor = self.base_layer(features)
+        per_sample: dict[type[AdapterPart], list[tuple[AdapterPart, Tensor]]] = {}
         for name, weight in self.active.items():
             part = self.part(name)
-            if isinstance(weight, SampleWeights):
-                output = _add_to_samples(output, features, part, self.base_layer, weight)
+            if isinstance(weight, Tensor):
+                if len(weight) != len(features):
+                    raise CompositionError(
+                        f"there are weights for {len(weight)} samples but the batch has {len(features)}; "
+                        "give one composition per sample"
+                    )
+                per_sample.setdefault(type(part), []).append((part, weight))
             else:
                 added: Tensor = part(features, self.base_layer, weight)
                 output = output + added
+        for kind, parts in per_sample.items():
+            output = kind.add_per_sample(output, features, self.base_layer, parts)
         return output
 
 
@@ -138,21 +130,3 @@ def bare_state_dict(network: nn.Module) -> dict[str, Tensor]:
         else:
             state[key] = value
     return state
-
-
-def _add_to_samples(
-    output: Tensor, features: Tensor, part: AdapterPart, layer: nn.Module, weights: SampleWeights
-) -> Tensor:
-    if features.shape[0] != weights.batch:
-        raise CompositionError(
-            f"there are weights for {weights.batch} samples but the batch has {features.shape[0]}; "
-            "give one composition per sample"
-        )
-    values = weights.values.to(device=features.device, dtype=features.dtype)
-    scale = values.reshape(-1, *(1 for _ in features.shape[1:]))
-    if len(values) == weights.batch:
-        everywhere: Tensor = part(features, layer, scale)
-        return output + everywhere
-    samples = weights.samples.to(features.device)
-    added: Tensor = part(features[samples], layer, scale)
-    return output.index_add(0, samples, added.to(output.dtype))

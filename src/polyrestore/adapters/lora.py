@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -63,8 +64,65 @@ class LoraPart(AdapterPart):
         hidden = functional.linear(features, down)
         return functional.linear(hidden * (scale * self.scaling), up)
 
+    @classmethod
+    def add_per_sample(
+        cls,
+        output: Tensor,
+        features: Tensor,
+        layer: nn.Module,
+        parts: Sequence[tuple[AdapterPart, Tensor]],
+    ) -> Tensor:
+        """Return ``output`` plus the parts' updates, with one matrix product for all samples where possible.
+
+        Training hands over batches in which every sample has an adapter of its own, and adapter by adapter
+        they would cost more than the backbone.
+        """
+        if isinstance(layer, nn.Conv2d) and (layer.kernel_size, layer.stride) != ((1, 1), (1, 1)):
+            return super().add_per_sample(output, features, layer, parts)
+        if isinstance(layer, nn.Conv2d) and layer.padding not in ((0, 0), "same", "valid"):
+            return super().add_per_sample(output, features, layer, parts)
+        down, up = _matrices_per_sample(parts, features)
+        if isinstance(layer, nn.Linear):
+            rows = features.reshape(len(features), -1, features.shape[-1])
+            return output + torch.bmm(torch.bmm(rows, down), up).reshape(output.shape)
+        if features.is_contiguous(memory_format=torch.channels_last):
+            pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
+            added = torch.bmm(torch.bmm(pixels, down), up)
+            return output + added.reshape(len(features), *features.shape[2:], -1).permute(0, 3, 1, 2)
+        pixels = features.flatten(2)
+        added = torch.bmm(up.transpose(1, 2), torch.bmm(down.transpose(1, 2), pixels))
+        return output + added.reshape(output.shape)
+
     def weight_update(self) -> Tensor:
         """Return ``(alpha / rank) * B A`` in the shape of the layer's weight, float32."""
         down, up = self.lora_A.weight.float(), self.lora_B.weight.float()
         product = torch.mm(up.flatten(1), down.flatten(1)) * self.scaling
         return product.reshape(up.shape[0], *down.shape[1:])
+
+
+def _matrices_per_sample(
+    parts: Sequence[tuple[AdapterPart, Tensor]], features: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Stack, for every sample, the parts that act on it.
+
+    Returns:
+        (B, C_in, K * rank) and (B, K * rank, C_out), weights included, with K the most parts that act on any
+        sample; where fewer do, others fill the place with weight 0. Smaller ranks are filled up with zeros.
+    """
+    loras = [cast(LoraPart, part) for part, _ in parts]
+    weights = torch.stack(
+        [weight * part.scaling for part, (_, weight) in zip(loras, parts, strict=True)], dim=1
+    )
+    most = int((weights > 0).sum(1).max())
+    scales, which = weights.topk(most, dim=1)
+    scales, which = scales.to(features), which.to(features.device)
+    rank = max(part.lora_A.weight.shape[0] for part in loras)
+    downs, ups = [], []
+    for part in loras:
+        down, up = part.lora_A.weight.flatten(1), part.lora_B.weight.flatten(1)
+        missing = rank - down.shape[0]
+        downs.append(functional.pad(down, (0, 0, 0, missing)))
+        ups.append(functional.pad(up, (0, missing)).t())
+    down = torch.stack(downs).to(features.dtype)[which].flatten(1, 2)
+    up = (torch.stack(ups).to(features.dtype)[which] * scales[:, :, None, None]).flatten(1, 2)
+    return down.transpose(1, 2), up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -40,6 +41,32 @@ class AdapterPart(nn.Module):
     def forward(self, features: Tensor, layer: nn.Module, scale: Scale) -> Tensor:
         """Return what is added to the layer's output, multiplied by ``scale``."""
         raise NotImplementedError
+
+    @classmethod
+    def add_per_sample(
+        cls,
+        output: Tensor,
+        features: Tensor,
+        layer: nn.Module,
+        parts: Sequence[tuple[AdapterPart, Tensor]],
+    ) -> Tensor:
+        """Return ``output`` plus what parts of this kind add to it, each with its own weight per sample.
+
+        Each part is computed only for the samples on which it acts.
+
+        Args:
+            output: of ``layer`` for ``features``, both with B samples.
+            features: the layer's input.
+            layer: the base layer.
+            parts: of this kind, with (B,) weights.
+        """
+        for part, weights in parts:
+            samples = weights.nonzero().squeeze(1)
+            scale = weights[samples].reshape(-1, *(1 for _ in features.shape[1:])).to(features)
+            samples = samples.to(features.device)
+            added: Tensor = part(features.index_select(0, samples), layer, scale)
+            output = output.index_add(0, samples, added.to(output.dtype))
+        return output
 
     def weight_update(self) -> Tensor:
         """Return the same as an update of the layer's weight, in float32; mergeable kinds only."""

@@ -53,7 +53,8 @@ class CompactBlock(nn.Module):
         inner = self.conv3(inner * self.attention(context)[:, :, None, None])
         features = features + inner * self.beta
         inner = self.conv5(self.gate(self.conv4(self.norm2(features))))
-        return features + inner * self.gamma
+        result: Tensor = features + inner * self.gamma
+        return result
 
 
 class ContextEncoder(nn.Module):
@@ -74,7 +75,7 @@ class ContextEncoder(nn.Module):
         features = functional.gelu(self.conv2(features))
         features = functional.gelu(self.conv3(features)).flatten(2)
         pooled = torch.cat([features.mean(2), features.amax(2), colour_levels(thumbnail)], dim=1)
-        return cast(Tensor, functional.gelu(self.linear2(functional.gelu(self.linear1(pooled)))))
+        return functional.gelu(self.linear2(functional.gelu(self.linear1(pooled))))
 
 
 class ToneCurve(nn.Module):
@@ -95,7 +96,8 @@ class ToneCurve(nn.Module):
         gain, power, offset = self.linear(context)[:, :, None, None].chunk(3, dim=1)
         gain = torch.exp(4 * torch.tanh(gain))
         power = torch.exp(torch.tanh(power))
-        return cast(Tensor, gain * image.clamp(1e-3, 1.0) ** power + offset)
+        toned: Tensor = gain * image.clamp(1e-3, 1.0) ** power + offset
+        return toned
 
 
 class Compact(Backbone):
@@ -129,6 +131,10 @@ class Compact(Backbone):
             "shuffle": shuffle,
         }
         levels = len(encoder_blocks)
+        if len(decoder_blocks) != levels:
+            raise ValueError(
+                f"{levels} encoder levels need as many decoder levels, not {len(decoder_blocks)}"
+            )
         self.shuffle = shuffle
         self.description = BackboneDescription(
             name="compact",
@@ -199,5 +205,5 @@ def _receptive_radius(
     """Bound the reach of a pixel, in pixels: one step of its level per 3x3 convolution and per resampling."""
     levels = len(encoder_blocks)
     steps = [2 + encoder_blocks[level] + decoder_blocks[levels - 1 - level] for level in range(levels)]
-    radius = sum(count * 2**level for level, count in enumerate(steps)) + (middle_blocks + 1) * 2**levels
+    radius: int = sum(count * 2**level for level, count in enumerate(steps)) + (middle_blocks + 1) * 2**levels
     return radius * shuffle + shuffle

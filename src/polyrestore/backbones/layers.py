@@ -33,6 +33,13 @@ class SimpleGate(nn.Module):
         return first * second
 
 
+def use_channels_last(module: nn.Module) -> None:
+    """Store the convolutions' weights channels last, as the fast kernels want them."""
+    for parameter in module.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 def pad_to_multiple(image: Tensor, multiple: int, minimum_px: int = 1) -> Tensor:
     """Pad (B, C, H, W) on the right and at the bottom, so that both sizes are multiples and large enough.
 

@@ -1,6 +1,15 @@
 """Images in memory and training batches made from them."""
 
-from polyrestore.data.images import Pair, load_burst, load_clean, load_pairs
+from polyrestore.data.images import Pair, align_pair, load_burst, load_clean, load_pairs
 from polyrestore.data.synthesis import Batch, BatchSource, Synthesis
 
-__all__ = ["Batch", "BatchSource", "Pair", "Synthesis", "load_burst", "load_clean", "load_pairs"]
+__all__ = [
+    "Batch",
+    "BatchSource",
+    "Pair",
+    "Synthesis",
+    "align_pair",
+    "load_burst",
+    "load_clean",
+    "load_pairs",
+]

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from polyrestore.data.alignment import aligned
 from polyrestore.errors import DataError
 from polyrestore.imaging import READABLE_SUFFIXES, read_image
 
@@ -103,6 +104,17 @@ def random_patch(images: Sequence[Tensor], patch_px: int, zoom_out: float, gener
     if draws[6] < 0.15:
         patches = patches.transpose(2, 3)
     return patches.contiguous()
+
+
+def align_pair(pair: Pair) -> Pair:
+    """Shift a pair's degraded image onto its clean one by whole pixels, and cut the border off both.
+
+    Raises:
+        DataError: the images are too small for the search.
+    """
+    degraded, clean = aligned(pair.degraded.float() / 255, pair.clean.float() / 255)
+    pixels = [(image * 255).round().to(torch.uint8).contiguous() for image in (degraded, clean)]
+    return Pair(pair.name, *pixels)
 
 
 def load_burst(folder: Path) -> list[Pair]:

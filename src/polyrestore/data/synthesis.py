@@ -5,6 +5,7 @@ A batch depends on the seed and the step alone, so a resumed run sees what an un
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -53,6 +54,12 @@ class Synthesis:
     partners: tuple[str, ...] = ()
 
 
+def _mixed_seed(*parts: int) -> int:
+    """Hash numbers into 32 bits: torch's generator on a CPU ignores all higher bits of its seed."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")
+
+
 @dataclass
 class BatchSource:
     """Draws batches from images in memory.
@@ -79,7 +86,7 @@ class BatchSource:
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step (and of a process, where several train together)."""
-        generator = Generator().manual_seed(((self.seed * 64 + rank) << 32) + step)
+        generator = Generator().manual_seed(_mixed_seed(self.seed, rank, step))
         indices = torch.randint(len(self.clean_images), (self.batch_size,), generator=generator).tolist()
         patches = [
             random_patch([self.clean_images[index]], self.patch_px, self.zoom_out, generator)

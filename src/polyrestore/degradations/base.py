@@ -144,7 +144,7 @@ def disk_kernels(radius_px: Tensor, radius: int) -> Tensor:
     """Draw discs with a soft rim of one pixel and a sum of 1: (B,) radii to (B, 2r + 1, 2r + 1)."""
     rows, columns = (axis[0, 0] - radius for axis in pixel_grid((2 * radius + 1, 2 * radius + 1)))
     distance = (rows.square() + columns.square()).sqrt()
-    disc = (radius_px.view(-1, 1, 1) + 0.5 - distance).clamp(0, 1)
+    disc: Tensor = (radius_px.view(-1, 1, 1) + 0.5 - distance).clamp(0, 1)
     return disc / disc.sum((1, 2), keepdim=True)
 
 

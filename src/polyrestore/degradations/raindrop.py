@@ -49,8 +49,8 @@ class Raindrop:
             shade = uniform(generator, count, -0.12, 0.2) - 0.25 * distance.clamp(0, 1) ** 4
             light = torch.lerp(light, shade.expand_as(light), inside)
             cover = torch.maximum(cover, inside)
-        across, down = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
-        grid = torch.cat([source_columns * across, source_rows * down], 1) - 1
+        spans = (2 / max(width - 1, 1), 2 / max(height - 1, 1))
+        grid = torch.cat([source_columns * spans[0], source_rows * spans[1]], 1) - 1
         blurred = convolve_each(image, disk_kernels(torch.full((count,), max(1.0, shorter / 80)), 8))
         seen = functional.grid_sample(
             blurred, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="reflection", align_corners=True

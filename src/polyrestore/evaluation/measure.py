@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from polyrestore.data.alignment import aligned
 from polyrestore.errors import DataError
-from polyrestore.evaluation.alignment import aligned
 from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
 from polyrestore.evaluation.sets import EvaluationSet, Sample
 from polyrestore.restoration.restorer import Restored, Restorer

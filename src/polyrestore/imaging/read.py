@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import struct
 import warnings
 from dataclasses import dataclass, field, replace
@@ -25,6 +27,7 @@ from polyrestore.imaging.exif import (
     without_prefix,
 )
 from polyrestore.imaging.image import FORMATS, Image, ImageMetadata
+from polyrestore.imaging.quiet import quiet_tiff
 
 _MODES_16 = {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}
 _COMMENT_KEYS = ("comment", "xmp", "XML:com.adobe.xmp")
@@ -45,13 +48,11 @@ def sniff_format(path: Path) -> str | None:
     """Return the format that the first bytes of ``path`` announce, a key of ``FORMATS``, or None.
 
     Raises:
-        ImageError: the file cannot be read.
+        ImageError: the file is missing, empty or cannot be read.
     """
-    try:
-        with open(path, "rb") as stream:
-            start = stream.read(12)
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
+    _require_content(path)
+    with open(path, "rb") as stream:
+        start = stream.read(12)
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if start.startswith(b"\xff\xd8\xff"):
@@ -77,12 +78,12 @@ def read_image(path: str | Path) -> Image:
         ImageError: the file is missing, empty, truncated, damaged, too large or of another kind.
     """
     path = Path(path)
-    _require_content(path)
     try:
         with warnings.catch_warnings():
             # Pillow warns about large images and odd EXIF; the one is legitimate, the other is kept as it is.
             warnings.simplefilter("ignore")
-            with PILImage.open(path, formats=tuple(FORMATS)) as opened:
+            silence = quiet_tiff() if sniff_format(path) == "TIFF" else contextlib.nullcontext()
+            with silence, PILImage.open(path, formats=tuple(FORMATS)) as opened:
                 return _read_opened(path, opened)
     except ImageError:
         raise
@@ -100,7 +101,9 @@ def read_image(path: str | Path) -> Image:
 def _require_content(path: Path) -> None:
     try:
         if path.is_dir():
-            raise ImageError(f"{path} is a folder, not an image file")
+            listed = os.access(path, os.R_OK | os.X_OK)
+            kind = "a folder, not an image file" if listed else "a folder that cannot be listed"
+            raise ImageError(f"{path} is {kind}")
         if not path.exists():
             raise ImageError(f"{path} does not exist")
         # Opening a pipe or a device could block for ever.

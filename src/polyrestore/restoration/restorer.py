@@ -165,8 +165,9 @@ def _recognition_settings(bundle: Bundle) -> RecognitionSettings:
     try:
         return RecognitionSettings(**bundle.recognition_settings)
     except TypeError as error:
-        message = f"bundle {bundle.name!r} has recognition settings that do not fit: {error}"
-        raise BundleError(message) from error
+        raise BundleError(
+            f"bundle {bundle.name!r} has recognition settings that do not fit: {error}"
+        ) from error
 
 
 def load(name_or_folder: str | Path = "default", device: str | torch.device | None = None) -> Restorer:

@@ -1,0 +1,1 @@
+"""Training: typed recipes, balanced tasks, one loop for all phases, whole checkpoints."""

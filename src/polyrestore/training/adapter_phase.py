@@ -9,6 +9,7 @@ import torch
 
 from polyrestore.adapters import Adapter, AdapterBank, BottleneckConfig, LoraConfig
 from polyrestore.backbones import Backbone
+from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle, save_bundle
 from polyrestore.data import load_clean
 from polyrestore.data.images import Pair
@@ -34,7 +35,7 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     clean = load_clean(recipe.data.clean)
     held_out = load_clean([recipe.data.validation])
     pairs = load_real_pairs(recipe.data)
-    bundle.backbone.to(memory_format=torch.channels_last)
+    use_channels_last(bundle.backbone)
     bank = AdapterBank(bundle.backbone)
     for name in recipe.adapters:
         adapter, figures = _train_one(

@@ -128,7 +128,7 @@ def train(
                     figures = job.validate()
                 log.write(event="validation", step=done, **figures)
             if (done % recipe.checkpoint_every == 0 or done == steps) and accelerator.is_main_process:
-                groups = {
+                groups: dict[str, Mapping[str, Tensor]] = {
                     "parameters": parameters,
                     "average": average.values,
                     "optimiser": optimiser_tensors(optimiser),

@@ -22,8 +22,18 @@ class Strict(BaseModel):
 class DataTable(Strict):
     """Where the images are; relative paths start at the recipe's folder.
 
-    ``provenance`` says in one line per source what the images are and under which licence; it ends up in the
-    model card.
+    Attributes:
+        provenance: one line per source, what its images are and under which licence, for the model card.
+        clean: folders of clean photographs.
+        validation: folder of clean photographs that are held back.
+        pairs: by task, folders with ``input`` and ``target``.
+        aligned: tasks whose pairs are shifted onto their targets first, for data sets whose targets are not
+            the frame that the inputs show.
+        bursts: by task, folders of frames to average.
+        pair_share: probability that a sample of a task with pairs is a real one.
+        patch_px: side of the training patches.
+        zoom_out: largest reduction of a photograph before a patch is cut.
+        batch_size: samples per batch and process.
     """
 
     provenance: tuple[str, ...] = ()
@@ -31,6 +41,7 @@ class DataTable(Strict):
     validation: Path
     pairs: dict[str, tuple[Path, ...]] = {}
     bursts: dict[str, tuple[Path, ...]] = {}
+    aligned: tuple[str, ...] = ()
     pair_share: float = Field(0.5, ge=0, le=1)
     patch_px: int = Field(96, ge=16)
     zoom_out: float = Field(3.0, ge=1)

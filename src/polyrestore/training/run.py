@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from polyrestore.backbones import build_backbone
+from polyrestore.backbones.layers import use_channels_last
 from polyrestore.data import load_clean
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.training.adapter_phase import train_adapters
 from polyrestore.training.export import export_backbone
 from polyrestore.training.loop import train
-from polyrestore.training.recogniser_phase import train_recogniser
 from polyrestore.training.recipe import (
     AdapterRecipe,
     PretrainingRecipe,
@@ -22,6 +22,7 @@ from polyrestore.training.recipe import (
     RecogniserRecipe,
     load_recipe,
 )
+from polyrestore.training.recogniser_phase import train_recogniser
 from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.sources import batch_source, load_real_pairs, synthesis_of
 from polyrestore.training.validation import ValidationSet
@@ -62,7 +63,7 @@ def run_recipe(
 
 def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
     backbone = build_backbone(recipe.backbone, **recipe.backbone_options)
-    backbone.to(memory_format=torch.channels_last)
+    use_channels_last(backbone)
     synthesis = synthesis_of(recipe, recipe.synthesis.tasks)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
     validation = ValidationSet(load_clean([recipe.data.validation]), synthesis.tasks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from polyrestore.data import BatchSource, Pair, Synthesis, load_burst, load_pairs
+from polyrestore.data import BatchSource, Pair, Synthesis, align_pair, load_burst, load_pairs
 from polyrestore.training.recipe import DataTable, Recipe
 
 
@@ -42,7 +42,8 @@ def load_real_pairs(data: DataTable) -> dict[str, list[Pair]]:
     """Read the pairs and bursts of a recipe, by task."""
     pairs: dict[str, list[Pair]] = {}
     for name, folders in data.pairs.items():
-        pairs.setdefault(name, []).extend(pair for folder in folders for pair in load_pairs(folder))
+        found = [pair for folder in folders for pair in load_pairs(folder)]
+        pairs[name] = [align_pair(pair) for pair in found] if name in data.aligned else found
     for name, folders in data.bursts.items():
         pairs.setdefault(name, []).extend(pair for folder in folders for pair in load_burst(folder))
     return pairs

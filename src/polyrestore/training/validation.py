@@ -43,7 +43,7 @@ class ValidationSet:
         figures = {}
         device = next(restore.parameters()).device
         for name, degraded in self.degraded.items():
-            parts = [restore(chunk.to(device)).float().cpu() for chunk in degraded.split(4)]
+            parts = [restore(chunk.to(device)).float().cpu() for chunk in torch.split(degraded, 4)]
             restored = (torch.cat(parts).clamp(0, 1) * 255).round() / 255
             error = (restored - self.clean).square().mean((1, 2, 3)).clamp(min=1e-8)
             figures[name] = round(float((-10 * error.log10()).mean()), 3)

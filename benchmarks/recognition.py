@@ -1,0 +1,102 @@
+"""How well a bundle's recogniser tells degradations apart: a confusion table on held-back photographs.
+
+Every photograph is damaged by each degradation once, at a random severity, and by random pairs of them. The
+table shows which adapter gets the largest weight; "clean" means that the image is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from itertools import combinations
+from pathlib import Path
+
+import torch
+
+import polyrestore
+from polyrestore.data import load_clean
+from polyrestore.degradations import DEGRADATIONS, degrade
+from polyrestore.recognition import CLEAN
+from polyrestore.restoration import Restorer
+
+SEVERITIES = (0.2, 0.9)
+
+
+def confusion(
+    restorer: Restorer, images: list[torch.Tensor], generator: torch.Generator
+) -> dict[str, dict[str, float]]:
+    table: dict[str, dict[str, float]] = {}
+    low, high = SEVERITIES
+    for truth in [*(name for name in DEGRADATIONS if name in restorer.adapters), CLEAN]:
+        row: dict[str, float] = {}
+        for image in images:
+            pixels = image[None].float() / 255
+            if truth != CLEAN:
+                severity = low + (high - low) * float(torch.rand((), generator=generator))
+                pixels = degrade(pixels, {truth: severity}, generator)
+            weights = restorer.recognise(pixels[0]).weights
+            seen = max(weights, key=weights.__getitem__) if weights else CLEAN
+            row[seen] = row.get(seen, 0) + 1 / len(images)
+        table[truth] = {
+            name: round(share, 3) for name, share in sorted(row.items(), key=lambda item: -item[1])
+        }
+        print(f"{truth:15s}", table[truth], flush=True)
+    return table
+
+
+def mixtures(restorer: Restorer, images: list[torch.Tensor], generator: torch.Generator) -> dict[str, float]:
+    pairs = list(combinations([name for name in DEGRADATIONS if name in restorer.adapters], 2))
+    both, one = 0, 0
+    for index, pair in enumerate(pairs):
+        pixels = images[index % len(images)][None].float() / 255
+        severities = {name: 0.3 + 0.5 * float(torch.rand((), generator=generator)) for name in pair}
+        found = set(restorer.recognise(degrade(pixels, severities, generator)[0]).weights) & set(pair)
+        both += len(found) == 2
+        one += len(found) == 1
+    return {"pairs": len(pairs), "both": round(both / len(pairs), 3), "one": round(one / len(pairs), 3)}
+
+
+def as_markdown(table: dict[str, dict[str, float]], pairs: dict[str, float], count: int) -> str:
+    names = list(table)
+    lines = [
+        "# Recognition",
+        "",
+        f"{count} held-back photographs, severity {SEVERITIES[0]} to {SEVERITIES[1]}. Rows: what was done;",
+        "columns: the adapter with the largest weight; clean: left alone.",
+        "",
+        "| | " + " | ".join(names) + " |",
+        "|---|" + "---:|" * len(names),
+    ]
+    for truth, row in table.items():
+        cells = [f"{row[name]:.2f}" if name in row else "" for name in names]
+        lines.append(f"| **{truth}** | " + " | ".join(cells) + " |")
+    mean = sum(row.get(truth, 0) for truth, row in table.items()) / len(table)
+    lines += [
+        "",
+        f"Mean of the diagonal: {mean:.3f}. Clean photographs left alone: {table[CLEAN].get(CLEAN, 0):.3f}.",
+        f"Of {pairs['pairs']:.0f} pairs of degradations both get a weight in {pairs['both']:.0%}, "
+        f"one of them in {pairs['one']:.0%}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=Path, required=True, help="folder of clean photographs, held back")
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/recognition"))
+    arguments = parser.parse_args()
+    restorer = polyrestore.load(arguments.bundle)
+    images = load_clean([arguments.images])
+    generator = torch.Generator().manual_seed(7)
+    table = confusion(restorer, images, generator)
+    pairs = mixtures(restorer, images, generator)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    content = {"images": len(images), "severities": SEVERITIES, "confusion": table, "mixtures": pairs}
+    arguments.output.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
+    arguments.output.with_suffix(".md").write_text(as_markdown(table, pairs, len(images)))
+    print(pairs)
+
+
+if __name__ == "__main__":
+    main()

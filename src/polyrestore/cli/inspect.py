@@ -1,0 +1,87 @@
+"""``polyrestore inspect``: what an image file holds, and what is wrong with the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from polyrestore.cli.options import AsJson, Bundle, Device
+from polyrestore.cli.show import error_line, print_json, print_table, weights_text
+from polyrestore.errors import PolyrestoreError
+
+if TYPE_CHECKING:
+    from polyrestore.imaging import Image
+    from polyrestore.restoration.restorer import Restorer
+
+
+def inspect_command(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    bundle: Bundle = "default",
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is wrong with images, and what they hold."""
+    from polyrestore.cli.model import open_restorer
+
+    restorer = open_restorer(bundle, device)
+    entries: list[dict[str, Any]] = []
+    for path in images:
+        try:
+            entries.append(_inspect(path, restorer))
+        except PolyrestoreError as error:
+            error_line(str(error))
+            entries.append({"file": str(path), "error": str(error)})
+    if as_json:
+        print_json(entries)
+    else:
+        good = [entry for entry in entries if "error" not in entry]
+        if good:
+            print_table(("file", "composition", "most similar", "content"), [_row(entry) for entry in good])
+    if any("error" in entry for entry in entries):
+        raise typer.Exit(1)
+
+
+def _inspect(path: Path, restorer: Restorer) -> dict[str, Any]:
+    from polyrestore.imaging import read_image
+
+    image = read_image(path)
+    recognition = restorer.recognise(image.pixels)
+    return {
+        "file": str(path),
+        **_facts(image),
+        "weights": {name: round(float(weight), 6) for name, weight in recognition.weights.items()},
+        "similarities": {name: round(float(value), 6) for name, value in recognition.similarities.items()},
+    }
+
+
+def _facts(image: Image) -> dict[str, Any]:
+    metadata = image.metadata
+    return {
+        "format": metadata.format,
+        "width": int(image.pixels.shape[2]),
+        "height": int(image.pixels.shape[1]),
+        "mode": metadata.mode,
+        "bit_depth": metadata.bit_depth,
+        "grey": metadata.grey,
+        "alpha": metadata.alpha is not None,
+        "lossless": metadata.lossless,
+        "orientation": metadata.orientation,
+        "icc_profile": metadata.icc_profile is not None,
+        "exif": metadata.exif is not None,
+        "dpi": metadata.dpi,
+        "notes": list(image.notes),
+    }
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, str, str, str]:
+    similarities = sorted(entry["similarities"].items(), key=lambda item: -item[1])[:3]
+    parts = [
+        f"{entry['format']} {entry['width']}x{entry['height']}",
+        f"{entry['mode']}, {entry['bit_depth']} bit",
+    ]
+    parts += [name for name in ("alpha", "icc_profile", "exif") if entry[name]]
+    parts += entry["notes"]
+    nearest = ", ".join(f"{name} {value:.2f}" for name, value in similarities)
+    return entry["file"], weights_text(entry["weights"]), nearest, "; ".join(parts)

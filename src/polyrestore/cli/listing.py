@@ -1,0 +1,123 @@
+"""``polyrestore list``: what can be named in the other commands and in recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from polyrestore.cli.options import AsJson, Bundle
+from polyrestore.cli.show import print_json, print_table
+
+Entries = list[dict[str, Any]]
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    DEGRADATIONS = "degradations"
+    ADAPTERS = "adapters"
+    BACKBONES = "backbones"
+    WEIGHTINGS = "weightings"
+    BUNDLES = "bundles"
+
+
+def list_command(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    bundle: Bundle = "default",
+    as_json: AsJson = False,
+) -> None:
+    """List what can be named in other commands and in recipes."""
+    listers: dict[Kind, Callable[[], Entries]] = {
+        Kind.DEGRADATIONS: _degradations,
+        Kind.ADAPTERS: lambda: _adapters(bundle),
+        Kind.BACKBONES: _backbones,
+        Kind.WEIGHTINGS: _weightings,
+        Kind.BUNDLES: _bundles,
+    }
+    entries = listers[kind]()
+    if as_json:
+        print_json(entries)
+    elif entries:
+        print_table(tuple(entries[0]), [tuple(_cell(value) for value in entry.values()) for entry in entries])
+    else:
+        print(f"no {kind.value}")
+
+
+def _degradations() -> Entries:
+    from polyrestore.degradations import DEGRADATIONS
+
+    return [
+        {"name": entry.name, "stage": entry.stage, "summary": entry.summary}
+        for entry in DEGRADATIONS.values()
+    ]
+
+
+def _adapters(bundle: str) -> Entries:
+    from polyrestore.bundles import load_bundle
+
+    adapters = load_bundle(bundle).adapters
+    return [
+        {
+            "name": name,
+            "kind": adapters[name].config.kind,
+            "layers": len({key.rsplit(".", 2)[0] for key in adapters[name].tensors}),
+            "parameters": sum(tensor.numel() for tensor in adapters[name].tensors.values()),
+        }
+        for name in sorted(adapters)
+    ]
+
+
+def _backbones() -> Entries:
+    from polyrestore.backbones import BACKBONES, build_backbone
+
+    entries = []
+    for name in BACKBONES:
+        backbone = build_backbone(name)
+        facts = backbone.description
+        entries.append(
+            {
+                "name": name,
+                "parameters": sum(parameter.numel() for parameter in backbone.parameters()),
+                "size_multiple": facts.size_multiple,
+                "receptive_radius_px": facts.receptive_radius_px,
+                "global_context": facts.global_context,
+            }
+        )
+    return entries
+
+
+def _weightings() -> Entries:
+    from polyrestore.training.weighting import WEIGHTINGS
+
+    return [
+        {"name": name, "summary": (strategy.__doc__ or "").strip().split("\n")[0]}
+        for name, strategy in WEIGHTINGS.items()
+    ]
+
+
+def _bundles() -> Entries:
+    from polyrestore.bundles import find_bundle, list_bundles, read_manifest
+
+    entries = []
+    for name in list_bundles():
+        folder = find_bundle(name)
+        info = read_manifest(folder).info
+        entries.append(
+            {
+                "name": name,
+                "version": info.version,
+                "licence": info.licence,
+                "summary": info.summary,
+                "folder": str(folder),
+            }
+        )
+    return entries
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,88 @@
+"""The ``polyrestore`` command, and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import polyrestore
+from polyrestore.cli.degrade import degrade_command
+from polyrestore.cli.inspect import inspect_command
+from polyrestore.cli.listing import list_command
+from polyrestore.cli.restore import restore_command
+from polyrestore.cli.show import error_line
+from polyrestore.cli.train import train_command
+from polyrestore.errors import PolyrestoreError
+
+app = typer.Typer(
+    name="polyrestore",
+    help="Restore damaged photographs: noise, rain, haze, blur, darkness and more, recognised automatically.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("restore")(restore_command)
+app.command("inspect")(inspect_command)
+app.command("degrade")(degrade_command)
+app.command("train")(train_command)
+app.command("list")(list_command)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    """Restore damaged photographs: noise, rain, haze, blur, darkness and more, recognised automatically."""
+    if version:
+        print(f"polyrestore {polyrestore.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code: 0, 1 for an error, 2 for a wrong call.
+
+    Errors that are expected become one line on standard error; a defect keeps its traceback.
+    """
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("polyrestore", list(arguments)) as context:
+            command.invoke(context)
+        # Otherwise a closed pipe would only be noticed when the interpreter shuts down.
+        sys.stdout.flush()
+    except typer.Exit as leaving:
+        return int(leaving.exit_code)
+    except PolyrestoreError as error:
+        error_line(str(error))
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        error_line("interrupted")
+        return 1
+    except BrokenPipeError:
+        # The interpreter flushes once more on its way out and would complain a second time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        error_line("the reader of the output went away")
+        return 1
+    except Exception as error:
+        # typer's own usage errors share no public base class across its versions.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        error_line(f"{message()} (see polyrestore --help)")
+        return int(getattr(error, "exit_code", 2))
+    return 0
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        # File names need not be valid text; showing them must not fail.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,50 @@
+"""Opening the bundle that a command was asked to use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from polyrestore.bundles import Bundle
+    from polyrestore.restoration.restorer import Restorer
+
+
+def open_restorer(bundle: str, device: str | None = None, tile_px: int | None = None) -> Restorer:
+    """Return a restorer for the bundle with this name or in this folder.
+
+    Raises:
+        PolyrestoreError: the bundle cannot be used, or the device is not there.
+    """
+    from polyrestore.bundles import load_bundle
+    from polyrestore.restoration.restorer import Restorer
+    from polyrestore.restoration.tiling import DEFAULT_TILE_PX
+
+    return Restorer(load_bundle(bundle), device, tile_px=DEFAULT_TILE_PX if tile_px is None else tile_px)
+
+
+def fingerprint(bundle: Bundle) -> str:
+    """Return a SHA-256 of everything in a bundle that decides how an image is restored.
+
+    A batch is continued with it: other weights under the same bundle name restore everything again.
+    """
+    parts: dict[str, Tensor] = {
+        f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items()
+    }
+    if bundle.recogniser is not None:
+        recogniser = bundle.recogniser.state_dict()
+        parts |= {f"recogniser.{key}": value for key, value in recogniser.items()}
+    parts |= {f"prototype.{key}": value for key, value in bundle.prototypes.items()}
+    plain = [bundle.backbone.description.name, repr(sorted(bundle.backbone.options.items()))]
+    plain.append(json.dumps(bundle.recognition_settings, sort_keys=True, default=str))
+    for name, adapter in bundle.adapters.items():
+        plain.append(f"{name} {adapter.config}")
+        parts |= {f"adapter.{name}.{key}": value for key, value in adapter.tensors.items()}
+    digest = hashlib.sha256("\n".join(plain).encode())
+    for key in sorted(parts):
+        digest.update(key.encode())
+        digest.update(parts[key].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

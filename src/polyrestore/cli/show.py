@@ -1,0 +1,39 @@
+"""How the command line shows things: errors as one line, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def error_line(message: str) -> None:
+    """Print ``error: ...`` on standard error, on one line whatever the message holds."""
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+
+
+def weights_text(weights: Mapping[str, float]) -> str:
+    """Return "rain 0.70, noise 0.30", largest first, or "clean" when nothing acts."""
+    ordered = sorted(weights.items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{name} {weight:.2f}" for name, weight in ordered) or "clean"
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as indented JSON."""
+    print(json.dumps(value, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table as wide as the terminal allows; longer cells are wrapped."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)

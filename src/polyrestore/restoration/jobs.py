@@ -1,0 +1,103 @@
+"""Which files a batch restores, and where each result goes, settled before the first one is touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from polyrestore.errors import ImageError, OutputError
+from polyrestore.imaging import FORMATS, READABLE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to restore.
+
+    Attributes:
+        source: the input, as an absolute path.
+        output: where the result goes, relative to the output folder.
+    """
+
+    source: Path
+    output: PurePath
+
+
+def find_jobs(inputs: Sequence[str | Path], output_folder: Path, *, recursive: bool) -> list[Job]:
+    """Return one job per input file, each with an output name of its own.
+
+    Files named directly are taken whatever their ending; folders give the images that they hold, and with
+    ``recursive`` those of their sub-folders under the same relative names. The output folder is never
+    searched. What does not exist or cannot be listed becomes a job as well, to be reported as failed.
+
+    Raises:
+        ImageError: there is no image at all.
+        OutputError: a result would overwrite an input.
+    """
+    output_root = os.path.realpath(output_folder)
+    found: dict[str, PurePath] = {}
+    for given in inputs:
+        path = os.path.abspath(given)
+        if not os.path.isdir(path):
+            found.setdefault(path, PurePath(os.path.basename(path)))
+            continue
+        if os.path.realpath(path) == output_root:
+            raise OutputError(
+                f"{output_folder} is both input and output folder; choose another output folder"
+            )
+        for source in _images_in(path, output_root, recursive):
+            found.setdefault(source, PurePath(os.path.relpath(source, path)))
+    if not found:
+        hint = "" if recursive else "; --recursive looks into sub-folders too"
+        raise ImageError(f"no images in {', '.join(str(given) for given in inputs)}{hint}")
+
+    taken: set[str] = set()
+    jobs = [Job(Path(source), free_name(output, taken)) for source, output in found.items()]
+    sources = {os.path.realpath(job.source) for job in jobs}
+    for job in jobs:
+        if os.path.realpath(os.path.join(output_root, job.output)) in sources:
+            raise OutputError(
+                f"the result of {job.source} would overwrite an input; choose another output folder"
+            )
+    return jobs
+
+
+def free_name(wanted: PurePath, taken: set[str]) -> PurePath:
+    """Return ``wanted``, or the same with "-2", "-3", ... added when that is taken, and take it.
+
+    Names that differ in case only count as the same, because some file systems cannot hold both.
+    """
+    name, number = wanted, 1
+    while str(name).casefold() in taken:
+        number += 1
+        name = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+    taken.add(str(name).casefold())
+    return name
+
+
+def named_for_format(output: PurePath, file_format: str) -> PurePath:
+    """Return ``output`` with the ending of ``file_format``, unchanged when it has one already."""
+    suffixes = FORMATS[file_format].suffixes
+    if output.suffix.lower() in suffixes:
+        return output
+    if output.suffix.lower() in READABLE_SUFFIXES:
+        return output.with_suffix(suffixes[0])
+    return output.with_name(output.name + suffixes[0])
+
+
+def _images_in(folder: str, output_root: str, recursive: bool) -> Iterator[str]:
+    unlisted: list[str] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda error: unlisted.append(error.filename)):
+        # Sorted, so that a second run gives every file the same output name.
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive
+            and not name.startswith(".")
+            and os.path.realpath(os.path.join(parent, name)) != output_root
+        )
+        for name in sorted(names):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in READABLE_SUFFIXES:
+                yield os.path.join(parent, name)
+    yield from unlisted

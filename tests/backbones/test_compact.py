@@ -1,0 +1,83 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyrestore.backbones import BACKBONES, build_backbone
+from polyrestore.errors import BackboneError, UnknownNameError
+
+TINY = {"width": 8, "encoder_blocks": (1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1), "context_dim": 16}
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    backbone = build_backbone("compact", **(TINY | options)).eval()
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape))
+    return backbone
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_options_rebuild_the_same_network(name):
+    backbone = build_backbone(name)
+    again = build_backbone(name, **backbone.options)
+    assert {k: v.shape for k, v in backbone.state_dict().items()} == {
+        k: v.shape for k, v in again.state_dict().items()
+    }
+    assert backbone.description.name == name
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), shuffle=st.sampled_from([1, 2]))
+def test_size_in_is_size_out(height, width, shuffle):
+    image = torch.rand(1, 3, height, width)
+    with torch.no_grad():
+        restored = tiny(shuffle=shuffle)(image)
+    assert restored.shape == image.shape
+    assert torch.isfinite(restored).all()
+
+
+@pytest.mark.parametrize("shuffle", [1, 2])
+def test_no_pixel_reaches_further_than_described(shuffle):
+    backbone = tiny(shuffle=shuffle)
+    radius = backbone.description.receptive_radius_px
+    side = 2 * radius + 64
+    image = torch.rand(1, 3, side, side, requires_grad=True)
+    with torch.no_grad():
+        context = backbone.context(image)
+    middle = side // 2
+    backbone(image, context)[0, :, middle, middle].sum().backward()
+    touched = image.grad.abs().amax((0, 1)).nonzero() - middle
+    assert int(touched.abs().max()) <= radius
+    assert int(touched.abs().max()) > radius // 4
+
+
+def test_the_context_decides_globally():
+    backbone = tiny()
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        own = backbone(image)
+        same = backbone(image, backbone.context(image))
+        other = backbone(image, backbone.context(image * 0.1))
+    assert torch.equal(own, same)
+    assert float((own - other).abs().max()) > 1e-4
+
+
+def test_a_new_network_starts_near_the_identity():
+    torch.manual_seed(0)
+    backbone = build_backbone("compact", **TINY).eval()
+    torch.nn.init.zeros_(backbone.ending.weight)
+    torch.nn.init.zeros_(backbone.ending.bias)
+    image = torch.rand(1, 3, 24, 24)
+    with torch.no_grad():
+        assert float((backbone(image) - image).abs().max()) < 2e-3
+
+
+def test_unknown_name_and_options_are_refused():
+    with pytest.raises(UnknownNameError, match="did you mean 'compact'"):
+        build_backbone("compcat")
+    with pytest.raises(BackboneError, match="cannot be built"):
+        build_backbone("compact", depth=3)
+    with pytest.raises(BackboneError, match="cannot be built"):
+        build_backbone("compact", encoder_blocks=(1, 1), decoder_blocks=(1,))

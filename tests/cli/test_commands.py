@@ -1,0 +1,135 @@
+"""inspect, degrade, train and list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from polyrestore.cli.severities import parse_severities
+from polyrestore.errors import DegradationError, RecipeError, UnknownNameError
+from polyrestore.imaging import read_image
+
+TWELVE = {
+    "noise", "rain", "haze", "snow", "raindrop", "motion_blur", "defocus_blur", "low_light", "jpeg",
+    "downsampling", "shadow", "missing_pixels",
+}  # fmt: skip
+
+
+def test_inspect_shows_weights_and_file_facts(call: Callable, bundle: str, photographs: Path) -> None:
+    outcome = call("inspect", photographs / "a.png", photographs / "b.jpg", "--bundle", bundle, "--json")
+    assert outcome.code == 0, outcome.err
+    first, second = json.loads(outcome.out)
+    assert (first["format"], first["width"], first["height"], first["bit_depth"]) == ("PNG", 24, 20, 8)
+    assert second["format"] == "JPEG"
+    assert set(first["similarities"]) == {"noise", "rain", "clean"}
+    assert set(first["weights"]) <= {"noise", "rain"}
+    table = call("inspect", photographs / "a.png", "--bundle", bundle)
+    assert table.code == 0
+    assert "24x20" in table.out
+
+
+def test_inspect_goes_on_after_an_error(call: Callable, bundle: str, photographs: Path) -> None:
+    outcome = call("inspect", photographs / "gone.png", photographs / "a.png", "--bundle", bundle, "--json")
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert ["error" in entry for entry in json.loads(outcome.out)] == [True, False]
+
+
+def test_degrade_is_seeded_and_keeps_the_input(call: Callable, photographs: Path, tmp_path: Path) -> None:
+    source = photographs / "a.png"
+    before = source.read_bytes()
+    for name, seed in (("one.png", 1), ("two.png", 1), ("three.png", 2)):
+        outcome = call("degrade", source, "--with", "noise=0.6,jpeg", "-o", tmp_path / name, "--seed", seed)
+        assert outcome.code == 0, outcome.err
+        assert "noise 0.6, jpeg 0.5" in outcome.out
+    one, two, three = (read_image(tmp_path / name).pixels for name in ("one.png", "two.png", "three.png"))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, three)
+    assert one.shape == read_image(source).pixels.shape
+    assert source.read_bytes() == before
+
+    assert call("degrade", source, "--with", "rain", "-o", tmp_path / "folder").code == 0
+    assert (tmp_path / "folder/a.png").is_file()
+
+
+def test_degrade_overwrites_nothing_unasked(call: Callable, photographs: Path, tmp_path: Path) -> None:
+    source = photographs / "a.png"
+    for output in (photographs, source):
+        outcome = call("degrade", source, "--with", "rain", "-o", output, "--overwrite")
+        assert outcome.code == 1
+        assert "is the input" in outcome.err
+    assert call("degrade", source, "--with", "rain", "-o", photographs / "b.jpg").code == 1
+    assert call("degrade", source, "--with", "rain", "-o", photographs / "b.jpg", "--overwrite").code == 0
+
+
+@pytest.mark.parametrize(
+    "value", ["rian=0.5", "rain=2", "rain=-0.1", "rain=nan", "rain=", "rain,rain", "", ","]
+)
+def test_bad_severities_are_one_line(call: Callable, photographs: Path, tmp_path: Path, value: str) -> None:
+    outcome = call("degrade", photographs / "a.png", "--with", value, "-o", tmp_path / "out.png")
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_severities_are_parsed() -> None:
+    assert parse_severities(" rain = 0.25 , jpeg", TWELVE) == {"rain": 0.25, "jpeg": 0.5}
+    with pytest.raises(UnknownNameError, match="did you mean 'motion_blur'"):
+        parse_severities("motionblur", TWELVE)
+    with pytest.raises(DegradationError, match="twice"):
+        parse_severities("rain,rain=1", TWELVE)
+
+
+def test_train_passes_its_options_on(call: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[tuple] = []
+
+    def run_recipe(recipe_path: Path, **options: object) -> Path:
+        calls.append((recipe_path, options))
+        return tmp_path
+
+    monkeypatch.setattr("polyrestore.training.run.run_recipe", run_recipe)
+    assert (
+        call("train", "recipe.toml", "--set", "steps=3", "--set", "seed=1", "--fresh", "-o", tmp_path).code
+        == 0
+    )
+    assert call("train", "recipe.toml").code == 0
+    assert calls == [
+        (
+            Path("recipe.toml"),
+            {"output_folder": tmp_path, "resume": False, "overrides": ("steps=3", "seed=1")},
+        ),
+        (Path("recipe.toml"), {"output_folder": None, "resume": True, "overrides": ()}),
+    ]
+
+
+def test_train_shows_recipe_errors_as_one_line(call: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_recipe(recipe_path: Path, **options: object) -> Path:
+        raise RecipeError("unknown key 'stesp'; did you mean 'steps'?")
+
+    monkeypatch.setattr("polyrestore.training.run.run_recipe", run_recipe)
+    outcome = call("train", "recipe.toml")
+    assert outcome.code == 1
+    assert outcome.err == "error: unknown key 'stesp'; did you mean 'steps'?\n"
+
+
+def test_lists(call: Callable, bundle: str) -> None:
+    def names(*arguments: str) -> set[str]:
+        outcome = call("list", *arguments, "--json")
+        assert outcome.code == 0, outcome.err
+        return {entry["name"] for entry in json.loads(outcome.out)}
+
+    assert names("degradations") == TWELVE
+    assert names("adapters", "--bundle", bundle) == {"noise", "rain"}
+    assert "compact" in names("backbones")
+    assert {"uniform", "art"} <= names("weightings")
+    names("bundles")
+    for kind in ("degradations", "backbones", "weightings", "bundles"):
+        outcome = call("list", kind)
+        assert outcome.code == 0
+        assert outcome.out
+    adapters = json.loads(call("list", "adapters", "--bundle", bundle, "--json").out)
+    assert all(entry["kind"] == "lora" and entry["parameters"] > 0 for entry in adapters)

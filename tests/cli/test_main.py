@@ -1,0 +1,122 @@
+"""Exit codes, one line per error, and a start-up that does not wait for torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import polyrestore
+from polyrestore.cli import main as module
+from polyrestore.errors import BundleError
+
+SOURCE = str(Path(polyrestore.__file__).parents[1])
+
+
+def python(code: str, **options: object) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": SOURCE}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=100, **options)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["restore", "--help"], ["list", "--help"], []]
+)
+def test_help_does_not_import_torch(arguments: list[str]) -> None:
+    done = python(
+        "import sys\n"
+        "from polyrestore.cli.main import run\n"
+        f"code = run({arguments!r})\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'pydantic_core'} & set(sys.modules)\n"
+        "assert 'torch' not in heavy, heavy\n"
+        "sys.exit(code)"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "polyrestore" in done.stdout
+    assert done.stderr == ""
+
+
+def test_help_names_every_command(call: Callable) -> None:
+    outcome = call("--help")
+    assert outcome.code == 0
+    for command in ("restore", "inspect", "degrade", "train", "list"):
+        assert f"\n  {command} " in outcome.out
+    assert call("--version").out == f"polyrestore {polyrestore.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["restore"],
+        ["restore", "a.png"],
+        ["restore", "a.png", "-o", "out", "--strength", "2"],
+        ["restore", "a.png", "-o", "out", "--strength", "much"],
+        ["restore", "a.png", "-o", "out", "--tile-px", "0"],
+        ["restore", "a.png", "-o", "out", "--unknown"],
+        ["list", "everything"],
+        ["degrade", "a.png", "-o", "out"],
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(call: Callable, arguments: list[str]) -> None:
+    outcome = call(*arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [BundleError("two\nlines"), KeyboardInterrupt(), BrokenPipeError()])
+def test_expected_errors_are_one_line_and_exit_code_1(error: BaseException) -> None:
+    done = python(
+        "import polyrestore.cli.listing as listing\n"
+        "from polyrestore.errors import BundleError\n"
+        "def fail():\n"
+        f"    raise {error!r}\n"
+        "listing._bundles = fail\n"
+        "import sys; sys.argv = ['polyrestore', 'list', 'bundles']\n"
+        "from polyrestore.cli.main import main\n"
+        "main()"
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_leaves_causes_no_traceback() -> None:
+    environment = os.environ | {"PYTHONPATH": SOURCE}
+    code = "import sys; sys.argv[0] = 'polyrestore'; from polyrestore.cli.main import main; main()"
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-c", code, "--help"]
+    done = subprocess.run(command, env=environment, stdout=write_end, stderr=subprocess.PIPE, timeout=60)
+    os.close(write_end)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("polyrestore.cli.listing._bundles", fail)
+    with pytest.raises(ZeroDivisionError):
+        module.run(["list", "bundles"])
+
+
+def test_public_names_are_lazy() -> None:
+    done = python(
+        "import sys, polyrestore\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert issubclass(polyrestore.ImageError, polyrestore.PolyrestoreError)\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert set(dir(polyrestore)) == set(polyrestore.__all__)\n"
+        "assert callable(polyrestore.load) and polyrestore.Restorer and polyrestore.__version__\n"
+        "assert 'torch' in sys.modules\n"
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,141 @@
+"""The restore command on a real bundle of tiny, untrained parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from polyrestore.bundles import load_bundle, save_bundle
+from polyrestore.cli.model import fingerprint
+from polyrestore.imaging import read_image
+from tests.cli.conftest import tiny_bundle
+
+
+def report(output: Path) -> list[dict]:
+    return [json.loads(line) for line in (output / "report.jsonl").read_text().splitlines()]
+
+
+def test_restore_writes_images_a_table_and_a_report(
+    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+) -> None:
+    arguments = (
+        "restore",
+        photographs,
+        "-o",
+        tmp_path / "out",
+        "--bundle",
+        bundle,
+        "--as",
+        "rain=0.7,noise=0.3",
+    )
+    outcome = call(*arguments, "--recursive")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
+    assert "3 found: 3 restored, 0 skipped, 0 failed" in outcome.out
+    assert "rain 0.70, noise 0.30" in outcome.out
+    assert "sub/c.png" in outcome.out
+    for line in report(tmp_path / "out"):
+        assert line["status"] == "restored"
+        assert line["weights"] == {"rain": 0.7, "noise": 0.3}
+        assert line["settings"]["as"] == line["weights"]
+        assert line["settings"]["bundle"] == "tiny"
+        before = read_image(line["input"]).pixels
+        after = read_image(tmp_path / "out" / line["output"]).pixels
+        assert before.shape == after.shape
+        assert not torch.equal(before, after)
+    assert "3 skipped" in call(*arguments, "-r").out
+    assert "3 restored" in call(*arguments, "-r", "--strength", "0.5").out
+
+
+def test_restore_recognises_by_itself(call: Callable, bundle: str, photographs: Path, tmp_path: Path) -> None:
+    outcome = call("restore", photographs / "a.png", "-o", tmp_path / "out", "--bundle", bundle)
+    assert outcome.code == 0, outcome.err
+    assert set(report(tmp_path / "out")[0]["similarities"]) == {"noise", "rain", "clean"}
+
+
+def test_failing_files_do_not_stop_the_others(
+    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+) -> None:
+    (photographs / "zero.png").write_bytes(b"")
+    (photographs / "text.jpg").write_text("no image")
+    outcome = call("restore", photographs, tmp_path / "gone.png", "-o", tmp_path / "out", "--bundle", bundle)
+    assert outcome.code == 1
+    assert "5 found: 2 restored, 0 skipped, 3 failed" in outcome.out
+    errors = outcome.err.splitlines()
+    assert len(errors) == 3
+    assert all(line.startswith("error: ") for line in errors)
+    for name in ("zero.png", "text.jpg", "gone.png"):
+        assert any(name in line for line in errors)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--as", "rian"], "did you mean 'rain'"),
+        (["--as", "rain=x"], "number"),
+        (["--as", "rain=-1"], "-1"),
+        (["--as", "rain=0.7,noise=0.7"], "at most 1"),
+        (["--as", ""], "at least one"),
+        (["--strength", "nan"], "strength"),
+        (["--device", "abacus"], "abacus"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(
+    call: Callable, bundle: str, photographs: Path, tmp_path: Path, extra: list[str], message: str
+) -> None:
+    outcome = call("restore", photographs, "-o", tmp_path / "out", "--bundle", bundle, *extra)
+    assert outcome.code in (1, 2)
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_bundle_empty_folder_and_bad_output(
+    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    for arguments in (
+        (photographs, "-o", tmp_path / "out", "--bundle", tmp_path / "no-bundle"),
+        (tmp_path / "empty", "-o", tmp_path / "out", "--bundle", bundle),
+        (photographs, "-o", photographs, "--bundle", bundle),
+        (photographs, "-o", tmp_path / "file", "--bundle", bundle),
+    ):
+        outcome = call("restore", *arguments)
+        assert outcome.code == 1
+        assert outcome.err.startswith("error: ")
+        assert outcome.err.count("\n") == 1
+
+
+def test_other_weights_restore_again(call: Callable, bundle: str, photographs: Path, tmp_path: Path) -> None:
+    other = save_bundle(tmp_path / "other" / "tiny", tiny_bundle(5))
+    arguments = ("restore", photographs / "a.png", "-o", tmp_path / "out", "--as", "rain", "--bundle")
+    assert "1 restored" in call(*arguments, bundle).out
+    assert "1 restored" in call(*arguments, other).out
+    assert "1 skipped" in call(*arguments, other).out
+
+
+def test_fingerprint_depends_on_every_part() -> None:
+    reference = fingerprint(tiny_bundle(0))
+    assert fingerprint(tiny_bundle(0)) == reference
+    changed = []
+    for part in range(4):
+        bundle = tiny_bundle(0)
+        if part == 0:
+            next(iter(bundle.backbone.parameters())).data.view(-1)[0] += 0.1
+        elif part == 1:
+            next(iter(bundle.adapters["rain"].tensors.values())).view(-1)[0] += 0.1
+        elif part == 2:
+            bundle.prototypes["clean"][0] += 0.1
+        else:
+            bundle.recognition_settings["temperature"] = 0.5
+        changed.append(fingerprint(bundle))
+    assert len({reference, *changed}) == 5
+
+
+def test_fingerprint_is_that_of_the_loaded_bundle(bundle: str) -> None:
+    assert fingerprint(load_bundle(bundle)) == fingerprint(load_bundle(bundle))

@@ -1,0 +1,60 @@
+import torch
+
+from polyrestore.data import BatchSource, Pair, Synthesis
+from polyrestore.degradations import DEGRADATIONS
+
+
+def images(count=3):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randint(0, 256, (3, 48, 56), generator=generator).byte() for _ in range(count)]
+
+
+def source(**options):
+    settings = {"batch_size": 24, "patch_px": 24, "zoom_out": 1.0, "seed": 3} | options
+    synthesis = settings.pop("synthesis", Synthesis())
+    return BatchSource(images(), synthesis, **settings)
+
+
+def test_a_batch_depends_on_seed_step_and_rank_alone():
+    first, again = source().batch(5), source().batch(5)
+    assert torch.equal(first.degraded, again.degraded)
+    for other in (source().batch(6), source(seed=4).batch(5), source().batch(5, rank=1)):
+        assert not torch.equal(first.clean, other.clean)
+
+
+def test_presence_holds_the_task_of_every_sample():
+    batch = source(synthesis=Synthesis(tasks=("rain", "noise"), mixture_share=0.5)).batch(0)
+    names = list(DEGRADATIONS)
+    for task, presence in zip(batch.task.tolist(), batch.presence, strict=True):
+        assert presence[names.index(("rain", "noise")[task])] == 1
+        assert {names[i] for i in presence.nonzero().flatten().tolist()} <= {"rain", "noise"}
+
+
+def test_clean_samples_are_untouched():
+    batch = source(synthesis=Synthesis(clean_share=0.5, region_share=0)).batch(0)
+    untouched = batch.task < 0
+    assert 4 < int(untouched.sum()) < 20
+    assert torch.equal(batch.degraded[untouched], batch.clean[untouched])
+    assert float(batch.presence[untouched].sum()) == 0
+
+
+def test_mixture_share_is_respected():
+    single = source(synthesis=Synthesis(mixture_share=0, region_share=0)).batch(0)
+    assert bool((single.presence.sum(1) == 1).all())
+    mixed = source(synthesis=Synthesis(mixture_share=1, region_share=0)).batch(0)
+    assert float(mixed.presence.sum(1).mean()) > 2
+
+
+def test_partners_join_the_tasks():
+    batch = source(synthesis=Synthesis(tasks=("noise",), partners=("jpeg",), mixture_share=1)).batch(0)
+    names = list(DEGRADATIONS)
+    assert bool((batch.presence[:, names.index("jpeg")] == 1).all())
+
+
+def test_real_pairs_replace_their_task_only():
+    pair = Pair("p", torch.zeros(3, 40, 40).byte(), torch.full((3, 40, 40), 255).byte())
+    synthesis = Synthesis(tasks=("low_light", "jpeg"), mixture_share=0, region_share=0)
+    batch = source(synthesis=synthesis, pairs={"low_light": [pair]}, pair_share=1.0).batch(0)
+    for task, degraded, clean in zip(batch.task.tolist(), batch.degraded, batch.clean, strict=True):
+        is_pair = float(degraded.max()) == 0 and float(clean.min()) == 1
+        assert is_pair == (task == 0)

@@ -1,0 +1,127 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyrestore.degradations import DEGRADATIONS, degrade, degrade_batch, mix_regions
+from polyrestore.errors import DegradationError, UnknownNameError
+
+NAMES = sorted(DEGRADATIONS)
+EXPECTED = {
+    "noise", "rain", "haze", "snow", "raindrop", "motion_blur", "defocus_blur", "low_light", "jpeg",
+    "downsampling", "shadow", "missing_pixels",
+}  # fmt: skip
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def scene(count=2, height=96, width=112):
+    """A picture with smooth areas, edges and fine texture."""
+    rows = torch.linspace(0, 1, height).view(1, 1, -1, 1)
+    columns = torch.linspace(0, 1, width).view(1, 1, 1, -1)
+    smooth = torch.cat(
+        [0.3 + 0.4 * rows + 0 * columns, 0.7 - 0.4 * columns + 0 * rows, 0.5 + 0 * rows * columns], 1
+    )
+    checks = ((rows * 12).floor() + (columns * 14).floor()) % 2
+    texture = torch.rand((1, 3, height, width), generator=seeded(7)) * 0.1
+    return (smooth * 0.7 + checks * 0.2 + texture).clamp(0, 1).expand(count, -1, -1, -1).clone()
+
+
+def psnr(first, second):
+    return float(-10 * torch.log10((first - second).square().mean()))
+
+
+def test_the_twelve_degradations_are_there():
+    assert set(DEGRADATIONS) == EXPECTED
+
+
+def test_stages_follow_the_way_from_the_scene_to_the_file():
+    order = ["scene", "lens", "sensor", "file"]
+    stages = [order.index(degradation.stage) for degradation in DEGRADATIONS.values()]
+    assert stages == sorted(stages)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_image(name):
+    first = degrade(scene(), {name: 0.6}, seeded(3))
+    assert torch.equal(first, degrade(scene(), {name: 0.6}, seeded(3)))
+    others = [degrade(scene(), {name: 0.6}, seeded(seed)) for seed in range(10, 22)]
+    assert any(not torch.equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_severity_means_more_damage(name):
+    clean = scene(6)
+    mild = sum(psnr(degrade(clean, {name: 0.1}, seeded(k)), clean) for k in range(4))
+    severe = sum(psnr(degrade(clean, {name: 1.0}, seeded(k)), clean) for k in range(4))
+    assert severe < mild - 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_input_is_left_alone(name):
+    clean = scene()
+    before = clean.clone()
+    degrade(clean, {name: 0.8}, seeded())
+    assert torch.equal(clean, before)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(NAMES),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    severity=st.floats(0, 1),
+    seed=st.integers(0, 1000),
+)
+def test_every_size_gives_an_8_bit_image_of_that_size(name, height, width, severity, seed):
+    image = torch.rand((1, 3, height, width), generator=seeded(seed))
+    damaged = degrade(image, {name: severity}, seeded(seed))
+    assert damaged.shape == image.shape
+    assert torch.isfinite(damaged).all()
+    levels = damaged * 255
+    assert torch.equal(levels.round().clamp(0, 255) / 255, damaged)
+
+
+def test_order_of_names_does_not_matter():
+    one = degrade(scene(), {"jpeg": 0.4, "rain": 0.6, "noise": 0.2}, seeded())
+    other = degrade(scene(), {"noise": 0.2, "jpeg": 0.4, "rain": 0.6}, seeded())
+    assert torch.equal(one, other)
+
+
+def test_a_mixture_is_applied_in_physical_order():
+    clean = scene(1)
+    mixed = degrade(clean, {"jpeg": 0.8, "low_light": 0.9}, seeded(1))
+    generator = seeded(1)
+    dark = degrade(clean, {"low_light": 0.9}, generator)
+    expected = DEGRADATIONS["jpeg"].apply(dark, torch.tensor([0.8]), generator)
+    assert psnr(mixed, expected) > 45
+
+
+def test_batch_rows_get_their_own_mixture():
+    severities = torch.full((2, len(DEGRADATIONS)), float("nan"))
+    severities[1, list(DEGRADATIONS).index("noise")] = 1.0
+    clean = scene()
+    damaged = degrade_batch(clean, severities, seeded())
+    assert psnr(damaged[0], clean[0]) > 50
+    assert psnr(damaged[1], clean[1]) < 20
+
+
+def test_unknown_name_suggests_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'noise'"):
+        degrade(scene(), {"noize": 0.5}, seeded())
+
+
+@pytest.mark.parametrize("severity", [-0.1, 1.1, float("nan")])
+def test_severity_out_of_range_is_refused(severity):
+    with pytest.raises(DegradationError, match="between 0 and 1"):
+        degrade(scene(), {"noise": severity}, seeded())
+
+
+def test_regions_come_from_one_image_or_the_other():
+    first, second = torch.zeros(2, 3, 64, 64), torch.ones(2, 3, 64, 64)
+    mixed = mix_regions(first, second, seeded())
+    share = mixed.mean((1, 2, 3))
+    assert bool(((share > 0.05) & (share < 0.95)).all())
+    assert float(((mixed == 0) | (mixed == 1)).float().mean()) > 0.85

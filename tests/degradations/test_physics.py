@@ -1,0 +1,127 @@
+"""The degradations do what their names say, measured against independent references."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from polyrestore.degradations.base import convolve_each, disk_kernels
+from polyrestore.degradations.file import Jpeg, MissingPixels, compress
+from polyrestore.degradations.lens import trajectory_kernels
+from polyrestore.degradations.scene import Haze, LowLight
+from polyrestore.degradations.sensor import Downsampling, Noise, demosaic, mosaic
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def photograph(size=96):
+    rows, columns = torch.meshgrid(torch.linspace(0, 6, size), torch.linspace(0, 6, size), indexing="ij")
+    planes = [
+        0.5 + 0.3 * torch.sin(rows + columns * k) + 0.15 * torch.cos(columns * 3 * k) for k in (0.6, 1, 1.7)
+    ]
+    return torch.stack(planes)[None].clamp(0, 1)
+
+
+@pytest.mark.parametrize("quality", [10, 30, 50, 75, 92])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_jpeg_equals_a_real_encoder(quality, subsampling):
+    image = (photograph() * 255).round() / 255
+    pixels = (image[0].permute(1, 2, 0) * 255).byte().numpy()
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality, subsampling=subsampling)
+    reference = torch.from_numpy(np.array(Image.open(stream))).permute(2, 0, 1).float() / 255
+    flag = torch.full((1, 1, 1, 1), float(subsampling == 2))
+    ours = compress(image, torch.tensor([float(quality)]), flag)[0]
+    assert float((ours - reference).abs().mean()) < 1.2 / 255
+    damage = float((reference - image[0]).square().mean())
+    assert abs(float((ours - image[0]).square().mean()) - damage) < 0.15 * damage + 1e-6
+
+
+def test_gaussian_noise_has_the_named_sigma():
+    flat = torch.full((1, 3, 200, 200), 0.5)
+    noisy = Noise(camera_share=0)(flat, torch.tensor([0.5]), seeded())
+    assert float((noisy - flat).std()) * 255 == pytest.approx((2 + 60) / 2, rel=0.02)
+
+
+def test_camera_noise_is_correlated_between_neighbours_and_gaussian_noise_is_not():
+    flat = torch.full((1, 3, 200, 200), 0.4)
+
+    def correlation(camera_share):
+        error = Noise(camera_share=camera_share)(flat, torch.tensor([0.4]), seeded(2)) - flat
+        first, second = error[..., :-1].flatten(), error[..., 1:].flatten()
+        return float(torch.corrcoef(torch.stack([first, second]))[0, 1])
+
+    assert abs(correlation(0.0)) < 0.02
+    assert correlation(1.0) > 0.2
+
+
+def test_demosaic_returns_a_flat_colour_exactly():
+    flat = torch.tensor([0.2, 0.5, 0.8]).view(1, 3, 1, 1).expand(1, 3, 12, 10)
+    assert torch.allclose(demosaic(mosaic(flat)), flat, atol=1e-6)
+
+
+def test_haze_moves_every_pixel_towards_one_light():
+    clean = torch.rand((1, 3, 40, 40), generator=seeded()) * 0.4
+    hazy = Haze(cast=0)(clean, torch.tensor([1.0]), seeded(5))
+    assert bool((hazy >= clean - 1e-6).all())
+    assert float(hazy.flatten(2).std(2).mean()) < float(clean.flatten(2).std(2).mean())
+
+
+def test_low_light_loses_the_stated_exposure():
+    grey = torch.full((64, 3, 8, 8), 0.9)
+    dark = LowLight(stops=(3.0, 3.0), cast=0, read_noise=0)(grey, torch.ones(64), seeded())
+    stops = torch.log2((dark**2.2).mean() / (grey**2.2).mean())
+    assert float(stops) == pytest.approx(-3, abs=0.1)
+
+
+def test_blur_kernels_keep_the_brightness_and_the_place():
+    kernels = trajectory_kernels(torch.tensor([4.0, 12.0, 30.0]), seeded(), radius=32)
+    assert torch.allclose(kernels.sum((1, 2)), torch.ones(3), atol=1e-5)
+    offsets = torch.arange(65.0) - 32
+    centre_row = (kernels.sum(2) * offsets).sum(1)
+    centre_column = (kernels.sum(1) * offsets).sum(1)
+    assert bool((centre_row.abs() < 0.05).all())
+    assert bool((centre_column.abs() < 0.05).all())
+
+
+def test_convolution_equals_the_direct_sum():
+    image = torch.rand((2, 3, 20, 17), generator=seeded())
+    kernels = torch.rand((2, 5, 5), generator=seeded(1))
+    padded = torch.nn.functional.pad(image, (2, 2, 2, 2), mode="reflect")
+    flipped = kernels.flip(1, 2)
+    expected = torch.stack(
+        [torch.nn.functional.conv2d(padded[k].unsqueeze(1), flipped[k][None, None])[:, 0] for k in range(2)]
+    )
+    assert torch.allclose(convolve_each(image, kernels), expected, atol=1e-5)
+
+
+def test_disc_grows_with_its_radius():
+    discs = disk_kernels(torch.tensor([1.0, 4.0]), 6)
+    assert torch.allclose(discs.sum((1, 2)), torch.ones(2))
+    assert int((discs[1] > 0).sum()) > int((discs[0] > 0).sum())
+
+
+def test_downsampling_loses_fine_detail_and_keeps_the_mean():
+    stripes = (torch.arange(64) % 2).float().view(1, 1, 1, -1).expand(1, 3, 64, 64)
+    reduced = Downsampling()(stripes, torch.tensor([1.0]), seeded())
+    assert float(reduced[..., 8:-8].std()) < 0.1
+    assert float(reduced.mean()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_missing_pixels_are_of_one_colour_and_the_rest_is_intact():
+    image = photograph()
+    holed = MissingPixels(scattered_share=0)(image, torch.tensor([0.7]), seeded(1))
+    changed = (holed - image).abs().amax(1, keepdim=True) > 1e-6
+    assert 0.001 < float(changed.float().mean()) < 0.6
+    colours = holed.permute(0, 2, 3, 1)[changed[:, 0]]
+    assert float((colours - colours[0]).abs().max()) < 1e-6
+
+
+def test_shifted_jpeg_grid_keeps_the_size():
+    image = photograph(50)
+    for seed in range(12):
+        assert Jpeg(shifted_share=1)(image, torch.tensor([0.9]), seeded(seed)).shape == image.shape

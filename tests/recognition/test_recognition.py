@@ -1,0 +1,85 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyrestore.recognition import (
+    CLEAN,
+    RecognitionSettings,
+    build_recogniser,
+    composition_of,
+    prototype_of,
+    recognise,
+    weigh,
+)
+
+SETTINGS = RecognitionSettings(temperature=0.1, top_k=2, minimum_share=0.2, clean_threshold=0.5)
+
+
+def tiny():
+    torch.manual_seed(0)
+    return build_recogniser(width=4, dimension=8).eval()
+
+
+def axis(index, dimension=4):
+    return torch.nn.functional.one_hot(torch.tensor(index), dimension).float()
+
+
+PROTOTYPES = {"noise": axis(0), "rain": axis(1), "jpeg": axis(2), CLEAN: axis(3)}
+
+
+@settings(max_examples=30, deadline=None)
+@given(height=st.integers(1, 300), width=st.integers(1, 300))
+def test_any_size_gives_a_unit_vector(height, width):
+    with torch.no_grad():
+        vector = tiny().embed(torch.rand(1, 3, height, width))
+    assert vector.shape == (1, 8)
+    assert float(vector.norm()) == pytest.approx(1, abs=1e-4)
+
+
+def test_samples_of_a_batch_do_not_mix():
+    images = torch.rand(3, 3, 200, 150)
+    with torch.no_grad():
+        together = tiny().embed(images)
+        alone = torch.cat([tiny().embed(image[None]) for image in images])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_the_nearest_prototype_wins():
+    found = weigh(axis(1), PROTOTYPES, SETTINGS)
+    assert found.weights == {"rain": 1.0}
+    assert max(found.similarities, key=found.similarities.get) == "rain"
+    assert sum(found.probabilities.values()) == pytest.approx(1)
+
+
+def test_a_mixture_gets_several_weights():
+    found = weigh(torch.nn.functional.normalize(axis(0) + axis(2), dim=0), PROTOTYPES, SETTINGS)
+    assert set(found.weights) == {"noise", "jpeg"}
+    assert sum(found.weights.values()) == pytest.approx(1)
+
+
+def test_a_clean_image_gets_no_weight():
+    found = weigh(axis(3), PROTOTYPES, SETTINGS)
+    assert found.weights == {}
+    assert found.is_clean
+
+
+def test_top_k_and_the_smallest_share_limit_the_composition():
+    shares = {"noise": 0.4, "rain": 0.3, "jpeg": 0.25, CLEAN: 0.05}
+    assert set(composition_of(shares, SETTINGS)) == {"noise", "rain"}
+    lopsided = {"noise": 0.85, "rain": 0.1, "jpeg": 0.0, CLEAN: 0.05}
+    assert composition_of(lopsided, SETTINGS) == {"noise": 1.0}
+
+
+def test_recognising_is_embedding_and_weighing():
+    recogniser, image = tiny(), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        own = recogniser.embed(image)[0]
+    found = recognise(recogniser, {"noise": own, CLEAN: -own}, image, SETTINGS)
+    assert found.weights == {"noise": 1.0}
+    assert found.similarities["noise"] == pytest.approx(1, abs=1e-5)
+
+
+def test_a_prototype_is_the_unit_vector_between_its_samples():
+    middle = prototype_of(torch.stack([axis(0), axis(1)]))
+    assert middle.tolist() == pytest.approx([0.7071, 0.7071, 0, 0], abs=1e-3)

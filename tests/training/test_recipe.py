@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from polyrestore.errors import RecipeError
+from polyrestore.training.recipe import PretrainingRecipe, load_recipe
+
+SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid(path):
+    assert load_recipe(path).steps > 0
+
+
+def test_there_is_a_recipe_for_every_phase():
+    assert {load_recipe(path).phase for path in SHIPPED} == {"pretraining", "adapters", "recogniser"}
+
+
+def test_paths_are_relative_to_the_recipe(workshop):
+    recipe = load_recipe(workshop / "pretraining.toml")
+    assert isinstance(recipe, PretrainingRecipe)
+    assert recipe.data.clean == (workshop / "clean",)
+
+
+def test_overrides_replace_values(workshop):
+    changes = ["steps=9", "optimiser.learning_rate=1e-4", "name=other"]
+    recipe = load_recipe(workshop / "pretraining.toml", changes)
+    assert (recipe.steps, recipe.optimiser.learning_rate, recipe.name) == (9, 1e-4, "other")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("stepz=3", "unknown key 'stepz'; did you mean 'steps'"),
+        ("optimiser.learning_rat=3", "unknown key 'optimiser.learning_rat'; did you mean 'learning_rate'"),
+        ("steps=0", "steps = 0"),
+        ("phase=training", "phase must be one of pretraining, adapters, recogniser"),
+        ("data.batch_size=many", "data.batch_size = 'many'"),
+        ("steps", "not of the form key=value"),
+    ],
+)
+def test_mistakes_are_named(workshop, change, message):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(workshop / "pretraining.toml", [change])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_or_malformed_files_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match="cannot read the recipe"):
+        load_recipe(tmp_path / "absent.toml")
+    (tmp_path / "bad.toml").write_text("steps = = 3")
+    with pytest.raises(RecipeError, match="not valid TOML"):
+        load_recipe(tmp_path / "bad.toml")

@@ -1,0 +1,148 @@
+import json
+
+import pytest
+import torch
+
+from polyrestore.bundles import load_bundle
+from polyrestore.errors import DataError, TrainingError, UnknownNameError
+from polyrestore.recognition import CLEAN
+from polyrestore.training import loop
+from polyrestore.training.restoration_job import RestorationJob
+from polyrestore.training.run import run_recipe
+
+ADAPTERS = """
+phase = "adapters"
+name = "adapters"
+seed = 2
+steps = 4
+bundle = "./pretrained/bundle"
+adapters = ["noise", "low_light"]
+steps_for = { low_light = 3 }
+adapter_options = { rank = 2, alpha = 2.0 }
+
+[data]
+clean = ["clean"]
+validation = "validation"
+patch_px = 32
+batch_size = 4
+"""
+RECOGNISER = """
+phase = "recogniser"
+name = "recogniser"
+steps = 4
+bundle = "./adapted/bundle"
+recogniser_options = { width = 8, dimension = 16 }
+
+[data]
+clean = ["clean"]
+validation = "validation"
+patch_px = 32
+batch_size = 8
+
+[synthesis]
+clean_share = 0.2
+"""
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {line["step"]: line["losses"] for line in lines if line["event"] == "losses"}
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def stop_after(monkeypatch, steps):
+    """Let the training process die when it asks for the batch of step ``steps``."""
+    batch = RestorationJob.batch
+
+    def dying(self, step, rank):
+        if step == steps:
+            raise KilledError
+        return batch(self, step, rank)
+
+    monkeypatch.setattr(RestorationJob, "batch", dying)
+
+
+def test_the_three_phases_make_a_whole_bundle(workshop):
+    (workshop / "adapters.toml").write_text(ADAPTERS)
+    (workshop / "recogniser.toml").write_text(RECOGNISER)
+    run_recipe(workshop / "pretraining.toml", output_folder=workshop / "pretrained")
+    run_recipe(workshop / "adapters.toml", output_folder=workshop / "adapted")
+    bundle = load_bundle(str(run_recipe(workshop / "recogniser.toml", output_folder=workshop / "whole")))
+    assert sorted(bundle.adapters) == ["low_light", "noise"]
+    assert set(bundle.prototypes) == {"low_light", "noise", CLEAN}
+    assert all(float(v.norm()) == pytest.approx(1, abs=1e-4) for v in bundle.prototypes.values())
+    assert "generated images, public domain" in bundle.info.provenance
+    assert {"pretraining", "adapter noise", "adapter low_light", "recogniser"} == set(bundle.info.training)
+    assert str(workshop.parent) not in json.dumps(bundle.info.training)
+    moved = [t for k, t in bundle.adapters["noise"].tensors.items() if "lora_B" in k]
+    assert any(float(tensor.abs().max()) > 0 for tensor in moved)
+
+
+@pytest.mark.parametrize("killed_at", [1, 3, 5])
+def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at):
+    recipe = workshop / "pretraining.toml"
+    whole = run_recipe(recipe, output_folder=workshop / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, killed_at)
+        with pytest.raises(KilledError):
+            run_recipe(recipe, output_folder=workshop / "killed")
+    resumed = run_recipe(recipe, output_folder=workshop / "killed")
+    expected, found = losses(workshop / "whole"), losses(workshop / "killed")
+    assert found == expected
+    first, second = (load_bundle(str(folder)).backbone.state_dict() for folder in (whole, resumed))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_at_most_two_checkpoints_remain_and_they_are_whole(workshop):
+    run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
+    names = sorted(path.name for path in (workshop / "out").glob("*.safetensors"))
+    assert names == ["checkpoint-00000004.safetensors", "checkpoint-00000006.safetensors"]
+    assert not list((workshop / "out").glob(".part-*"))
+
+
+def test_another_recipe_does_not_continue_a_run(workshop):
+    run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
+    with pytest.raises(TrainingError, match="different recipe"):
+        run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=["seed=6"])
+
+
+def test_a_damaged_checkpoint_is_named(workshop):
+    run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
+    newest = max((workshop / "out").glob("*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    with pytest.raises(TrainingError, match="cannot read the checkpoint"):
+        run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_task(workshop, monkeypatch):
+    measure = RestorationJob.losses
+
+    def exploding(self, module, batch):
+        result = measure(self, module, batch)
+        return loop.TaskLosses(result.sums * torch.tensor([1.0, float("nan"), 1.0]), result.counts)
+
+    monkeypatch.setattr(RestorationJob, "losses", exploding)
+    with pytest.raises(TrainingError, match="loss of jpeg is not finite at step 0"):
+        run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
+
+
+def test_training_lowers_the_loss(workshop):
+    run_recipe(
+        workshop / "pretraining.toml",
+        output_folder=workshop / "out",
+        overrides=["steps=60", "synthesis.tasks=['low_light']", "checkpoint_every=100", "validate_every=100"],
+    )
+    found = losses(workshop / "out")
+    first = sum(found[step]["low_light"] for step in range(1, 11))
+    last = sum(found[step]["low_light"] for step in range(51, 61))
+    assert last < 0.8 * first
+
+
+def test_missing_images_and_unknown_tasks_are_named(workshop):
+    with pytest.raises(DataError, match="no folder"):
+        run_recipe(workshop / "pretraining.toml", overrides=["data.clean=['nowhere']"])
+    with pytest.raises(UnknownNameError, match="did you mean 'noise'"):
+        run_recipe(workshop / "pretraining.toml", overrides=["synthesis.tasks=['noize']"])
