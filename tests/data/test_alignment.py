@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyrestore.data.alignment import aligned, best_shift
 from polyrestore.errors import DataError
-from polyrestore.evaluation.alignment import aligned, best_shift
 
 
 @settings(deadline=None, max_examples=20)
