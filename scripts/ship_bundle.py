@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from polyrestore.adapters import check_adapter_size
-from polyrestore.bundles import MeasuredResult, load_bundle, save_bundle, shipped_folder
+from polyrestore.bundles import Bundle, MeasuredResult, load_bundle, save_bundle, shipped_folder
+from polyrestore.errors import BundleError
 
 SUMMARY = (
     "The bundle that polyrestore uses when none is named: a compact backbone, one light adapter for each of "
@@ -31,28 +33,45 @@ def results_of(path: Path) -> tuple[MeasuredResult, ...]:
     )
 
 
+def joined(bundles: Sequence[Bundle]) -> Bundle:
+    """Add the adapters and the recogniser of later bundles to the first one.
+
+    Raises:
+        BundleError: an adapter was trained beside another backbone.
+    """
+    first = bundles[0]
+    weights = first.backbone.state_dict()
+    for other in bundles[1:]:
+        if other.adapters:
+            theirs = other.backbone.state_dict()
+            if theirs.keys() != weights.keys() or any(not theirs[k].equal(weights[k]) for k in weights):
+                raise BundleError(f"the adapters of {other.name!r} belong to another backbone")
+        training = {key: value for key, value in other.info.training.items() if key != "pretraining"}
+        provenance = tuple(dict.fromkeys((*first.info.provenance, *other.info.provenance)))
+        info = first.info.model_copy(
+            update={"training": {**first.info.training, **training}, "provenance": provenance}
+        )
+        first = replace(first, adapters={**first.adapters, **other.adapters}, info=info)
+        if other.recogniser is not None:
+            first = replace(
+                first,
+                recogniser=other.recogniser,
+                prototypes=other.prototypes,
+                recognition_settings=other.recognition_settings,
+            )
+    return first
+
+
 def main() -> None:
     """Read the arguments and write the bundle."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle", help="the trained bundle, with adapters and a recogniser")
+    parser.add_argument("bundles", nargs="+", help="trained bundles whose parts are joined, later ones win")
     parser.add_argument("--name", default="default")
-    parser.add_argument("--recogniser", help="take the recogniser from this bundle instead")
     parser.add_argument("--results", type=Path, help="JSON of benchmarks/test_sets.py")
     parser.add_argument("--output", type=Path, help="folder to write; the package's own when left out")
     arguments = parser.parse_args()
-    bundle = load_bundle(arguments.bundle)
+    bundle = joined([load_bundle(source) for source in arguments.bundles])
     info = bundle.info.model_copy(update={"summary": SUMMARY})
-    if arguments.recogniser:
-        source = load_bundle(arguments.recogniser)
-        bundle = replace(
-            bundle,
-            recogniser=source.recogniser,
-            prototypes=source.prototypes,
-            recognition_settings=source.recognition_settings,
-        )
-        record = {"recogniser": source.info.training["recogniser"]}
-        provenance = tuple(dict.fromkeys((*info.provenance, *source.info.provenance)))
-        info = info.model_copy(update={"training": {**info.training, **record}, "provenance": provenance})
     if arguments.results:
         info = info.model_copy(update={"results": results_of(arguments.results)})
     for adapter in bundle.adapters.values():
