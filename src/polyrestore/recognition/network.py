@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.backbones.layers import COLOUR_LEVELS, colour_levels
+from polyrestore.backbones.layers import COLOUR_LEVELS, ChannelNorm, colour_levels
 
 PATCH_PX = 128
 GRID = 3
@@ -62,9 +62,9 @@ def build_recogniser(**options: int) -> Recogniser:
 def _convolutions(channels: int, widths: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in widths:
-        layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.GELU()]
+        layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), ChannelNorm(width), nn.GELU()]
         channels = width
-    layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.GELU()]
+    layers += [nn.Conv2d(channels, channels, 3, padding=1), ChannelNorm(channels), nn.GELU()]
     return nn.Sequential(*layers)
 
 

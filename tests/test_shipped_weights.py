@@ -1,0 +1,64 @@
+"""The weights that ship do what the package promises, on a real photograph."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import polyrestore
+from polyrestore.degradations import degrade
+from polyrestore.imaging import read_image
+
+PHOTOGRAPHS = Path(__file__).parents[1] / "examples" / "photographs"
+
+
+@pytest.fixture(scope="module")
+def restorer():
+    return polyrestore.load()
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return read_image(PHOTOGRAPHS / "astronaut.png").pixels
+
+
+def psnr(first, second):
+    return float(-10 * torch.log10((first - second).square().mean()))
+
+
+@pytest.mark.parametrize(
+    ("severities", "gain_db"),
+    [({"noise": 0.4}, 4.0), ({"low_light": 0.5}, 4.0), ({"haze": 0.6}, 2.0), ({"jpeg": 0.9}, 0.5)],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_damage_is_recognised_and_undone(restorer, photograph, severities, gain_db):
+    damaged = degrade(photograph[None], severities, torch.Generator().manual_seed(1))[0]
+    restored = restorer.restore(damaged)
+    assert max(restored.weights, key=restored.weights.get) in severities
+    assert psnr(restored.pixels, photograph) > psnr(damaged, photograph) + gain_db
+
+
+def test_a_clean_photograph_comes_back_as_it_was(restorer, photograph):
+    restored = restorer.restore(photograph)
+    assert restored.weights == {}
+    assert torch.equal(restored.pixels, photograph)
+
+
+def test_tiles_do_not_show(restorer, photograph):
+    damaged = degrade(photograph[None], {"noise": 0.5}, torch.Generator().manual_seed(2))[0]
+    tiled = polyrestore.Restorer(restorer.bundle, tile_px=96).restore(damaged, as_="noise")
+    whole = polyrestore.Restorer(restorer.bundle, tile_px=4096).restore(damaged, as_="noise")
+    assert float((tiled.pixels - whole.pixels).abs().max()) < 1e-4
+
+
+def test_the_same_input_gives_the_same_output(restorer, photograph):
+    damaged = degrade(photograph[None], {"rain": 0.5}, torch.Generator().manual_seed(3))[0, :, :200, :200]
+    assert torch.equal(restorer.restore(damaged).pixels, restorer.restore(damaged).pixels)
+
+
+def test_the_card_says_where_the_weights_come_from(restorer):
+    info = restorer.bundle.info
+    assert info.licence == "CC-BY-NC-4.0"
+    assert any("BSDS500" in line for line in info.provenance)
+    assert len(restorer.adapters) == 12
+    assert info.results
