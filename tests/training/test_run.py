@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from polyrestore.bundles import load_bundle
-from polyrestore.errors import DataError, TrainingError, UnknownNameError
+from polyrestore.degradations import DEGRADATIONS
+from polyrestore.errors import DataError, RecipeError, TrainingError, UnknownNameError
 from polyrestore.recognition import CLEAN
 from polyrestore.training import loop
-from polyrestore.training.restoration_job import RestorationJob
+from polyrestore.training.restoration_job import RestorationJob, compositions
 from polyrestore.training.run import run_recipe
 
 ADAPTERS = """
@@ -81,19 +82,55 @@ def test_the_three_phases_make_a_whole_bundle(workshop):
     assert any(float(tensor.abs().max()) > 0 for tensor in moved)
 
 
-@pytest.mark.parametrize("killed_at", [1, 3, 5])
-def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at):
-    recipe = workshop / "pretraining.toml"
-    whole = run_recipe(recipe, output_folder=workshop / "whole")
+@pytest.mark.parametrize(("killed_at", "routed_rank"), [(1, 0), (3, 2), (5, 2)])
+def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at, routed_rank):
+    recipe, overrides = workshop / "pretraining.toml", [f"routed_rank={routed_rank}"]
+    whole = run_recipe(recipe, output_folder=workshop / "whole", overrides=overrides)
     with monkeypatch.context() as patch:
         stop_after(patch, killed_at)
         with pytest.raises(KilledError):
-            run_recipe(recipe, output_folder=workshop / "killed")
-    resumed = run_recipe(recipe, output_folder=workshop / "killed")
+            run_recipe(recipe, output_folder=workshop / "killed", overrides=overrides)
+    resumed = run_recipe(recipe, output_folder=workshop / "killed", overrides=overrides)
     expected, found = losses(workshop / "whole"), losses(workshop / "killed")
     assert found == expected
     first, second = (load_bundle(str(folder)).backbone.state_dict() for folder in (whole, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_routed_adapters_come_out_with_the_backbone_and_are_gone_on_with(workshop):
+    (workshop / "adapters.toml").write_text(ADAPTERS)
+    recipe = workshop / "pretraining.toml"
+    folder = run_recipe(recipe, output_folder=workshop / "pretrained", overrides=["routed_rank=2"])
+    first = load_bundle(str(folder))
+    assert sorted(first.adapters) == ["jpeg", "low_light", "noise"]
+    overrides = ["optimiser.learning_rate=1e-12"]
+    folder = run_recipe(workshop / "adapters.toml", output_folder=workshop / "adapted", overrides=overrides)
+    second = load_bundle(str(folder))
+    assert sorted(second.adapters) == ["jpeg", "low_light", "noise"]
+    start, end = first.adapters["noise"].tensors, second.adapters["noise"].tensors
+    assert set(start) < set(end)
+    assert all(torch.allclose(start[key], end[key], atol=1e-6) for key in start)
+    bare = second.backbone.state_dict()
+    assert all(torch.equal(value, bare[key]) for key, value in first.backbone.state_dict().items())
+
+
+def test_a_run_can_start_from_a_bundle_of_the_same_backbone(workshop):
+    recipe = workshop / "pretraining.toml"
+    start = run_recipe(recipe, output_folder=workshop / "first")
+    overrides = [f"start_from={start}", "optimiser.learning_rate=1e-12"]
+    again = run_recipe(recipe, output_folder=workshop / "second", overrides=overrides)
+    first, second = (load_bundle(str(folder)).backbone.state_dict() for folder in (start, again))
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+    with pytest.raises(RecipeError, match="not the one of the recipe"):
+        run_recipe(recipe, output_folder=workshop / "x", overrides=[*overrides, "backbone_options.width=16"])
+
+
+def test_compositions_share_the_weight_equally():
+    presence = torch.zeros(3, len(DEGRADATIONS))
+    presence[0, 0] = presence[1, 0] = presence[1, 1] = 1
+    first, second = list(DEGRADATIONS)[:2]
+    assert compositions(presence, (first, second)) == [{first: 1.0}, {first: 0.5, second: 0.5}, {}]
+    assert compositions(presence, (second,)) == [{}, {second: 1.0}, {}]
 
 
 def test_at_most_two_checkpoints_remain_and_they_are_whole(workshop):

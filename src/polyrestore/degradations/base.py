@@ -101,7 +101,7 @@ def convolve_each(image: Tensor, kernels: Tensor, *, reflect: bool = True) -> Te
         padded = functional.pad(image, (radius,) * 4)
     size = (_fast_length(padded.shape[-2]), _fast_length(padded.shape[-1]))
     spectrum = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(kernels[:, None], s=size)
-    full = torch.fft.irfft2(spectrum, s=size)
+    full: Tensor = torch.fft.irfft2(spectrum, s=size)
     start = 2 * radius
     return full[..., start : start + height, start : start + width]
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from polyrestore.adapters import AdapterBank
+from polyrestore.adapters import AdapterBank, added_radius_px
+from polyrestore.backbones import Backbone
 from polyrestore.bundles import Bundle, load_bundle
 from polyrestore.errors import BundleError, CompositionError, PolyrestoreError
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
-from polyrestore.restoration.reach import added_reach_px
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX, run_tiled
 
 
@@ -156,9 +156,16 @@ class Restorer:
     def _run(self, pixels: Tensor, weights: Mapping[str, float]) -> Tensor:
         image = pixels.unsqueeze(0).to(self.device)
         with self._lock, self._bank.composed(weights), torch.inference_mode():
-            reach_px = added_reach_px(self._backbone, self._bank, weights)
+            reach_px = added_radius_px(self._bank, _probe_px(self._backbone))
             restored = run_tiled(self._backbone, image, self.tile_px, added_reach_px=reach_px)
         return restored[0].clamp(0, 1).to(pixels.device)
+
+
+def _probe_px(backbone: Backbone) -> int:
+    """Return the side of a small image that a backbone takes as it is, with several pixels at its coarsest."""
+    description = backbone.description
+    multiple = description.size_multiple
+    return -(-max(description.minimum_size_px, 4 * multiple) // multiple) * multiple
 
 
 def _recognition_settings(bundle: Bundle) -> RecognitionSettings:

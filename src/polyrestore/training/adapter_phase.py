@@ -39,7 +39,16 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     bank = AdapterBank(bundle.backbone)
     for name in recipe.adapters:
         adapter, figures = _train_one(
-            recipe, name, config, bank, clean, held_out, pairs, folder / name, resume
+            recipe,
+            name,
+            config,
+            bank,
+            bundle.adapters.get(name),
+            clean,
+            held_out,
+            pairs,
+            folder / name,
+            resume,
         )
         bundle.adapters[name] = adapter
         record = training_record(recipe, figures)
@@ -67,11 +76,29 @@ def adapter_config(recipe: AdapterRecipe) -> LoraConfig | BottleneckConfig:
     return config
 
 
+def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
+    """Let a new adapter start where an older one of fewer layers ended.
+
+    Raises:
+        AdapterError: the older one is of another kind or rank.
+    """
+    fresh = bank.export(name)
+    if any(
+        key not in fresh.tensors or fresh.tensors[key].shape != t.shape for key, t in start.tensors.items()
+    ):
+        raise AdapterError(
+            f"adapter {name!r} cannot go on from the one in the bundle: another kind, rank or set of layers"
+        )
+    bank.remove(name)
+    bank.add(replace(fresh, tensors={**fresh.tensors, **start.tensors}))
+
+
 def _train_one(
     recipe: AdapterRecipe,
     name: str,
     config: LoraConfig | BottleneckConfig,
     bank: AdapterBank,
+    start: Adapter | None,
     clean: list[torch.Tensor],
     held_out: list[torch.Tensor],
     pairs: dict[str, list[Pair]],
@@ -81,12 +108,14 @@ def _train_one(
     backbone = bank.backbone
     assert isinstance(backbone, Backbone)
     bank.create(name, config, torch.Generator().manual_seed(recipe.seed))
+    if start is not None:
+        continue_from(bank, name, start)
     try:
         synthesis = synthesis_of(recipe, (name,), partners=recipe.synthesis.tasks)
         source = batch_source(recipe, synthesis, clean, {name: pairs[name]} if name in pairs else {})
         job = RestorationJob(backbone, source, ValidationSet(held_out, (name,)))
-        before = job.validate()[name]
         bank.activate({name: 1.0})
+        before = job.validate()[name]
         weighting = build_weighting("uniform", 1)
         steps = recipe.steps_for.get(name, recipe.steps)
         figures = train(job, weighting, recipe, folder, steps=steps, resume=resume)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from polyrestore.adapters import Adapter
 from polyrestore.backbones import Backbone
 from polyrestore.bundles import Bundle, BundleInfo, save_bundle
 from polyrestore.training.recipe import PretrainingRecipe, Recipe
@@ -25,8 +26,9 @@ def training_record(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, A
     data["validation"] = _short(data["validation"])
     for table in ("pairs", "bursts"):
         data[table] = {name: [_short(path) for path in paths] for name, paths in data[table].items()}
-    if "bundle" in content:
-        content["bundle"] = _short(content["bundle"])
+    for source in ("bundle", "start_from"):
+        if content.get(source):
+            content[source] = _short(content[source])
     return {"recipe": content, "torch": torch.__version__, "validation_psnr": dict(figures)}
 
 
@@ -39,12 +41,20 @@ def extended_info(info: BundleInfo, recipe: Recipe, key: str, record: Mapping[st
 
 
 def export_backbone(
-    recipe: PretrainingRecipe, backbone: Backbone, figures: Mapping[str, float], folder: Path
+    recipe: PretrainingRecipe,
+    backbone: Backbone,
+    adapters: Mapping[str, Adapter],
+    figures: Mapping[str, float],
+    folder: Path,
 ) -> Path:
-    """Write a bundle that holds a pre-trained backbone alone, in float32, and return its folder."""
-    info = BundleInfo(licence=recipe.licence, summary="A pre-trained backbone without adapters.")
+    """Write a pre-trained backbone and its first adapters as a float32 bundle, and return its folder."""
+    info = BundleInfo(licence=recipe.licence, summary="A pre-trained backbone, before its adapters.")
     info = extended_info(info, recipe, "pretraining", training_record(recipe, figures))
-    save_bundle(folder, Bundle(name=recipe.name, backbone=backbone, info=info), dtype=torch.float32)
+    save_bundle(
+        folder,
+        Bundle(name=recipe.name, backbone=backbone, adapters=dict(adapters), info=info),
+        dtype=torch.float32,
+    )
     return folder
 
 

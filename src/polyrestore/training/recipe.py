@@ -94,9 +94,22 @@ class Recipe(Strict):
 
 
 class PretrainingRecipe(Recipe):
-    """Phase 1: the backbone learns every degradation from synthetic data."""
+    """Phase 1: the backbone learns every degradation from synthetic data.
+
+    Attributes:
+        backbone: registry name.
+        backbone_options: its options.
+        routed_rank: rank of a LoRA per degradation on the layers that read the global context, trained along
+            with the backbone; 0 for none. A dark patch may be a night scene or an underexposure: told which,
+            the backbone need not guess, and what it learns for one degradation does not blur the others.
+        start_from: bundle whose backbone to start from; a new one when empty.
+        weighting: how to balance the degradations.
+        licence: SPDX identifier of the weights' licence.
+    """
 
     phase: Literal["pretraining"]
+    routed_rank: int = Field(0, ge=0)
+    start_from: str = ""
     backbone: str = "compact"
     backbone_options: dict[str, Any] = {}
     weighting: WeightingTable = WeightingTable()
@@ -154,8 +167,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     except ValidationError as error:
         raise RecipeError(f"{path}: {_explain(error, content)}") from error
     changes: dict[str, Any] = {"data": _resolve(recipe.data, path.parent)}
-    if not isinstance(recipe, PretrainingRecipe) and "/" in recipe.bundle:
-        changes["bundle"] = str(path.parent / recipe.bundle)
+    source = "start_from" if isinstance(recipe, PretrainingRecipe) else "bundle"
+    if "/" in getattr(recipe, source):
+        changes[source] = str(path.parent / getattr(recipe, source))
     return recipe.model_copy(update=changes)
 
 

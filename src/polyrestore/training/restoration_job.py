@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from polyrestore.adapters import AdapterBank
 from polyrestore.data import Batch, BatchSource
+from polyrestore.degradations import DEGRADATIONS
 from polyrestore.training.loop import TaskLosses
 from polyrestore.training.validation import ValidationSet
 
@@ -22,11 +24,14 @@ class RestorationJob:
         module: maps (B, 3, H, W) to (B, 3, H, W).
         source: training batches.
         validation: what to measure.
+        bank: adapters that are trained along, each sample through those of its own degradations; None when
+            the adapter to train acts already.
     """
 
     module: nn.Module
     source: BatchSource
     validation: ValidationSet
+    bank: AdapterBank | None = None
     tasks: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -42,16 +47,32 @@ class RestorationJob:
 
     def losses(self, module: nn.Module, batch: Batch) -> TaskLosses:
         """Return the sums over each task's samples of their mean absolute error."""
+        if self.bank is not None:
+            self.bank.activate_per_sample(compositions(batch.presence, self.bank.names))
         error = (module(batch.degraded) - batch.clean).abs().float().mean((1, 2, 3))
         return losses_by_task(error, batch.task, len(self.tasks))
 
     def validate(self) -> dict[str, float]:
         """Return the PSNR in dB by degradation, and "mean"."""
+        bank = self.bank
+        prepare = None if bank is None else lambda name: bank.activate({name: 1.0})
         self.module.eval()
         try:
-            return self.validation.measure(self.module)
+            return self.validation.measure(self.module, prepare)
         finally:
             self.module.train()
+
+
+def compositions(presence: Tensor, adapters: Collection[str]) -> list[dict[str, float]]:
+    """Give every sample's degradations equal weights with a sum of 1.
+
+    Args:
+        presence: (B, N) in the order of ``DEGRADATIONS``, 1 where a sample has a degradation.
+        adapters: names to use; other degradations are left out.
+    """
+    names = list(DEGRADATIONS)
+    found = [[names[i] for i in row.nonzero().flatten().tolist() if names[i] in adapters] for row in presence]
+    return [dict.fromkeys(present, 1 / max(1, len(present))) for present in found]
 
 
 def losses_by_task(error: Tensor, task: Tensor, task_count: int) -> TaskLosses:

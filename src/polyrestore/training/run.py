@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.backbones import build_backbone
+from polyrestore.adapters import AdapterBank, LoraConfig
+from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
+from polyrestore.bundles import load_bundle
 from polyrestore.data import load_clean
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
@@ -63,14 +65,33 @@ def run_recipe(
 
 def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
     backbone = build_backbone(recipe.backbone, **recipe.backbone_options)
+    if recipe.start_from:
+        start = load_bundle(recipe.start_from).backbone
+        if (start.description, start.options) != (backbone.description, backbone.options):
+            raise RecipeError(f"the backbone of {recipe.start_from} is not the one of the recipe")
+        backbone = start
     use_channels_last(backbone)
     synthesis = synthesis_of(recipe, recipe.synthesis.tasks)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
     validation = ValidationSet(load_clean([recipe.data.validation]), synthesis.tasks)
-    job = RestorationJob(backbone, source, validation)
+    bank = routed_bank(recipe, backbone) if recipe.routed_rank else None
+    job = RestorationJob(backbone, source, validation, bank)
     weighting = build_weighting(recipe.weighting.name, len(job.tasks), recipe.weighting.options)
     figures = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
-    return export_backbone(recipe, backbone, figures, folder / "bundle")
+    adapters = {} if bank is None else {name: bank.export(name) for name in bank.names}
+    return export_backbone(recipe, backbone, adapters, figures, folder / "bundle")
+
+
+def routed_bank(recipe: PretrainingRecipe, backbone: Backbone) -> AdapterBank:
+    """Give a backbone one LoRA per task on its linear layers, and leave the backbone itself trainable."""
+    targets = tuple(path for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear)
+    config = LoraConfig(rank=recipe.routed_rank, alpha=float(recipe.routed_rank), targets=targets)
+    bank = AdapterBank(backbone)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    for name in recipe.synthesis.tasks:
+        bank.create(name, config, generator)
+    backbone.requires_grad_(True)
+    return bank
 
 
 def _check_tasks(recipe: Recipe) -> None:

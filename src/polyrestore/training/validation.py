@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -38,11 +38,18 @@ class ValidationSet:
             self.degraded[name] = torch.cat(parts)
 
     @torch.inference_mode()
-    def measure(self, restore: nn.Module) -> dict[str, float]:
-        """Return the PSNR in dB by degradation, on outputs rounded to 8 bits, and their "mean"."""
+    def measure(self, restore: nn.Module, prepare: Callable[[str], None] | None = None) -> dict[str, float]:
+        """Return the PSNR in dB by degradation, on outputs rounded to 8 bits, and their "mean".
+
+        Args:
+            restore: maps (B, 3, H, W) to (B, 3, H, W).
+            prepare: called with each degradation's name first, to activate its adapter.
+        """
         figures = {}
         device = next(restore.parameters()).device
         for name, degraded in self.degraded.items():
+            if prepare is not None:
+                prepare(name)
             parts = [restore(chunk.to(device)).float().cpu() for chunk in torch.split(degraded, 4)]
             restored = (torch.cat(parts).clamp(0, 1) * 255).round() / 255
             error = (restored - self.clean).square().mean((1, 2, 3)).clamp(min=1e-8)
