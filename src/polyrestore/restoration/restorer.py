@@ -162,7 +162,7 @@ class Restorer:
 
 
 def _probe_px(backbone: Backbone) -> int:
-    """Return the side of a small image that a backbone takes as it is, with several pixels at its coarsest."""
+    """Return the side of an image that a backbone takes as it is, several pixels wide at its coarsest."""
     description = backbone.description
     multiple = description.size_multiple
     return -(-max(description.minimum_size_px, 4 * multiple) // multiple) * multiple
