@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 import polyrestore
+from polyrestore.cli.show import error_line, print_table
 from polyrestore.data.images import image_paths
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.measure import SetResult, measure_set
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         sets = [evaluation_set(name.strip()) for name in options.sets.split(",")] if options.sets else None
         run(sets or list(EVALUATION_SETS.values()), options, console)
     except PolyrestoreError as error:
-        print(f"error: {error}", file=sys.stderr)
+        error_line(str(error))
         return 1
     return 0
 
@@ -89,8 +89,9 @@ def run(sets: list[EvaluationSet], options: argparse.Namespace, console: Console
             text = json.dumps(as_json(results, about), indent=1, allow_nan=False)
             write_text(options.output / f"{options.name}.json", text + "\n")
             write_text(options.output / f"{options.name}.md", as_markdown(results, about, peers))
-    console.print(table(results, peers))
-    console.print(f"written: {options.output / options.name}.json and .md")
+    print("PSNR in dB / SSIM, mean per image")
+    print_table(headings(), as_rows(results, peers))
+    print(f"written: {options.output / options.name}.json and .md")
 
 
 def count(each: EvaluationSet, options: argparse.Namespace) -> int:
@@ -112,15 +113,6 @@ def describe(restorer: polyrestore.Restorer, options: argparse.Namespace) -> dic
     if options.limit:
         about["limit"] = f"the first {options.limit} images of each set only"
     return about
-
-
-def table(results: list[SetResult], peers: dict[str, str]) -> Table:
-    shown = Table(title="PSNR in dB / SSIM, mean per image")
-    for heading in headings():
-        shown.add_column(heading, overflow="fold")
-    for row in as_rows(results, peers):
-        shown.add_row(*row)
-    return shown
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 import polyrestore
+from polyrestore.cli.show import error_line, print_table, weights_text
 from polyrestore.degradations import degrade
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.metrics import Protocol, psnr
@@ -86,11 +86,12 @@ def main(arguments: list[str] | None = None) -> int:
                 outcomes.append(run_case(restorer, case, seed, options.output))
         save_sheet(options.output / "overview.png", [outcome.panels for outcome in outcomes])
     except PolyrestoreError as error:
-        print(f"error: {error}", file=sys.stderr)
+        error_line(str(error))
         return 1
-    console.print(table(outcomes))
-    console.print(f"PSNR: {PROTOCOL.comparison}", soft_wrap=True)
-    console.print(f"sheets: {options.output}/overview.png, and one per photograph beside it", soft_wrap=True)
+    columns = ("photograph", "damage", "recognised", "before", "after", "gain", "seconds")
+    print_table(columns, map(row, outcomes))
+    print(f"before, after, gain: PSNR in dB ({PROTOCOL.comparison})")
+    print(f"sheets: {options.output}/overview.png, and one per photograph beside it")
     return 0
 
 
@@ -104,7 +105,7 @@ def run_case(restorer: polyrestore.Restorer, case: Case, seed: int, output: Path
 
     damaged, truth = read_image(damaged_path).pixels, photograph.pixels
     before, after = psnr(damaged, truth, PROTOCOL), psnr(restored.pixels, truth, PROTOCOL)
-    recognised = ", ".join(f"{name} {weight:.2f}" for name, weight in restored.weights.items()) or "clean"
+    recognised = weights_text(restored.weights)
     panels = (
         Panel(f"input: {case.damage}{in_decibels(before)}", damaged),
         Panel(f"restored: {recognised}{in_decibels(after)}", restored.pixels),
@@ -121,23 +122,16 @@ def damage(photograph: Image, case: Case, seed: int) -> torch.Tensor:
     return degrade(photograph.pixels.unsqueeze(0), case.severities, generator)[0]
 
 
-def table(outcomes: list[Outcome]) -> Table:
-    shown = Table(title="PSNR in dB, before and after restoration")
-    for heading in ("photograph", "what is wrong", "recognised"):
-        shown.add_column(heading)
-    for heading in ("before", "after", "gain", "seconds"):
-        shown.add_column(heading, justify="right")
-    for outcome in outcomes:
-        shown.add_row(
-            Path(outcome.case.photograph).stem,
-            outcome.case.damage,
-            outcome.recognised,
-            figure(outcome.before),
-            figure(outcome.after),
-            gain(outcome),
-            f"{outcome.seconds:.1f}",
-        )
-    return shown
+def row(outcome: Outcome) -> tuple[str, ...]:
+    return (
+        Path(outcome.case.photograph).stem,
+        outcome.case.damage,
+        outcome.recognised,
+        figure(outcome.before),
+        figure(outcome.after),
+        gain(outcome),
+        f"{outcome.seconds:.1f}",
+    )
 
 
 def in_decibels(value: float) -> str:
