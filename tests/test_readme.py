@@ -35,14 +35,15 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_tiny_bundle(tmp_path / "shipped" / "default")
     monkeypatch.setattr(shipped, "shipped_folder", lambda: tmp_path / "shipped")
     (tmp_path / "checkout").mkdir()
-    (tmp_path / "checkout" / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+    for folder in ("examples", "recipes"):
+        (tmp_path / "checkout" / folder).symlink_to(ROOT / folder, target_is_directory=True)
     monkeypatch.chdir(tmp_path / "checkout")
     return tmp_path / "checkout"
 
 
 def test_the_commands_run_in_their_order(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = commands("README.md", "console")
-    assert {command[1] for command in found} >= {"restore", "inspect", "degrade", "list"}
+    assert {command[1] for command in found} >= {"restore", "inspect", "degrade", "list", "train"}
     for program, *arguments in found:
         assert program == "polyrestore"
         assert run(arguments) == 0, f"{shlex.join(arguments)}: {capsys.readouterr().err}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +41,16 @@ class PrototypeClassifier(nn.Module):
         super().__init__()
         self.recogniser = recogniser
         self.directions = nn.Parameter(torch.randn(classes, recogniser.output.out_features) * 0.1)
+
+    def continue_from(
+        self, recogniser: Recogniser, prototypes: Mapping[str, Tensor], classes: Sequence[str]
+    ) -> None:
+        """Start from a trained recogniser, and from its prototypes where there are some."""
+        self.recogniser.load_state_dict(recogniser.state_dict())
+        with torch.no_grad():
+            for row, name in enumerate(classes):
+                if name in prototypes:
+                    self.directions[row] = prototypes[name]
 
     def forward(self, image: Tensor) -> Tensor:
         """Return class scores (B, K) of whole images (B, 3, H, W)."""
@@ -107,6 +117,8 @@ def validation_samples(images: list[Tensor], names: tuple[str, ...], seed: int) 
 def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Path:
     """Train a recogniser for the adapters of a bundle and return the bundle that has it.
 
+    A recogniser that is in the bundle already, with the recipe's options, is trained further.
+
     Raises:
         RecipeError: the bundle has no adapters.
     """
@@ -118,7 +130,10 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
     synthesis = synthesis_of(recipe, names)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
     recogniser = build_recogniser(**recipe.recogniser_options)
-    job = RecogniserJob(PrototypeClassifier(recogniser, len(names) + 1), source, names, held_out)
+    classifier = PrototypeClassifier(recogniser, len(names) + 1)
+    if bundle.recogniser is not None and bundle.recogniser.options == recogniser.options:
+        classifier.continue_from(bundle.recogniser, bundle.prototypes, (*names, CLEAN))
+    job = RecogniserJob(classifier, source, names, held_out)
     weighting = build_weighting("uniform", len(job.tasks))
     figures = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
     recogniser.eval()
