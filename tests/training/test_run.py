@@ -8,6 +8,7 @@ from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import DataError, RecipeError, TrainingError, UnknownNameError
 from polyrestore.recognition import CLEAN
 from polyrestore.training import loop
+from polyrestore.training.recogniser_phase import clean_threshold
 from polyrestore.training.restoration_job import RestorationJob, compositions
 from polyrestore.training.run import run_recipe
 
@@ -183,3 +184,8 @@ def test_missing_images_and_unknown_tasks_are_named(workshop):
         run_recipe(workshop / "pretraining.toml", overrides=["data.clean=['nowhere']"])
     with pytest.raises(UnknownNameError, match="did you mean 'noise'"):
         run_recipe(workshop / "pretraining.toml", overrides=["synthesis.tasks=['noize']"])
+
+
+def test_the_clean_threshold_separates_clean_from_damaged():
+    assert 0.1 < clean_threshold([0.4, 0.5, 0.6], [0.0, 0.05, 0.1]) <= 0.4
+    assert clean_threshold([0.2, 0.9, 0.9, 0.9], [0.3] * 20) > 0.3
