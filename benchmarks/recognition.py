@@ -17,7 +17,7 @@ import polyrestore
 from polyrestore.data import load_clean
 from polyrestore.degradations import DEGRADATIONS, degrade
 from polyrestore.recognition import CLEAN
-from polyrestore.restoration import Restorer
+from polyrestore.restoration.restorer import Restorer
 
 SEVERITIES = (0.2, 0.9)
 
