@@ -11,11 +11,10 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
 from polyrestore.backbones.compact import Compact
+from polyrestore.data import load_clean
 
 CANDIDATES: dict[str, dict[str, object]] = {
     "width 16, [1,1,1,4]/1/[1,1,1,1]": {
@@ -31,11 +30,6 @@ CANDIDATES: dict[str, dict[str, object]] = {
         "width": 64, "encoder_blocks": (1, 2), "middle_blocks": 4, "decoder_blocks": (2, 1), "shuffle": 2,
     },
 }  # fmt: skip
-
-
-def load_images(folder: Path) -> list[torch.Tensor]:
-    paths = sorted(folder.iterdir())
-    return [torch.from_numpy(np.asarray(Image.open(path).convert("RGB"))).permute(2, 0, 1) for path in paths]
 
 
 def noisy(clean: torch.Tensor, sigma_255: torch.Tensor | float, generator: torch.Generator) -> torch.Tensor:
@@ -96,7 +90,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/backbones.json"))
     arguments = parser.parse_args()
-    train_images, val_images = load_images(arguments.train), load_images(arguments.val)
+    train_images, val_images = load_clean([arguments.train]), load_clean([arguments.val])
     rows = []
     for name, options in CANDIDATES.items():
         torch.manual_seed(0)

@@ -20,6 +20,7 @@ class BottleneckPart(AdapterPart):
     """
 
     kind: ClassVar[str] = "bottleneck"
+    config_class = BottleneckConfig
     mergeable: ClassVar[bool] = False
     tensor_names: ClassVar[tuple[str, ...]] = tuple(
         f"bottleneck_{layer}.{tensor}"

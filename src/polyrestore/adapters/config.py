@@ -95,6 +95,12 @@ class Adapter:
         """How many numbers the adapter holds."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
+    @property
+    def layer_count(self) -> int:
+        """How many layers the adapter sits beside."""
+        # Every kind has as many tensors in each of its layers; what precedes the last two parts is the layer.
+        return len({key.rsplit(".", 2)[0] for key in self.tensors})
+
     def size_bytes(self, dtype: torch.dtype = torch.float16) -> int:
         """Return how many bytes the weights take on disk in ``dtype``, the small file header apart."""
         return self.parameter_count * dtype.itemsize

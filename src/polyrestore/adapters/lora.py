@@ -23,6 +23,7 @@ class LoraPart(AdapterPart):
     """
 
     kind: ClassVar[str] = "lora"
+    config_class = LoraConfig
     mergeable: ClassVar[bool] = True
     tensor_names: ClassVar[tuple[str, ...]] = ("lora_A.weight", "lora_B.weight")
 

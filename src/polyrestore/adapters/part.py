@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -23,6 +23,7 @@ class AdapterPart(nn.Module):
     """
 
     kind: ClassVar[str]
+    config_class: ClassVar[Callable[..., AdapterConfig]]
     mergeable: ClassVar[bool]
     tensor_names: ClassVar[tuple[str, ...]]
 

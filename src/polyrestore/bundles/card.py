@@ -76,8 +76,14 @@ def _adapters(bundle: Bundle, dtype: torch.dtype) -> str:
     if not bundle.adapters:
         return _paragraph("None.")
     rows = [
-        (f"`{name}`", adapter.config.kind, _size(adapter), _layers(adapter), f"{adapter.parameter_count:,}")
-        + (f"{adapter.size_bytes(dtype) / 1e6:.2f} MB",)
+        (
+            f"`{name}`",
+            adapter.config.kind,
+            _size(adapter),
+            str(adapter.layer_count),
+            f"{adapter.parameter_count:,}",
+            f"{adapter.size_bytes(dtype) / 1e6:.2f} MB",
+        )
         for name, adapter in sorted(bundle.adapters.items())
     ]
     return _table(("adapter", "kind", "rank or reduction", "layers", "parameters", "on disk"), rows)
@@ -88,11 +94,6 @@ def _size(adapter: Adapter) -> str:
     if isinstance(config, BottleneckConfig):
         return f"reduction {config.reduction}"
     return f"rank {config.rank}, alpha {config.alpha:g}"
-
-
-def _layers(adapter: Adapter) -> str:
-    # Keys are "<layer>.<part>.<tensor>" for every kind.
-    return str(len({key.rsplit(".", 2)[0] for key in adapter.tensors}))
 
 
 def _recognition(bundle: Bundle) -> str:

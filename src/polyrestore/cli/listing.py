@@ -63,8 +63,8 @@ def _adapters(bundle: str) -> Entries:
         {
             "name": name,
             "kind": adapters[name].config.kind,
-            "layers": len({key.rsplit(".", 2)[0] for key in adapters[name].tensors}),
-            "parameters": sum(tensor.numel() for tensor in adapters[name].tensors.values()),
+            "layers": adapters[name].layer_count,
+            "parameters": adapters[name].parameter_count,
         }
         for name in sorted(adapters)
     ]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.adapters import Adapter, AdapterBank, BottleneckConfig, LoraConfig
+from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig
+from polyrestore.adapters.registry import adapter_kind
 from polyrestore.backbones import Backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle, save_bundle
 from polyrestore.data import load_clean
 from polyrestore.data.images import Pair
-from polyrestore.errors import AdapterError, RecipeError, unknown_name
+from polyrestore.errors import AdapterError, RecipeError
 from polyrestore.training.export import extended_info, training_record
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import AdapterRecipe
@@ -21,8 +22,6 @@ from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.sources import batch_source, load_real_pairs, synthesis_of
 from polyrestore.training.validation import ValidationSet
 from polyrestore.training.weighting import build_weighting
-
-_CONFIGS = {"lora": LoraConfig, "bottleneck": BottleneckConfig}
 
 
 def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
@@ -54,26 +53,23 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
         record = training_record(recipe, figures)
         info = extended_info(bundle.info, recipe, f"adapter {name}", record)
         info = info.model_copy(update={"summary": "A backbone with one light adapter per degradation."})
-        bare = replace(bundle, info=info)
-        save_bundle(folder / "bundle", bare, dtype=torch.float32)
         bundle.info = info
+        save_bundle(folder / "bundle", bundle, dtype=torch.float32)
     return folder / "bundle"
 
 
-def adapter_config(recipe: AdapterRecipe) -> LoraConfig | BottleneckConfig:
+def adapter_config(recipe: AdapterRecipe) -> AdapterConfig:
     """Build the adapters' configuration.
 
     Raises:
         UnknownNameError: there is no such kind.
         RecipeError: the kind does not take one of the options.
     """
-    if recipe.kind not in _CONFIGS:
-        raise unknown_name("adapter kind", recipe.kind, _CONFIGS)
+    config_class = adapter_kind(recipe.kind).config_class
     try:
-        config: LoraConfig | BottleneckConfig = _CONFIGS[recipe.kind](**recipe.adapter_options)
+        return config_class(**recipe.adapter_options)
     except (TypeError, AdapterError) as error:
         raise RecipeError(f"adapter_options do not fit kind {recipe.kind!r}: {error}") from error
-    return config
 
 
 def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
@@ -96,7 +92,7 @@ def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
 def _train_one(
     recipe: AdapterRecipe,
     name: str,
-    config: LoraConfig | BottleneckConfig,
+    config: AdapterConfig,
     bank: AdapterBank,
     start: Adapter | None,
     clean: list[torch.Tensor],
@@ -108,9 +104,9 @@ def _train_one(
     backbone = bank.backbone
     assert isinstance(backbone, Backbone)
     bank.create(name, config, torch.Generator().manual_seed(recipe.seed))
-    if start is not None:
-        continue_from(bank, name, start)
     try:
+        if start is not None:
+            continue_from(bank, name, start)
         synthesis = synthesis_of(recipe, (name,), partners=recipe.synthesis.tasks)
         source = batch_source(recipe, synthesis, clean, {name: pairs[name]} if name in pairs else {})
         job = RestorationJob(backbone, source, ValidationSet(held_out, (name,)))

@@ -29,12 +29,16 @@ class ParameterAverage:
         for name, value in self.values.items():
             value.copy_(values[name])
 
+    def apply(self) -> None:
+        """Put the averages in place of the parameters for good."""
+        self._copy(self.values)
+
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """Run a block with the averages in place of the parameters."""
         kept = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
         try:
-            self._copy(self.values)
+            self.apply()
             yield
         finally:
             self._copy(kept)

@@ -136,9 +136,7 @@ def train(
                 }
                 save_checkpoint(folder, Checkpoint(done, groups, description))
     accelerator.wait_for_everyone()
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(average.values[name])
+    average.apply()
     if not figures:
         figures = job.validate()
     accelerator.free_memory()
@@ -205,7 +203,7 @@ def _restore(
     checkpoint = load_checkpoint(path)
     if not same_recipe(checkpoint.recipe, description):
         raise TrainingError(
-            f"{path} was made by a different recipe; choose another output folder, or --no-resume"
+            f"{path} was made by a different recipe; choose another output folder, or start --fresh"
         )
     saved = checkpoint.tensors["parameters"]
     if saved.keys() != parameters.keys():

@@ -119,7 +119,7 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
     A recogniser that is in the bundle already, with the recipe's options, is trained further.
 
     Raises:
-        RecipeError: the bundle has no adapters.
+        RecipeError: the bundle has no adapters and the recipe names no tasks.
     """
     bundle = load_bundle(recipe.bundle)
     names = tuple(name for name in DEGRADATIONS if name in bundle.adapters) or recipe.synthesis.tasks

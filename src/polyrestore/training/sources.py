@@ -27,15 +27,7 @@ def batch_source(
 
 def synthesis_of(recipe: Recipe, tasks: tuple[str, ...], partners: tuple[str, ...] = ()) -> Synthesis:
     """Return the synthesis of a recipe for some tasks; partners join them in mixtures."""
-    table = recipe.synthesis
-    return Synthesis(
-        tasks=tasks,
-        mixture_share=table.mixture_share,
-        region_share=table.region_share,
-        clean_share=table.clean_share,
-        severity=table.severity,
-        partners=partners,
-    )
+    return Synthesis(**{**recipe.synthesis.model_dump(), "tasks": tasks, "partners": partners})
 
 
 def load_real_pairs(data: DataTable) -> dict[str, list[Pair]]:
