@@ -58,3 +58,17 @@ def test_real_pairs_replace_their_task_only():
     for task, degraded, clean in zip(batch.task.tolist(), batch.degraded, batch.clean, strict=True):
         is_pair = float(degraded.max()) == 0 and float(clean.min()) == 1
         assert is_pair == (task == 0)
+
+
+def test_a_task_with_a_larger_share_is_drawn_more_often():
+    synthesis = Synthesis(tasks=("noise", "jpeg"), task_shares={"noise": 9.0}, mixture_share=0)
+    tasks = torch.cat([source(synthesis=synthesis).batch(step).task for step in range(10)])
+    assert 0.8 < float((tasks == 0).float().mean()) < 0.97
+
+
+def test_light_is_varied_before_the_damage():
+    plain, varied = source(batch_size=8).batch(0), source(batch_size=8, vary_light=1.0).batch(0)
+    assert not torch.equal(plain.clean, varied.clean)
+    clean = Synthesis(clean_share=1.0, region_share=0)
+    batch = source(batch_size=8, vary_light=1.0, synthesis=clean).batch(0)
+    assert (batch.degraded - batch.clean).abs().max() <= 0.501 / 255

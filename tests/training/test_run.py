@@ -3,11 +3,13 @@ import json
 import pytest
 import torch
 
+from polyrestore.adapters import AdapterBank
 from polyrestore.bundles import load_bundle
 from polyrestore.degradations import DEGRADATIONS
-from polyrestore.errors import DataError, RecipeError, TrainingError, UnknownNameError
+from polyrestore.errors import AdapterError, DataError, RecipeError, TrainingError, UnknownNameError
 from polyrestore.recognition import CLEAN
 from polyrestore.training import loop
+from polyrestore.training.recipe import load_recipe
 from polyrestore.training.recogniser_phase import clean_threshold
 from polyrestore.training.restoration_job import RestorationJob, compositions
 from polyrestore.training.run import run_recipe
@@ -83,9 +85,12 @@ def test_the_three_phases_make_a_whole_bundle(workshop):
     assert any(float(tensor.abs().max()) > 0 for tensor in moved)
 
 
-@pytest.mark.parametrize(("killed_at", "routed_rank"), [(1, 0), (3, 2), (5, 2)])
-def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at, routed_rank):
-    recipe, overrides = workshop / "pretraining.toml", [f"routed_rank={routed_rank}"]
+@pytest.mark.parametrize(
+    ("killed_at", "routed_rank", "optimiser"), [(1, 0, "adamw"), (3, 2, "adamw"), (5, 2, "muon")]
+)
+def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at, routed_rank, optimiser):
+    recipe = workshop / "pretraining.toml"
+    overrides = [f"routed_rank={routed_rank}", f"optimiser.name={optimiser}"]
     whole = run_recipe(recipe, output_folder=workshop / "whole", overrides=overrides)
     with monkeypatch.context() as patch:
         stop_after(patch, killed_at)
@@ -113,6 +118,35 @@ def test_routed_adapters_come_out_with_the_backbone_and_are_gone_on_with(worksho
     assert all(torch.allclose(start[key], end[key], atol=1e-6) for key in start)
     bare = second.backbone.state_dict()
     assert all(torch.equal(value, bare[key]) for key, value in first.backbone.state_dict().items())
+
+
+def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop):
+    (workshop / "adapters.toml").write_text(ADAPTERS)
+    run_recipe(workshop / "pretraining.toml", output_folder=workshop / "pretrained")
+    first = load_bundle(str(run_recipe(workshop / "adapters.toml", output_folder=workshop / "adapted")))
+    overrides = [
+        "optimiser.learning_rate=1e-12", f"bundle={workshop / 'adapted' / 'bundle'}", "steps=1",
+        "options_for={ noise = { rank = 4, alpha = 2.0 } }", 'adapters=["noise"]', "steps_for={}",
+    ]  # fmt: skip
+    folder = run_recipe(workshop / "adapters.toml", output_folder=workshop / "grown", overrides=overrides)
+    second = load_bundle(str(folder))
+    old, new = (bundle.adapters["noise"] for bundle in (first, second))
+    assert (old.config.rank, new.config.rank) == (2, 4)
+    outputs = []
+    for bundle in (first, second):
+        bank = AdapterBank(bundle.backbone)
+        bank.add(bundle.adapters["noise"])
+        with bank.composed({"noise": 1.0}) as network, torch.no_grad():
+            outputs.append(network(torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(0))))
+    assert (outputs[0] - outputs[1]).abs().max() < 1e-5
+    overrides[3] = "options_for={ noise = { rank = 1 } }"
+    with pytest.raises(AdapterError, match="cannot go on"):
+        run_recipe(workshop / "adapters.toml", output_folder=workshop / "shrunk", overrides=overrides)
+
+
+def test_a_task_counts_as_much_as_it_is_drawn(workshop):
+    recipe = load_recipe(workshop / "pretraining.toml", ["synthesis.task_shares={ noise = 4.0 }"])
+    assert loop.task_shares(("noise", "jpeg", "low_light"), recipe).tolist() == [2.0, 0.5, 0.5]
 
 
 def test_a_run_can_start_from_a_bundle_of_the_same_backbone(workshop):

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.errors import CompositionError
@@ -97,6 +98,9 @@ class AdaptedLayer(nn.Module):
         Raises:
             CompositionError: weights per sample are active and their number is not the batch size.
         """
+        updates = [(self.part(name), weight) for name, weight in self.active.items()]
+        if updates and all(part.mergeable and isinstance(weight, float) for part, weight in updates):
+            return self._forward_with(updates, features)
         output: Tensor = self.base_layer(features)
         per_sample: dict[type[AdapterPart], list[tuple[AdapterPart, Tensor]]] = {}
         for name, weight in self.active.items():
@@ -113,6 +117,19 @@ class AdaptedLayer(nn.Module):
                 output = output + added
         for kind, parts in per_sample.items():
             output = kind.add_per_sample(output, features, self.base_layer, parts)
+        return output
+
+    def _forward_with(self, updates: list[tuple[AdapterPart, Any]], features: Tensor) -> Tensor:
+        """Return the output under an updated weight, through which gradients reach the parts.
+
+        A layer has far fewer weights than its feature maps have values, so this is the cheaper order.
+        """
+        weight = self.base_layer.weight
+        assert isinstance(weight, Tensor)
+        with torch.autocast(features.device.type, enabled=False):
+            for part, scale in updates:
+                weight = weight + (part.weight_update() * scale).to(weight.dtype)
+        output: Tensor = functional_call(self.base_layer, {"weight": weight}, (features,))
         return output
 
 

@@ -26,6 +26,7 @@ from polyrestore.backbones.layers import (
 )
 
 THUMBNAIL_PX = 64
+RESIDUAL_SCALE = 0.1
 
 
 class CompactBlock(nn.Module):
@@ -42,18 +43,19 @@ class CompactBlock(nn.Module):
         self.conv4 = nn.Conv2d(width, 2 * width, 1)
         self.conv5 = nn.Conv2d(width, width, 1)
         self.gate = SimpleGate()
-        self.beta = nn.Parameter(torch.full((1, width, 1, 1), 0.1))
-        self.gamma = nn.Parameter(torch.full((1, width, 1, 1), 0.1))
+        # NAFNet scales both branches by learned vectors; the convolutions before them can do that for free.
+        for last in (self.conv3, self.conv5):
+            with torch.no_grad():
+                last.weight.mul_(RESIDUAL_SCALE)
+                cast(Tensor, last.bias).mul_(RESIDUAL_SCALE)
         nn.init.zeros_(self.attention.weight)
         nn.init.ones_(self.attention.bias)
 
     def forward(self, features: Tensor, context: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape under a context of (B, D)."""
         inner = self.gate(self.conv2(self.conv1(self.norm1(features))))
-        inner = self.conv3(inner * self.attention(context)[:, :, None, None])
-        features = features + inner * self.beta
-        inner = self.conv5(self.gate(self.conv4(self.norm2(features))))
-        result: Tensor = features + inner * self.gamma
+        features = features + self.conv3(inner * self.attention(context)[:, :, None, None])
+        result: Tensor = features + self.conv5(self.gate(self.conv4(self.norm2(features))))
         return result
 
 

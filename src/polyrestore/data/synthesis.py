@@ -6,12 +6,13 @@ A batch depends on the seed and the step alone, so a resumed run sees what an un
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
 
+from polyrestore.data.augmentation import vary_light
 from polyrestore.data.images import Pair, random_patch
 from polyrestore.degradations import DEGRADATIONS, degrade_batch, mix_regions
 
@@ -38,12 +39,13 @@ class Synthesis:
     """How samples are damaged.
 
     Attributes:
-        tasks: the degradations to draw the first one from, all equally often.
+        tasks: the degradations to draw the first one from.
         mixture_share: probability of a second degradation, and of a third once there is a second.
         region_share: probability that two regions of a sample are damaged differently.
         clean_share: probability of leaving a sample clean.
         severity: range of the severities.
         partners: degradations to draw the second and third one from; the tasks when empty.
+        task_shares: how often a task is drawn compared with the others; 1 where nothing is said.
     """
 
     tasks: tuple[str, ...] = tuple(DEGRADATIONS)
@@ -52,6 +54,7 @@ class Synthesis:
     clean_share: float = 0.0
     severity: tuple[float, float] = (0.02, 1.0)
     partners: tuple[str, ...] = ()
+    task_shares: Mapping[str, float] = field(default_factory=dict)
 
 
 def _mixed_seed(*parts: int) -> int:
@@ -73,6 +76,7 @@ class BatchSource:
         seed: with the step, decides everything.
         pairs: real pairs by task name; they replace synthetic samples of that task.
         pair_share: probability of the replacement.
+        vary_light: share of the clean patches that :func:`polyrestore.data.augmentation.vary_light` changes.
     """
 
     clean_images: Sequence[Tensor]
@@ -83,6 +87,7 @@ class BatchSource:
     seed: int
     pairs: dict[str, list[Pair]] = field(default_factory=dict)
     pair_share: float = 0.5
+    vary_light: float = 0.0
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step (and of a process, where several train together)."""
@@ -93,6 +98,8 @@ class BatchSource:
             for index in indices
         ]
         clean = torch.cat(patches)
+        if self.vary_light:
+            clean = vary_light(clean, self.vary_light, generator)
         severities, task = self._draw(generator)
         degraded = degrade_batch(clean, severities, generator)
         presence = (~severities.isnan()).float()
@@ -109,7 +116,8 @@ class BatchSource:
     def _draw(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draw severities (B, N) with NaN where absent, and the task of each sample (B,)."""
         names, synthesis, count = list(DEGRADATIONS), self.synthesis, self.batch_size
-        task = torch.randint(len(synthesis.tasks), (count,), generator=generator)
+        shares = torch.tensor([synthesis.task_shares.get(name, 1.0) for name in synthesis.tasks])
+        task = torch.multinomial(shares, count, replacement=True, generator=generator)
         columns = torch.tensor([names.index(name) for name in synthesis.tasks])
         partners = torch.tensor([names.index(name) for name in synthesis.partners or synthesis.tasks])
         low, high = synthesis.severity

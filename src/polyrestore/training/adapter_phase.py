@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig
+from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, LoraConfig
 from polyrestore.adapters.registry import adapter_kind
 from polyrestore.backbones import Backbone
 from polyrestore.backbones.layers import use_channels_last
@@ -30,7 +30,7 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     The bundle is written anew after each adapter, so that a killed run loses at most the one it was at.
     """
     bundle = load_bundle(recipe.bundle)
-    config = adapter_config(recipe)
+    configs = {name: adapter_config(recipe, name) for name in recipe.adapters}
     clean = load_clean(recipe.data.clean)
     held_out = load_clean([recipe.data.validation])
     pairs = load_real_pairs(recipe.data)
@@ -40,7 +40,7 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
         adapter, figures = _train_one(
             recipe,
             name,
-            config,
+            configs[name],
             bank,
             bundle.adapters.get(name),
             clean,
@@ -58,8 +58,8 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     return folder / "bundle"
 
 
-def adapter_config(recipe: AdapterRecipe) -> AdapterConfig:
-    """Build the adapters' configuration.
+def adapter_config(recipe: AdapterRecipe, name: str) -> AdapterConfig:
+    """Build the configuration of one of a recipe's adapters.
 
     Raises:
         UnknownNameError: there is no such kind.
@@ -67,26 +67,40 @@ def adapter_config(recipe: AdapterRecipe) -> AdapterConfig:
     """
     config_class = adapter_kind(recipe.kind).config_class
     try:
-        return config_class(**recipe.adapter_options)
+        return config_class(**{**recipe.adapter_options, **recipe.options_for.get(name, {})})
     except (TypeError, AdapterError) as error:
-        raise RecipeError(f"adapter_options do not fit kind {recipe.kind!r}: {error}") from error
+        problem = f"the options of adapter {name!r} do not fit kind {recipe.kind!r}: {error}"
+        raise RecipeError(problem) from error
 
 
 def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
-    """Let a new adapter start where an older one of fewer layers ended.
+    """Let a new adapter start where an older one of fewer layers or, for LoRA, of a smaller rank ended.
 
     Raises:
-        AdapterError: the older one is of another kind or rank.
+        AdapterError: the older one is of another kind, of a larger rank, or has other layers.
     """
     fresh = bank.export(name)
-    if any(
-        key not in fresh.tensors or fresh.tensors[key].shape != t.shape for key, t in start.tensors.items()
-    ):
-        raise AdapterError(
-            f"adapter {name!r} cannot go on from the one in the bundle: another kind, rank or set of layers"
-        )
+    tensors = dict(fresh.tensors)
+    ratio = _scaling(start) / _scaling(fresh)
+    for key, old in start.tensors.items():
+        if key not in tensors or not _fits_into(old, tensors[key]):
+            raise AdapterError(
+                f"adapter {name!r} cannot go on from the one in the bundle: another kind, a larger rank or "
+                "other layers"
+            )
+        corner = tuple(slice(0, length) for length in old.shape)
+        tensors[key][corner] = old * ratio if key.endswith("lora_B.weight") else old
     bank.remove(name)
-    bank.add(replace(fresh, tensors={**fresh.tensors, **start.tensors}))
+    bank.add(replace(fresh, tensors=tensors))
+
+
+def _fits_into(old: torch.Tensor, new: torch.Tensor) -> bool:
+    return old.dim() == new.dim() and all(o <= n for o, n in zip(old.shape, new.shape, strict=True))
+
+
+def _scaling(adapter: Adapter) -> float:
+    config = adapter.config
+    return config.alpha / config.rank if isinstance(config, LoraConfig) else 1.0
 
 
 def _train_one(

@@ -28,6 +28,7 @@ from polyrestore.training.checkpoint import (
     save_checkpoint,
 )
 from polyrestore.training.ema import ParameterAverage
+from polyrestore.training.optimisers import build_optimiser
 from polyrestore.training.recipe import Recipe
 from polyrestore.training.weighting import Weighting
 
@@ -90,10 +91,9 @@ def train(
     job.module.to(accelerator.device)
     parameters = dict(job.trainable())
     table = recipe.optimiser
-    optimiser = torch.optim.AdamW(
-        parameters.values(), lr=table.learning_rate, betas=table.betas, weight_decay=table.weight_decay
-    )
+    optimiser = build_optimiser(parameters.values(), table)
     average = ParameterAverage(parameters, table.ema_decay)
+    shares = task_shares(job.tasks, recipe)
     description = recipe.model_dump_json()
     start = _restore(folder, description, parameters, average, optimiser, weighting) if resume else 0
     module, prepared = accelerator.prepare(job.module, optimiser)
@@ -112,8 +112,8 @@ def train(
         bar = progress.add_task(recipe.name, total=steps, completed=start)
         for step in range(start, steps):
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, steps, recipe)
-            rates = _step(job, module, prepared, weighting, accelerator, recipe, step)
+                group["lr"] = learning_rate(step, steps, recipe) * group.get("rate_ratio", 1.0)
+            rates = _step(job, module, prepared, weighting, shares, accelerator, recipe, step)
             average.update(step)
             running += rates
             progress.update(bar, completed=step + 1)
@@ -143,6 +143,12 @@ def train(
     return figures
 
 
+def task_shares(tasks: tuple[str, ...], recipe: Recipe) -> Tensor:
+    """Return how much each task counts, (K,) with a mean of 1: as often as it is drawn."""
+    shares = torch.tensor([recipe.synthesis.task_shares.get(name, 1.0) for name in tasks])
+    return shares / shares.mean()
+
+
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
     """Return the learning rate of a step: linear warm-up, then half a cosine down to its final share."""
     table = recipe.optimiser
@@ -156,6 +162,7 @@ def _step(
     module: nn.Module,
     optimiser: Any,
     weighting: Weighting,
+    shares: Tensor,
     accelerator: Accelerator,
     recipe: Recipe,
     step: int,
@@ -178,7 +185,7 @@ def _step(
                 f"the loss of {', '.join(bad)} is not finite at step {step}; lower the learning rate, or "
                 "look at the data; the last checkpoint is untouched"
             )
-        weights = weighting.weights(means, counts > 0)
+        weights = weighting.weights(means, counts > 0) * shares
         scale = weights.to(local.sums.device) / counts.clamp(min=1).to(local.sums.device)
         loss = (scale * local.sums).sum() * accelerator.num_processes / table.accumulation
         accelerator.backward(loss)

@@ -33,6 +33,7 @@ class DataTable(Strict):
         pair_share: probability that a sample of a task with pairs is a real one.
         patch_px: side of the training patches.
         zoom_out: largest reduction of a photograph before a patch is cut.
+        vary_light: share of the clean patches whose light, contrast and colours are varied.
         batch_size: samples per batch and process.
     """
 
@@ -45,6 +46,7 @@ class DataTable(Strict):
     pair_share: float = Field(0.5, ge=0, le=1)
     patch_px: int = Field(96, ge=16)
     zoom_out: float = Field(3.0, ge=1)
+    vary_light: float = Field(0.0, ge=0, le=1)
     batch_size: int = Field(16, ge=1)
 
 
@@ -56,11 +58,19 @@ class SynthesisTable(Strict):
     region_share: float = Field(0.1, ge=0, le=1)
     clean_share: float = Field(0.0, ge=0, le=1)
     severity: tuple[float, float] = (0.02, 1.0)
+    task_shares: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
 class OptimiserTable(Strict):
-    """AdamW with a linear warm-up and a cosine decay."""
+    """The optimiser, with a linear warm-up and a cosine decay of its learning rate.
 
+    Attributes:
+        name: "adamw" or "muon".
+        matrix_ratio: Muon's learning rate for matrices divided by ``learning_rate``.
+    """
+
+    name: Literal["adamw", "muon"] = "adamw"
+    matrix_ratio: float = Field(3.0, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
     final_share: float = Field(0.02, ge=0, le=1)
     warmup_steps: int = Field(200, ge=0)
@@ -119,6 +129,7 @@ class PretrainingRecipe(Recipe):
 class AdapterRecipe(Recipe):
     """Phase 2: one adapter per degradation on the frozen backbone of a bundle.
 
+    ``options_for`` and ``steps_for`` say by adapter what differs from ``adapter_options`` and ``steps``.
     ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
     """
 
@@ -127,6 +138,7 @@ class AdapterRecipe(Recipe):
     adapters: tuple[str, ...] = Field(min_length=1)
     kind: str = "lora"
     adapter_options: dict[str, Any] = {}
+    options_for: dict[str, dict[str, Any]] = {}
     steps_for: dict[str, int] = {}
 
 

@@ -22,6 +22,7 @@ def batch_source(
         seed=recipe.seed,
         pairs=pairs,
         pair_share=data.pair_share,
+        vary_light=data.vary_light,
     )
 
 
