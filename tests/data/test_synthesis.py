@@ -1,6 +1,6 @@
 import torch
 
-from polyrestore.data import BatchSource, Pair, Synthesis
+from polyrestore.data import BatchSource, OneCompositionSource, Pair, Synthesis
 from polyrestore.degradations import DEGRADATIONS
 
 
@@ -72,3 +72,32 @@ def test_light_is_varied_before_the_damage():
     clean = Synthesis(clean_share=1.0, region_share=0)
     batch = source(batch_size=8, vary_light=1.0, synthesis=clean).batch(0)
     assert (batch.degraded - batch.clean).abs().max() <= 0.501 / 255
+
+
+def test_all_samples_of_a_batch_show_the_same_one_or_two_degradations():
+    synthesis = Synthesis(tasks=("noise", "jpeg", "rain"), mixture_share=0.5, task_shares={"noise": 4.0})
+    batches = [OneCompositionSource(source(synthesis=synthesis, batch_size=3)).batch(s) for s in range(40)]
+    names, first, kinds = list(DEGRADATIONS), [], []
+    for batch in batches:
+        assert torch.equal(batch.presence, batch.presence[:1].expand_as(batch.presence))
+        assert torch.equal(batch.task, batch.task[:1].expand_as(batch.task))
+        task = synthesis.tasks[int(batch.task[0])]
+        assert batch.presence[0, names.index(task)] == 1
+        first.append(task)
+        kinds.append(int(batch.presence[0].sum()))
+    assert set(kinds) == {1, 2}
+    assert set(first) == set(synthesis.tasks)
+    assert first.count("noise") > 18
+    again = OneCompositionSource(source(synthesis=synthesis, batch_size=3))
+    other_rank = again.batch(7, rank=1)
+    assert torch.equal(other_rank.presence, batches[7].presence)
+    assert not torch.equal(other_rank.clean, batches[7].clean)
+
+
+def test_mixtures_are_never_replaced_by_real_pairs():
+    pair = Pair("p", torch.zeros(3, 40, 40).byte(), torch.full((3, 40, 40), 255).byte())
+    for share, expected in ((0.0, True), (1.0, False)):
+        synthesis = Synthesis(tasks=("low_light", "jpeg"), mixture_share=share, task_shares={"jpeg": 1e-6})
+        plain = source(synthesis=synthesis, pairs={"low_light": [pair]}, pair_share=1.0)
+        batch = OneCompositionSource(plain).batch(0)
+        assert (float(batch.clean.min()) == 1) == expected

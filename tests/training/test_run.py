@@ -21,7 +21,6 @@ seed = 2
 steps = 4
 bundle = "./pretrained/bundle"
 adapters = ["noise", "low_light"]
-steps_for = { low_light = 3 }
 adapter_options = { rank = 2, alpha = 2.0 }
 
 [data]
@@ -126,7 +125,7 @@ def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop):
     first = load_bundle(str(run_recipe(workshop / "adapters.toml", output_folder=workshop / "adapted")))
     overrides = [
         "optimiser.learning_rate=1e-12", f"bundle={workshop / 'adapted' / 'bundle'}", "steps=1",
-        "options_for={ noise = { rank = 4, alpha = 2.0 } }", 'adapters=["noise"]', "steps_for={}",
+        "options_for={ noise = { rank = 4, alpha = 2.0 } }", 'adapters=["noise"]',
     ]  # fmt: skip
     folder = run_recipe(workshop / "adapters.toml", output_folder=workshop / "grown", overrides=overrides)
     second = load_bundle(str(folder))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Generator, Tensor
@@ -55,6 +55,10 @@ class Synthesis:
     severity: tuple[float, float] = (0.02, 1.0)
     partners: tuple[str, ...] = ()
     task_shares: Mapping[str, float] = field(default_factory=dict)
+
+    def drawing_shares(self) -> Tensor:
+        """Return how often each task is drawn, (K,), not normalised."""
+        return torch.tensor([self.task_shares.get(name, 1.0) for name in self.tasks])
 
 
 def _mixed_seed(*parts: int) -> int:
@@ -116,8 +120,7 @@ class BatchSource:
     def _draw(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draw severities (B, N) with NaN where absent, and the task of each sample (B,)."""
         names, synthesis, count = list(DEGRADATIONS), self.synthesis, self.batch_size
-        shares = torch.tensor([synthesis.task_shares.get(name, 1.0) for name in synthesis.tasks])
-        task = torch.multinomial(shares, count, replacement=True, generator=generator)
+        task = torch.multinomial(synthesis.drawing_shares(), count, replacement=True, generator=generator)
         columns = torch.tensor([names.index(name) for name in synthesis.tasks])
         partners = torch.tensor([names.index(name) for name in synthesis.partners or synthesis.tasks])
         low, high = synthesis.severity
@@ -150,3 +153,36 @@ class BatchSource:
             degraded[position], clean[position] = patch[0], patch[1]
             presence[position] = 0
             presence[position, list(DEGRADATIONS).index(name)] = 1
+
+
+@dataclass(frozen=True)
+class OneCompositionSource:
+    """Batches whose samples all show the same: one degradation, or a mixture of two.
+
+    Attributes:
+        source: where the images come from. Its synthesis says how often each task is drawn, and with
+            ``mixture_share`` how often a second one joins it.
+    """
+
+    source: BatchSource
+
+    @property
+    def synthesis(self) -> Synthesis:
+        """How samples are damaged."""
+        return self.source.synthesis
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """Return the batch of a step; all processes see the same degradations."""
+        source, synthesis = self.source, self.source.synthesis
+        generator = Generator().manual_seed(_mixed_seed(source.seed, step))
+        index = int(torch.multinomial(synthesis.drawing_shares(), 1, generator=generator))
+        name = synthesis.tasks[index]
+        others = [other for other in synthesis.partners or synthesis.tasks if other != name]
+        draw, place = torch.rand(2, generator=generator).tolist()
+        partners = (others[int(place * len(others))],) if others and draw < synthesis.mixture_share else ()
+        only = replace(
+            synthesis, tasks=(name,), partners=partners, mixture_share=float(bool(partners)), region_share=0.0
+        )
+        pairs = {} if partners else source.pairs
+        batch = replace(source, synthesis=only, pairs=pairs).batch(step, rank)
+        return replace(batch, task=torch.where(batch.task < 0, batch.task, index))

@@ -6,14 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, LoraConfig
 from polyrestore.adapters.registry import adapter_kind
-from polyrestore.backbones import Backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle, save_bundle
-from polyrestore.data import load_clean
-from polyrestore.data.images import Pair
+from polyrestore.data import OneCompositionSource, load_clean
 from polyrestore.errors import AdapterError, RecipeError
 from polyrestore.training.export import extended_info, training_record
 from polyrestore.training.loop import train
@@ -25,36 +24,35 @@ from polyrestore.training.weighting import build_weighting
 
 
 def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
-    """Train a recipe's adapters one after another and return the bundle with all of them.
+    """Train a recipe's adapters and return the bundle with all of them.
 
-    The bundle is written anew after each adapter, so that a killed run loses at most the one it was at.
+    Each batch trains one adapter on its own degradation, or two at half weight on the mixture of theirs: the
+    adapters share no parameters, but those that act together later have done so before.
     """
     bundle = load_bundle(recipe.bundle)
-    configs = {name: adapter_config(recipe, name) for name in recipe.adapters}
-    clean = load_clean(recipe.data.clean)
-    held_out = load_clean([recipe.data.validation])
-    pairs = load_real_pairs(recipe.data)
-    use_channels_last(bundle.backbone)
-    bank = AdapterBank(bundle.backbone)
+    backbone = bundle.backbone
+    use_channels_last(backbone)
+    bank = AdapterBank(backbone)
     for name in recipe.adapters:
-        adapter, figures = _train_one(
-            recipe,
-            name,
-            configs[name],
-            bank,
-            bundle.adapters.get(name),
-            clean,
-            held_out,
-            pairs,
-            folder / name,
-            resume,
-        )
-        bundle.adapters[name] = adapter
-        record = training_record(recipe, figures)
-        info = extended_info(bundle.info, recipe, f"adapter {name}", record)
-        info = info.model_copy(update={"summary": "A backbone with one light adapter per degradation."})
-        bundle.info = info
-        save_bundle(folder / "bundle", bundle, dtype=torch.float32)
+        bank.create(name, adapter_config(recipe, name), torch.Generator().manual_seed(recipe.seed))
+        if name in bundle.adapters:
+            continue_from(bank, name, bundle.adapters[name])
+    held_out = ValidationSet(load_clean([recipe.data.validation]), recipe.adapters)
+    synthesis = synthesis_of(recipe, recipe.adapters)
+    source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
+    job = RestorationJob(backbone, OneCompositionSource(source), held_out, bank)
+    before = job.validate()
+    weighting = build_weighting("uniform", len(job.tasks))
+    after = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
+    info = bundle.info
+    for name in recipe.adapters:
+        bundle.adapters[name] = bank.export(name)
+        record = training_record(recipe, {"before": before[name], "after": after[name]})
+        info = extended_info(info, recipe, f"adapter {name}", record)
+    bank.detach()
+    summary = "A backbone with one light adapter per degradation."
+    bundle.info = info.model_copy(update={"summary": summary})
+    save_bundle(folder / "bundle", bundle, dtype=torch.float32)
     return folder / "bundle"
 
 
@@ -94,41 +92,10 @@ def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
     bank.add(replace(fresh, tensors=tensors))
 
 
-def _fits_into(old: torch.Tensor, new: torch.Tensor) -> bool:
+def _fits_into(old: Tensor, new: Tensor) -> bool:
     return old.dim() == new.dim() and all(o <= n for o, n in zip(old.shape, new.shape, strict=True))
 
 
 def _scaling(adapter: Adapter) -> float:
     config = adapter.config
     return config.alpha / config.rank if isinstance(config, LoraConfig) else 1.0
-
-
-def _train_one(
-    recipe: AdapterRecipe,
-    name: str,
-    config: AdapterConfig,
-    bank: AdapterBank,
-    start: Adapter | None,
-    clean: list[torch.Tensor],
-    held_out: list[torch.Tensor],
-    pairs: dict[str, list[Pair]],
-    folder: Path,
-    resume: bool,
-) -> tuple[Adapter, dict[str, float]]:
-    backbone = bank.backbone
-    assert isinstance(backbone, Backbone)
-    bank.create(name, config, torch.Generator().manual_seed(recipe.seed))
-    try:
-        if start is not None:
-            continue_from(bank, name, start)
-        synthesis = synthesis_of(recipe, (name,), partners=recipe.synthesis.tasks)
-        source = batch_source(recipe, synthesis, clean, {name: pairs[name]} if name in pairs else {})
-        job = RestorationJob(backbone, source, ValidationSet(held_out, (name,)))
-        bank.activate({name: 1.0})
-        before = job.validate()[name]
-        weighting = build_weighting("uniform", 1)
-        steps = recipe.steps_for.get(name, recipe.steps)
-        figures = train(job, weighting, recipe, folder, steps=steps, resume=resume)
-        return bank.export(name), {"before": before, "after": figures[name]}
-    finally:
-        bank.remove(name)

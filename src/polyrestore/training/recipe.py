@@ -129,7 +129,8 @@ class PretrainingRecipe(Recipe):
 class AdapterRecipe(Recipe):
     """Phase 2: one adapter per degradation on the frozen backbone of a bundle.
 
-    ``options_for`` and ``steps_for`` say by adapter what differs from ``adapter_options`` and ``steps``.
+    ``options_for`` says by adapter what differs from ``adapter_options``. In ``synthesis``, ``task_shares``
+    are the shares of the steps, and ``mixture_share`` is how often two adapters act together.
     ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
     """
 
@@ -139,7 +140,6 @@ class AdapterRecipe(Recipe):
     kind: str = "lora"
     adapter_options: dict[str, Any] = {}
     options_for: dict[str, dict[str, Any]] = {}
-    steps_for: dict[str, int] = {}
 
 
 class RecogniserRecipe(Recipe):

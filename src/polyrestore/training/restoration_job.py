@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from polyrestore.adapters import AdapterBank
-from polyrestore.data import Batch, BatchSource
+from polyrestore.data import Batch, BatchSource, OneCompositionSource
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.training.loop import TaskLosses
 from polyrestore.training.validation import ValidationSet
@@ -24,12 +24,11 @@ class RestorationJob:
         module: maps (B, 3, H, W) to (B, 3, H, W).
         source: training batches.
         validation: what to measure.
-        bank: adapters that are trained along, each sample through those of its own degradations; None when
-            the adapter to train acts already.
+        bank: adapters, each sample goes through those of its own degradations; None where there are none.
     """
 
     module: nn.Module
-    source: BatchSource
+    source: BatchSource | OneCompositionSource
     validation: ValidationSet
     bank: AdapterBank | None = None
     tasks: tuple[str, ...] = field(init=False)
@@ -48,7 +47,11 @@ class RestorationJob:
     def losses(self, module: nn.Module, batch: Batch) -> TaskLosses:
         """Return the sums over each task's samples of their mean absolute error."""
         if self.bank is not None:
-            self.bank.activate_per_sample(compositions(batch.presence, self.bank.names))
+            routes = compositions(batch.presence, self.bank.names)
+            if all(route == routes[0] for route in routes):
+                self.bank.activate(routes[0])
+            else:
+                self.bank.activate_per_sample(routes)
         error = (module(batch.degraded) - batch.clean).abs().float().mean((1, 2, 3))
         return losses_by_task(error, batch.task, len(self.tasks))
 

@@ -97,7 +97,7 @@ def routed_bank(recipe: PretrainingRecipe, backbone: Backbone) -> AdapterBank:
 def _check_tasks(recipe: Recipe) -> None:
     named = [*recipe.synthesis.tasks, *recipe.synthesis.task_shares, *recipe.data.pairs, *recipe.data.bursts]
     if isinstance(recipe, AdapterRecipe):
-        named += [*recipe.adapters, *recipe.steps_for, *recipe.options_for]
+        named += [*recipe.adapters, *recipe.options_for]
     for name in named:
         if name not in DEGRADATIONS:
             raise unknown_name("degradation", name, DEGRADATIONS)
