@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +14,10 @@ from polyrestore.cli.show import error_line, print_table, weights_text
 from polyrestore.errors import CompositionError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
     from torch import Tensor
 
-    from polyrestore.restoration.batch import BatchSummary
     from polyrestore.restoration.report import FileRecord
-    from polyrestore.restoration.restorer import Restored, Restorer
+    from polyrestore.restoration.restorer import Restored
 
 # A table of a million rows helps nobody; all of them are in the report.
 _LONGEST_TABLE = 40
@@ -59,6 +57,7 @@ def restore_command(
     if strength != strength:
         raise CompositionError("strength must be between 0 and 1, not nan")
     from polyrestore.cli.model import fingerprint, open_restorer
+    from polyrestore.restoration.batch import restore_files
     from polyrestore.restoration.naming import named_composition
 
     restorer = open_restorer(bundle, device, tile_px)
@@ -69,10 +68,22 @@ def restore_command(
         "as": composition,
         "strength": strength,
     }
+
+    def restore_one(pixels: Tensor) -> Restored:
+        return restorer.restore(pixels, as_=composition, strength=strength)
+
     records: list[FileRecord] = []
-    summary = _restore(
-        inputs, output, restorer, composition, strength, recursive, overwrite, settings, records
-    )
+    with _shown(records) as (on_start, on_file):
+        summary = restore_files(
+            inputs,
+            output,
+            restore_one,
+            recursive=recursive,
+            overwrite=overwrite,
+            settings=settings,
+            on_start=on_start,
+            on_file=on_file,
+        )
     if summary.found <= _LONGEST_TABLE:
         rows = [_row(record) for record in records]
         print_table(("file", "status", "composition", "seconds"), rows)
@@ -85,24 +96,25 @@ def restore_command(
         raise typer.Exit(1)
 
 
-def _restore(
-    inputs: list[Path],
-    output: Path,
-    restorer: Restorer,
-    composition: Mapping[str, float] | None,
-    strength: float,
-    recursive: bool,
-    overwrite: bool,
-    settings: Mapping[str, Any],
+@contextmanager
+def _shown(
     records: list[FileRecord],
-) -> BatchSummary:
-    from polyrestore.restoration.batch import restore_files
+) -> Iterator[tuple[Callable[[int], None], Callable[[FileRecord], None]]]:
+    """Show progress and errors, and collect the records of a short table.
 
-    def restore_one(pixels: Tensor) -> Restored:
-        return restorer.restore(pixels, as_=composition, strength=strength)
+    Yields:
+        what to call with the number of files, and what to call with each finished one.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    with _progress() as progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("restoring", total=None)
+
+        def start(count: int) -> None:
+            progress.update(task, total=count)
 
         def show(record: FileRecord) -> None:
             progress.advance(task)
@@ -112,27 +124,7 @@ def _restore(
             if len(records) < _LONGEST_TABLE:
                 records.append(record)
 
-        return restore_files(
-            inputs,
-            output,
-            restore_one,
-            recursive=recursive,
-            overwrite=overwrite,
-            settings=settings,
-            on_start=lambda count: progress.update(task, total=count),
-            on_file=show,
-        )
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress
+        yield start, show
 
 
 def _row(record: FileRecord) -> tuple[str, str, str, str]:
