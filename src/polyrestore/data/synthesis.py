@@ -133,7 +133,8 @@ class BatchSource:
         for position in range(2):
             partner = partners[torch.randint(len(partners), (count,), generator=generator)]
             chosen[rows, partner] |= extra[:, position]
-        milder = torch.where(extra[:, :1], 0.6, 1.0)
+        # Several full-strength degradations leave nothing to see.
+        milder = torch.where(extra[:, :1], 0.5 + 0.5 * torch.rand((count, 1), generator=generator), 1.0)
         untouched = torch.rand(count, generator=generator) < synthesis.clean_share
         chosen[untouched] = False
         task = torch.where(untouched, torch.full_like(task, -1), task)
