@@ -18,23 +18,17 @@ from polyrestore.data import load_clean
 from polyrestore.degradations import DEGRADATIONS, degrade
 from polyrestore.recognition import CLEAN
 from polyrestore.restoration.restorer import Restorer
+from polyrestore.training.recogniser_phase import VALIDATION_SEVERITIES, damaged_copies
 
-SEVERITIES = (0.2, 0.9)
+SEED = 7
 
 
-def confusion(
-    restorer: Restorer, images: list[torch.Tensor], generator: torch.Generator
-) -> dict[str, dict[str, float]]:
+def confusion(restorer: Restorer, images: list[torch.Tensor]) -> dict[str, dict[str, float]]:
     table: dict[str, dict[str, float]] = {}
-    low, high = SEVERITIES
     for truth in [*(name for name in DEGRADATIONS if name in restorer.adapters), CLEAN]:
         row: dict[str, float] = {}
-        for image in images:
-            pixels = image[None].float() / 255
-            if truth != CLEAN:
-                severity = low + (high - low) * float(torch.rand((), generator=generator))
-                pixels = degrade(pixels, {truth: severity}, generator)
-            weights = restorer.recognise(pixels[0]).weights
+        for image in damaged_copies(images, truth, SEED):
+            weights = restorer.recognise(image[0]).weights
             seen = max(weights, key=weights.__getitem__) if weights else CLEAN
             row[seen] = row.get(seen, 0) + 1 / len(images)
         table[truth] = {
@@ -57,11 +51,11 @@ def mixtures(restorer: Restorer, images: list[torch.Tensor], generator: torch.Ge
 
 
 def as_markdown(table: dict[str, dict[str, float]], pairs: dict[str, float], count: int) -> str:
-    names = list(table)
+    names, (low, high) = list(table), VALIDATION_SEVERITIES
     lines = [
         "# Recognition",
         "",
-        f"{count} held-back photographs, severity {SEVERITIES[0]} to {SEVERITIES[1]}. Rows: what was done;",
+        f"{count} held-back photographs, severity {low} to {high}. Rows: what was done;",
         "columns: the adapter with the largest weight; clean: left alone.",
         "",
         "| | " + " | ".join(names) + " |",
@@ -88,11 +82,15 @@ def main() -> None:
     arguments = parser.parse_args()
     restorer = polyrestore.load(arguments.bundle)
     images = load_clean([arguments.images])
-    generator = torch.Generator().manual_seed(7)
-    table = confusion(restorer, images, generator)
-    pairs = mixtures(restorer, images, generator)
+    table = confusion(restorer, images)
+    pairs = mixtures(restorer, images, torch.Generator().manual_seed(SEED))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    content = {"images": len(images), "severities": SEVERITIES, "confusion": table, "mixtures": pairs}
+    content = {
+        "images": len(images),
+        "severities": VALIDATION_SEVERITIES,
+        "confusion": table,
+        "mixtures": pairs,
+    }
     arguments.output.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
     arguments.output.with_suffix(".md").write_text(as_markdown(table, pairs, len(images)))
     print(pairs)

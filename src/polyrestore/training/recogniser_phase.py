@@ -31,6 +31,7 @@ from polyrestore.training.weighting import build_weighting
 
 TRAINING_TEMPERATURE = 0.1
 PROTOTYPE_BATCHES = 40
+VALIDATION_SEVERITIES = (0.2, 0.9)
 
 
 class PrototypeClassifier(nn.Module):
@@ -102,15 +103,21 @@ class RecogniserJob:
 
 def validation_samples(images: list[Tensor], names: tuple[str, ...], seed: int) -> dict[str, list[Tensor]]:
     """Damage whole validation images by one degradation each: (1, 3, H, W) by name, and "clean"."""
-    samples: dict[str, list[Tensor]] = {}
-    for name in names:
-        generator = Generator().manual_seed(seed + list(DEGRADATIONS).index(name))
-        samples[name] = []
-        for image in images:
-            severity = 0.2 + 0.7 * float(torch.rand((), generator=generator))
-            samples[name].append(degrade(image[None].float() / 255, {name: severity}, generator))
-    samples[CLEAN] = [image[None].float() / 255 for image in images]
-    return samples
+    return {name: damaged_copies(images, name, seed) for name in (*names, CLEAN)}
+
+
+def damaged_copies(images: list[Tensor], name: str, seed: int) -> list[Tensor]:
+    """Damage whole images, uint8 (3, H, W), by one degradation (not at all by "clean"): (1, 3, H, W) each.
+
+    The severities are drawn from ``VALIDATION_SEVERITIES``; seed and name decide everything.
+    """
+    clean = [image[None].float() / 255 for image in images]
+    if name == CLEAN:
+        return clean
+    generator = Generator().manual_seed(seed + list(DEGRADATIONS).index(name))
+    low, high = VALIDATION_SEVERITIES
+    severities = [low + (high - low) * float(torch.rand((), generator=generator)) for _ in clean]
+    return [degrade(i, {name: s}, generator) for i, s in zip(clean, severities, strict=True)]
 
 
 def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Path:
