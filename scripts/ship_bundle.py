@@ -51,7 +51,9 @@ def joined(bundles: Sequence[Bundle]) -> Bundle:
         info = first.info.model_copy(
             update={"training": {**first.info.training, **training}, "provenance": provenance}
         )
-        first = replace(first, adapters={**first.adapters, **other.adapters}, info=info)
+        # A bundle also carries along the adapters that it started from; only those it trained are newer.
+        trained = {name: a for name, a in other.adapters.items() if f"adapter {name}" in training}
+        first = replace(first, adapters={**first.adapters, **trained}, info=info)
         if other.recogniser is not None:
             first = replace(
                 first,

@@ -26,7 +26,7 @@ class RecognitionSettings:
 
     temperature: float = 0.1
     top_k: int = 3
-    minimum_share: float = 0.15
+    minimum_share: float = 0.12
     clean_threshold: float = 0.5
 
     def to_dict(self) -> dict[str, float | int]:

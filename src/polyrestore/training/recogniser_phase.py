@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import Parameter, functional
 
 from polyrestore.bundles import load_bundle, save_bundle
-from polyrestore.data import Batch, BatchSource, Synthesis, load_clean
+from polyrestore.data import Batch, BatchSource, load_clean
 from polyrestore.degradations import DEGRADATIONS, degrade
 from polyrestore.errors import RecipeError
 from polyrestore.recognition import (
@@ -19,7 +19,6 @@ from polyrestore.recognition import (
     Recogniser,
     RecognitionSettings,
     build_recogniser,
-    prototype_of,
     weigh,
 )
 from polyrestore.training.export import extended_info, training_record
@@ -30,12 +29,12 @@ from polyrestore.training.sources import batch_source, load_real_pairs, synthesi
 from polyrestore.training.weighting import build_weighting
 
 TRAINING_TEMPERATURE = 0.1
-PROTOTYPE_BATCHES = 40
 VALIDATION_SEVERITIES = (0.2, 0.9)
+KEPT_CLEAN = 0.95
 
 
 class PrototypeClassifier(nn.Module):
-    """A recogniser and one learned direction per class; the directions are only needed for training."""
+    """A recogniser and one learned direction per class, which becomes the prototype."""
 
     def __init__(self, recogniser: Recogniser, classes: int) -> None:
         super().__init__()
@@ -51,6 +50,15 @@ class PrototypeClassifier(nn.Module):
             for row, name in enumerate(classes):
                 if name in prototypes:
                     self.directions[row] = prototypes[name]
+
+    def prototypes(self, classes: Sequence[str]) -> dict[str, Tensor]:
+        """Return the directions as unit vectors (D,) by class.
+
+        Means of embeddings would do for single degradations, but mixtures are told apart by the directions
+        that they were trained against.
+        """
+        directions = functional.normalize(self.directions.detach(), dim=1)
+        return {name: direction.clone() for name, direction in zip(classes, directions, strict=True)}
 
     def forward(self, image: Tensor) -> Tensor:
         """Return class scores (B, K) of whole images (B, 3, H, W)."""
@@ -143,8 +151,8 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
     weighting = build_weighting("uniform", len(job.tasks))
     figures = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
     recogniser.eval()
-    prototypes = make_prototypes(recogniser, source, names)
-    settings = calibrate(recogniser, prototypes, job.samples)
+    prototypes = classifier.prototypes(job.tasks)
+    settings = calibrate(recogniser, prototypes, job.samples[CLEAN])
     record = training_record(recipe, {})
     record["validation_accuracy"] = figures
     info = extended_info(bundle.info, recipe, "recogniser", record)
@@ -160,65 +168,33 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
 
 
 @torch.inference_mode()
-def make_prototypes(recogniser: Recogniser, source: BatchSource, names: tuple[str, ...]) -> dict[str, Tensor]:
-    """Average the embeddings of singly damaged training samples, and of clean ones: (D,) unit vectors."""
-    single = Synthesis(tasks=names, mixture_share=0, region_share=0, clean_share=0.15, severity=(0.15, 1.0))
-    plain = replace(source, synthesis=single, seed=source.seed + 1)
-    found: dict[str, list[Tensor]] = {name: [] for name in (*names, CLEAN)}
-    for step in range(PROTOTYPE_BATCHES):
-        batch = plain.batch(step)
-        for embedding, task in zip(recogniser.embed(batch.degraded), batch.task.tolist(), strict=True):
-            found[names[task] if task >= 0 else CLEAN].append(embedding)
-    return {name: prototype_of(torch.stack(embeddings)) for name, embeddings in found.items() if embeddings}
-
-
-@torch.inference_mode()
 def calibrate(
-    recogniser: Recogniser, prototypes: Mapping[str, Tensor], samples: Mapping[str, list[Tensor]]
+    recogniser: Recogniser, prototypes: Mapping[str, Tensor], clean: Sequence[Tensor]
 ) -> RecognitionSettings:
-    """Choose the temperature by likelihood, and the clean threshold by separation.
+    """Choose the clean threshold by what it costs clean images; the temperature is that of the training.
 
     Args:
         recogniser: trained.
         prototypes: by name.
-        samples: whole validation images (1, 3, H, W) by class, "clean" among them.
+        clean: whole undamaged validation images, (1, 3, H, W) each.
     """
-    embeddings = {
-        name: torch.cat([recogniser.embed(image) for image in images]) for name, images in samples.items()
-    }
-    names = sorted(prototypes)
-    bank = torch.stack([prototypes[name] for name in names])
+    settings = RecognitionSettings(temperature=TRAINING_TEMPERATURE)
 
-    def surprise(temperature: float) -> float:
-        losses = [
-            -functional.log_softmax(vectors @ bank.T / temperature, 1)[:, names.index(name)].mean()
-            for name, vectors in embeddings.items()
-        ]
-        return float(torch.stack(losses).mean())
+    def clean_share(image: Tensor) -> float:
+        return weigh(recogniser.embed(image)[0], prototypes, settings).probabilities[CLEAN]
 
-    temperature = min((0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2), key=surprise)
-    settings = RecognitionSettings(temperature=temperature)
-    share = {
-        name: [weigh(vector, prototypes, settings).probabilities[CLEAN] for vector in vectors]
-        for name, vectors in embeddings.items()
-    }
-    damaged = [value for name, values in share.items() if name != CLEAN for value in values]
-    return replace(settings, clean_threshold=clean_threshold(share[CLEAN], damaged))
+    shares = [clean_share(image) for image in clean]
+    return replace(settings, clean_threshold=clean_threshold(shares))
 
 
-def clean_threshold(clean: Sequence[float], damaged: Sequence[float]) -> float:
-    """Return the threshold that separates best: most clean images at or above it, most damaged ones below.
-
-    The sum of both shares counts (Youden's index), over thresholds from 0.05 to 0.6.
+def clean_threshold(clean: Sequence[float]) -> float:
+    """Return the largest threshold from 0.05 to 0.6 that leaves ``KEPT_CLEAN`` of the clean images alone.
 
     Args:
         clean: probabilities of being clean, of clean images.
-        damaged: the same of damaged images.
     """
 
-    def separation(threshold: float) -> float:
-        kept = sum(value >= threshold for value in clean) / max(1, len(clean))
-        treated = sum(value < threshold for value in damaged) / max(1, len(damaged))
-        return kept + treated
+    def kept(threshold: float) -> float:
+        return sum(value >= threshold for value in clean) / max(1, len(clean))
 
-    return max((step / 100 for step in range(5, 61)), key=separation)
+    return max((step / 100 for step in range(5, 61) if kept(step / 100) >= KEPT_CLEAN), default=0.05)
