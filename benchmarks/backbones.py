@@ -47,11 +47,10 @@ def noisy(clean: torch.Tensor, sigma_255: torch.Tensor | float, generator: torch
 def train(
     model: Compact,
     images: list[torch.Tensor],
-    optimiser_name: str,
+    optimiser: torch.optim.Optimizer,
     seconds: float,
-    generator: torch.Generator,
 ) -> int:
-    optimiser = build_optimiser(model.parameters(), OptimiserTable(name=optimiser_name, learning_rate=1e-3))
+    generator = torch.Generator().manual_seed(0)
     start, steps = time.process_time(), 0
     while (spent := time.process_time() - start) < seconds:
         patches = []
