@@ -7,10 +7,12 @@ from typing import Any
 
 from polyrestore.backbones.base import Backbone, BackboneDescription
 from polyrestore.backbones.compact import Compact
+from polyrestore.backbones.nafnet import NAFNet
 from polyrestore.errors import BackboneError, unknown_name
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "compact": Compact,
+    "nafnet": NAFNet,
 }
 
 
