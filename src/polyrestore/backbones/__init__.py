@@ -8,11 +8,13 @@ from typing import Any
 from polyrestore.backbones.base import Backbone, BackboneDescription
 from polyrestore.backbones.compact import Compact
 from polyrestore.backbones.nafnet import NAFNet
+from polyrestore.backbones.restormer import Restormer
 from polyrestore.errors import BackboneError, unknown_name
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "compact": Compact,
     "nafnet": NAFNet,
+    "restormer": Restormer,
 }
 
 
