@@ -126,6 +126,7 @@ def _receptive_radius(
     """Return the reach of a pixel: one step of its level per 3x3 convolution, and the cells in between."""
     levels = len(encoder_blocks)
     blocks = [encoder_blocks[level] + decoder_blocks[levels - 1 - level] for level in range(levels)]
-    steps = sum(count * 2**level for level, count in enumerate([*blocks, middle_blocks]))
-    intro_and_ending, cells = 2, 2**levels - 1
+    steps: int = sum(count * 2**level for level, count in enumerate([*blocks, middle_blocks]))
+    intro_and_ending = 2
+    cells: int = 2**levels - 1
     return steps + intro_and_ending + cells

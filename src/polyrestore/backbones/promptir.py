@@ -130,7 +130,6 @@ class PromptIR(RestormerTrunk):
             self.add_module(f"reduce_noise_channel_{level}", nn.Conv2d(below + idle, below, 1, bias=False))
         self.up4_3 = Resample(4 * dim, up=True)
         self.reduce_chan_level3 = nn.Conv2d(6 * dim, 4 * dim, 1, bias=False)
-        self.up3_2 = Resample(4 * dim, up=True)
 
     def _prompted(self, features: Tensor, level: int, statistics: Statistics) -> Tensor:
         prompt = self.get_submodule(f"prompt{level}")(features, statistics, 2**level)

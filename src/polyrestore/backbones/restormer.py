@@ -127,6 +127,9 @@ class RestormerTrunk(StatisticsBackbone):
     """The U-Net that Restormer is and that PromptIR builds on; see :class:`Restormer` for the options."""
 
     padding_mode = "reflect"
+    # The only layers whose widths differ between the two.
+    up4_3: Resample
+    reduce_chan_level3: nn.Conv2d
 
     def __init__(
         self,
@@ -177,6 +180,7 @@ class RestormerTrunk(StatisticsBackbone):
         self.decoder_level2 = stage(blocks[1], 2 * dim, 1)
         self.decoder_level1 = stage(blocks[0], 2 * dim, 0)
         self.refinement = stage(refinement_blocks, 2 * dim, 0)
+        self.up3_2 = Resample(4 * dim, up=True)
         self.reduce_chan_level2 = nn.Conv2d(4 * dim, 2 * dim, 1, bias=False)
         self.up2_1 = Resample(2 * dim, up=True)
         self.output = nn.Conv2d(2 * dim, 3, 3, padding=1, bias=False)
@@ -234,7 +238,6 @@ class Restormer(RestormerTrunk):
         )
         self.up4_3 = Resample(8 * dim, up=True)
         self.reduce_chan_level3 = nn.Conv2d(8 * dim, 4 * dim, 1, bias=False)
-        self.up3_2 = Resample(4 * dim, up=True)
 
 
 def _receptive_radius(blocks: Sequence[int], refinement_blocks: int, prompt_blocks: int) -> int:
@@ -247,4 +250,5 @@ def _receptive_radius(blocks: Sequence[int], refinement_blocks: int, prompt_bloc
         # The convolution before the way down, and that before the way up.
         steps[level] += (level < LEVELS - 1) + (level > 0)
     first_and_last, cells = 2, 2 ** (LEVELS - 1) - 1
-    return sum(number * 2**level for level, number in enumerate(steps)) + first_and_last + cells
+    radius: int = sum(number * 2**level for level, number in enumerate(steps)) + first_and_last + cells
+    return radius

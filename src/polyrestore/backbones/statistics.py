@@ -105,9 +105,9 @@ class ReplayedStatistics(Statistics):
     def cosines(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Return the cosines (B, heads, C, C) of the recorded mean products and mean squares."""
         heads, channels = queries.shape[1:3]
-        products = self._take(heads * channels * channels).unflatten(1, (heads, channels, channels))
-        query_squares = self._take(heads * channels).unflatten(1, (heads, channels, 1))
-        key_squares = self._take(heads * channels).unflatten(1, (heads, 1, channels))
+        products = self._take(heads * channels * channels).reshape(-1, heads, channels, channels)
+        query_squares = self._take(heads * channels).reshape(-1, heads, channels, 1)
+        key_squares = self._take(heads * channels).reshape(-1, heads, 1, channels)
         sizes = query_squares.sqrt() * key_squares.sqrt()
         return (products / sizes.clamp_min(_SMALLEST_NORM)).to(queries.dtype)
 
@@ -137,7 +137,8 @@ class StatisticsBackbone(Backbone):
 
     Args:
         context_limit_px: images with a longer side have their statistics averaged over a grid of crops of at
-            most this size, which bounds the memory; each crop then sees its own statistics only.
+            most this size, rounded up to ``size_multiple``, which bounds the memory; each crop then sees its
+            own statistics only.
     """
 
     padding_mode = "replicate"
