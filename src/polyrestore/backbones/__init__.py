@@ -7,10 +7,16 @@ from typing import Any
 
 from polyrestore.backbones.base import Backbone, BackboneDescription
 from polyrestore.backbones.compact import Compact
+from polyrestore.backbones.nafnet import NAFNet
+from polyrestore.backbones.promptir import PromptIR
+from polyrestore.backbones.restormer import Restormer
 from polyrestore.errors import BackboneError, unknown_name
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "compact": Compact,
+    "nafnet": NAFNet,
+    "promptir": PromptIR,
+    "restormer": Restormer,
 }
 
 

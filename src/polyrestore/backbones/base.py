@@ -50,6 +50,19 @@ class Backbone(nn.Module):
         """
         return image.new_zeros(image.shape[0], 0)
 
+    def context_at(self, context: Tensor, top: int, left: int) -> Tensor:
+        """Return the context for one tile of the image; the same for all, unless the network sees positions.
+
+        Args:
+            context: (B, D) from :meth:`context` on the whole images.
+            top: the image row of the tile's first pixel, a multiple of ``size_multiple``.
+            left: its column, likewise.
+
+        Returns:
+            (B, D), to be passed to ``forward`` with this tile.
+        """
+        return context
+
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore images or tiles of images.
 
