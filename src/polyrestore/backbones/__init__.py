@@ -8,11 +8,13 @@ from typing import Any
 from polyrestore.backbones.airnet import AirNet
 from polyrestore.backbones.base import Backbone, BackboneDescription
 from polyrestore.backbones.compact import Compact
+from polyrestore.backbones.transweather import TransWeather
 from polyrestore.errors import BackboneError, unknown_name
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "airnet": AirNet,
     "compact": Compact,
+    "transweather": TransWeather,
 }
 
 
