@@ -72,10 +72,8 @@ def test_parameter_counts_are_the_published_ones(published):
 def test_state_dict_has_the_published_names(published):
     shapes = {name: tuple(tensor.shape) for name, tensor in published.state_dict().items()}
     assert {name: shapes.get(name) for name in PUBLISHED_SHAPES} == PUBLISHED_SHAPES
-    # 5 + 4 embeddings of 4; 11 blocks of 18, of which 8 have 4 more and 3 have none; 3 blocks of 19 with the
-    # queries; 8 norms of 2; in the tail 6 + 8 + 1 convolutions of 2, and the last one.
-    blocks = 11 * 18 + 4 * (2 + 2 + 2 + 3) + 3 * 19
-    assert len(shapes) == 9 * 4 + blocks + 8 * 2 + 16 * 2 - 28
+    # 9 embeddings; 9 blocks with reduced keys, 2 without, 3 with queries; 8 norms; 6 + 8 + 2 convolutions.
+    assert len(shapes) == 9 * 4 + (9 * 20 + 2 * 16 + 3 * 17) + 8 * 2 + 16 * 2
 
 
 def test_a_published_state_dict_loads_strictly():

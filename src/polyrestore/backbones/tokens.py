@@ -105,7 +105,8 @@ class Attention(nn.Module):
         return cast(Tensor, self.proj(answer.transpose(1, 2).flatten(2)))
 
     def _by_head(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        samples, count, dim = tokens.shape
+        return tokens.reshape(samples, count, self.heads, dim // self.heads).transpose(1, 2)
 
 
 class TokenBlock(nn.Module):
