@@ -9,6 +9,7 @@ from polyrestore.training.weighting.art import Art
 from polyrestore.training.weighting.base import Weighting
 from polyrestore.training.weighting.dwa import DynamicWeightAverage
 from polyrestore.training.weighting.random import RandomWeighting
+from polyrestore.training.weighting.uncertainty import Uncertainty
 from polyrestore.training.weighting.uniform import Uniform
 
 WEIGHTINGS: dict[str, Callable[..., Weighting]] = {
@@ -16,6 +17,7 @@ WEIGHTINGS: dict[str, Callable[..., Weighting]] = {
     "art": Art,
     "dwa": DynamicWeightAverage,
     "random": RandomWeighting,
+    "uncertainty": Uncertainty,
 }
 
 
