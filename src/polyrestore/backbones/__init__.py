@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from polyrestore.backbones.airnet import AirNet
 from polyrestore.backbones.base import Backbone, BackboneDescription
 from polyrestore.backbones.compact import Compact
+from polyrestore.backbones.nafnet import NAFNet
+from polyrestore.backbones.promptir import PromptIR
+from polyrestore.backbones.restormer import Restormer
+from polyrestore.backbones.transweather import TransWeather
 from polyrestore.errors import BackboneError, unknown_name
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "airnet": AirNet,
     "compact": Compact,
+    "nafnet": NAFNet,
+    "promptir": PromptIR,
+    "restormer": Restormer,
+    "transweather": TransWeather,
 }
 
 

@@ -17,9 +17,10 @@ class BackboneDescription:
         size_multiple: heights and widths must be multiples of this; ``Backbone.forward`` pads by itself.
         minimum_size_px: smaller images are padded up to this size.
         receptive_radius_px: how far an input pixel can reach an output pixel, apart from the global context.
-            Tiles that overlap by this much on each side equal the untiled result.
+            Tiles that overlap by this much on each side equal the untiled result if ``exact_tiles``.
         global_context: True when ``Backbone.context`` must be computed once on the whole image.
         dtypes: floating-point types that give correct results.
+        exact_tiles: False when pixels may reach further, so that tiles only come close to the whole.
     """
 
     name: str
@@ -28,6 +29,7 @@ class BackboneDescription:
     receptive_radius_px: int
     global_context: bool
     dtypes: tuple[torch.dtype, ...] = (torch.float32,)
+    exact_tiles: bool = True
 
 
 class Backbone(nn.Module):
@@ -39,6 +41,13 @@ class Backbone(nn.Module):
     description: BackboneDescription
     options: dict[str, object]
 
+    def skippable_keys(self) -> frozenset[str]:
+        """Return the state dict's keys that a foreign checkpoint may lack or have in another shape.
+
+        They hold what training alone needs. Whoever loads such a checkpoint keeps this network's values.
+        """
+        return frozenset()
+
     def context(self, image: Tensor) -> Tensor:
         """Return the global context of whole images.
 
@@ -49,6 +58,19 @@ class Backbone(nn.Module):
             (B, D), to be passed to ``forward`` together with any tile of the same image.
         """
         return image.new_zeros(image.shape[0], 0)
+
+    def context_at(self, context: Tensor, top: int, left: int) -> Tensor:
+        """Return the context for one tile of the image; the same for all, unless the network sees positions.
+
+        Args:
+            context: (B, D) from :meth:`context` on the whole images.
+            top: the image row of the tile's first pixel, a multiple of ``size_multiple``.
+            left: its column, likewise.
+
+        Returns:
+            (B, D), to be passed to ``forward`` with this tile.
+        """
+        return context
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore images or tiles of images.

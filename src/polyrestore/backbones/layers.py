@@ -40,18 +40,25 @@ def use_channels_last(module: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def pad_to_multiple(image: Tensor, multiple: int, minimum_px: int = 1) -> Tensor:
+def pad_to_multiple(image: Tensor, multiple: int, minimum_px: int = 1, mode: str = "replicate") -> Tensor:
     """Pad (B, C, H, W) on the right and at the bottom, so that both sizes are multiples and large enough.
 
-    Edge pixels are repeated, which works for every size from 1x1.
+    Args:
+        image: (B, C, H, W), any size from 1x1.
+        multiple: what both sizes are rounded up to.
+        minimum_px: the least size before rounding.
+        mode: ``replicate``, ``constant`` (zeros), or ``reflect``, which repeats edge pixels where the image
+            is too small to be mirrored.
     """
     height, width = image.shape[-2:]
     target_height = -(-max(height, minimum_px) // multiple) * multiple
     target_width = -(-max(width, minimum_px) // multiple) * multiple
     if (target_height, target_width) == (height, width):
         return image
+    if mode == "reflect" and (target_height >= 2 * height or target_width >= 2 * width):
+        mode = "replicate"
     padding = (0, target_width - width, 0, target_height - height)
-    return functional.pad(image, padding, mode="replicate")
+    return functional.pad(image, padding, mode=mode)
 
 
 def colour_levels(thumbnail: Tensor) -> Tensor:

@@ -71,11 +71,15 @@ def _adapters(bundle: str) -> Entries:
 
 
 def _backbones() -> Entries:
+    import torch
+
     from polyrestore.backbones import BACKBONES, build_backbone
 
     entries = []
     for name in BACKBONES:
-        backbone = build_backbone(name)
+        # Without memory: only shapes are asked for.
+        with torch.device("meta"):
+            backbone = build_backbone(name)
         facts = backbone.description
         entries.append(
             {
@@ -84,6 +88,7 @@ def _backbones() -> Entries:
                 "size_multiple": facts.size_multiple,
                 "receptive_radius_px": facts.receptive_radius_px,
                 "global_context": facts.global_context,
+                "exact_tiles": facts.exact_tiles,
             }
         )
     return entries

@@ -166,7 +166,8 @@ def _run_with_tiles_of(
     for tile in tiles:
         rows, columns = tile.rows, tile.columns
         source = image[..., rows.read_start : rows.read_stop, columns.read_start : columns.read_stop]
-        restored = _finite_tile(backbone, source, context, dtype, tile)
+        here = backbone.context_at(context, rows.read_start, columns.read_start)
+        restored = _finite_tile(backbone, source, here, dtype, tile)
         top, left = rows.core_start - rows.read_start, columns.core_start - columns.read_start
         tall, wide = rows.core_stop - rows.core_start, columns.core_stop - columns.core_start
         result[..., rows.core_start : rows.core_stop, columns.core_start : columns.core_stop] = restored[

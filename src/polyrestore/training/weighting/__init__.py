@@ -7,11 +7,17 @@ from collections.abc import Callable, Mapping
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.training.weighting.art import Art
 from polyrestore.training.weighting.base import Weighting
+from polyrestore.training.weighting.dwa import DynamicWeightAverage
+from polyrestore.training.weighting.random import RandomWeighting
+from polyrestore.training.weighting.uncertainty import Uncertainty
 from polyrestore.training.weighting.uniform import Uniform
 
 WEIGHTINGS: dict[str, Callable[..., Weighting]] = {
     "uniform": Uniform,
     "art": Art,
+    "dwa": DynamicWeightAverage,
+    "random": RandomWeighting,
+    "uncertainty": Uncertainty,
 }
 
 

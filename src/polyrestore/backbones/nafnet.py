@@ -1,0 +1,132 @@
+"""NAFNet, the network without activation functions (Chen et al., ECCV 2022, arXiv 2204.04676)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from polyrestore.backbones.base import BackboneDescription
+from polyrestore.backbones.layers import ChannelNorm, SimpleGate
+from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, StatisticsBackbone
+
+
+class NAFBlock(nn.Module):
+    """Gated convolutions with simplified channel attention, then a gated feed-forward (section 4)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.beta = nn.Parameter(torch.zeros(1, width, 1, 1))
+        self.gamma = nn.Parameter(torch.zeros(1, width, 1, 1))
+        self.norm1 = ChannelNorm(width, eps=1e-6)
+        self.conv1 = nn.Conv2d(width, 2 * width, 1)
+        self.conv2 = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
+        self.gate = SimpleGate()
+        # The first place is the pooling's in published checkpoints; here the statistics do it.
+        self.sca = nn.Sequential(nn.Identity(), nn.Conv2d(width, width, 1))
+        self.conv3 = nn.Conv2d(width, width, 1)
+        self.norm2 = ChannelNorm(width, eps=1e-6)
+        self.conv4 = nn.Conv2d(width, 2 * width, 1)
+        self.conv5 = nn.Conv2d(width, width, 1)
+
+    def forward(self, features: Tensor, statistics: Statistics) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        inner = self.gate(self.conv2(self.conv1(self.norm1(features))))
+        inner = inner * self.sca(statistics.mean(inner))
+        features = features + self.conv3(inner) * self.beta
+        result: Tensor = features + self.conv5(self.gate(self.conv4(self.norm2(features)))) * self.gamma
+        return result
+
+
+class NAFNet(StatisticsBackbone):
+    """U-Net of :class:`NAFBlock` with additive skips and an input residual (arXiv 2204.04676).
+
+    Published layouts: encoder (1, 1, 1, 28), 1 in the middle, decoder (1, 1, 1, 1) for deblurring; encoder
+    (2, 2, 4, 8), 12 in the middle, decoder (2, 2, 2, 2) for denoising; each of width 32 and of width 64.
+
+    Args:
+        width: channels at full resolution; they double with each level.
+        encoder_blocks: blocks per encoder level.
+        middle_blocks: blocks at the lowest resolution.
+        decoder_blocks: blocks per decoder level, from the lowest resolution up.
+        context_limit_px: see :class:`StatisticsBackbone`.
+    """
+
+    padding_mode = "constant"
+
+    def __init__(
+        self,
+        width: int = 32,
+        encoder_blocks: Sequence[int] = (1, 1, 1, 28),
+        middle_blocks: int = 1,
+        decoder_blocks: Sequence[int] = (1, 1, 1, 1),
+        context_limit_px: int = CONTEXT_LIMIT_PX,
+    ) -> None:
+        super().__init__(context_limit_px)
+        self.options = {
+            "width": width,
+            "encoder_blocks": list(encoder_blocks),
+            "middle_blocks": middle_blocks,
+            "decoder_blocks": list(decoder_blocks),
+            "context_limit_px": context_limit_px,
+        }
+        levels = len(encoder_blocks)
+        if len(decoder_blocks) != levels:
+            raise ValueError(
+                f"{levels} encoder levels need as many decoder levels, not {len(decoder_blocks)}"
+            )
+        self.description = BackboneDescription(
+            name="nafnet",
+            size_multiple=2**levels,
+            minimum_size_px=2**levels,
+            receptive_radius_px=_receptive_radius(encoder_blocks, middle_blocks, decoder_blocks),
+            global_context=True,
+        )
+        self.intro = nn.Conv2d(3, width, 3, padding=1)
+        self.ending = nn.Conv2d(width, 3, 3, padding=1)
+        self.encoders, self.downs = nn.ModuleList(), nn.ModuleList()
+        self.decoders, self.ups = nn.ModuleList(), nn.ModuleList()
+        for level, count in enumerate(encoder_blocks):
+            channels = width * 2**level
+            self.encoders.append(_stage(count, channels))
+            self.downs.append(nn.Conv2d(channels, 2 * channels, 2, stride=2))
+        self.middle_blks = _stage(middle_blocks, width * 2**levels)
+        for level, count in zip(reversed(range(levels)), decoder_blocks, strict=True):
+            channels = width * 2**level
+            widen = nn.Conv2d(2 * channels, 4 * channels, 1, bias=False)
+            self.ups.append(nn.Sequential(widen, nn.PixelShuffle(2)))
+            self.decoders.append(_stage(count, channels))
+
+    def _restore(self, padded: Tensor, statistics: Statistics) -> Tensor:
+        features = self.intro(padded.contiguous(memory_format=torch.channels_last))
+        skips = []
+        for blocks, down in zip(self.encoders, self.downs, strict=True):
+            for block in cast(nn.ModuleList, blocks):
+                features = block(features, statistics)
+            skips.append(features)
+            features = down(features)
+        for block in self.middle_blks:
+            features = block(features, statistics)
+        for blocks, up in zip(self.decoders, self.ups, strict=True):
+            features = up(features) + skips.pop()
+            for block in cast(nn.ModuleList, blocks):
+                features = block(features, statistics)
+        return cast(Tensor, self.ending(features) + padded)
+
+
+def _stage(count: int, channels: int) -> nn.ModuleList:
+    return nn.ModuleList(NAFBlock(channels) for _ in range(count))
+
+
+def _receptive_radius(
+    encoder_blocks: Sequence[int], middle_blocks: int, decoder_blocks: Sequence[int]
+) -> int:
+    """Return the reach of a pixel: one step of its level per 3x3 convolution, and the cells in between."""
+    levels = len(encoder_blocks)
+    blocks = [encoder_blocks[level] + decoder_blocks[levels - 1 - level] for level in range(levels)]
+    steps: int = sum(count * 2**level for level, count in enumerate([*blocks, middle_blocks]))
+    intro_and_ending = 2
+    cells: int = 2**levels - 1
+    return steps + intro_and_ending + cells

@@ -1,0 +1,163 @@
+"""What the tests of published networks share."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from polyrestore.adapters import AdapterBank, LoraConfig
+from polyrestore.backbones import Backbone, build_backbone
+from polyrestore.errors import BackboneError
+from polyrestore.restoration.tiling import run_tiled
+
+
+def tiny(name: str, options: dict[str, object], seed: int = 0) -> Backbone:
+    """Return a tiny network whose every part changes the image."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        backbone = build_backbone(name, **options)
+        with torch.no_grad():
+            for parameter in backbone.parameters():
+                parameter.add_(0.1 * torch.randn(parameter.shape))
+            for key, parameter in backbone.named_parameters():
+                if key.endswith(("beta", "gamma")):
+                    parameter.add_(1)
+    return backbone.eval()
+
+
+def random_image(height: int, width: int, batch: int = 1, seed: int = 0) -> Tensor:
+    """Noise that brightens from corner to corner, so that no tile has the statistics of the whole."""
+    noise = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    slope = torch.linspace(0, 1, height)[:, None] + torch.linspace(0, 1, width)
+    return noise * slope / 2
+
+
+def parameter_count(name: str, **options: object) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_backbone(name, **options).parameters())
+
+
+def check_published_keys(
+    name: str, expected: dict[str, tuple[int, ...]], others: str, **options: object
+) -> None:
+    """Check the default network's keys and shapes: these, and only what ``others`` matches."""
+    with torch.device("meta"):
+        shapes = {
+            key: tuple(value.shape) for key, value in build_backbone(name, **options).state_dict().items()
+        }
+    assert {key: shapes.get(key) for key in expected} == expected
+    assert [key for key in shapes if not re.fullmatch(others, key)] == []
+
+
+def check_size_is_kept(backbone: Backbone, height: int, width: int) -> None:
+    image = random_image(height, width)
+    with torch.no_grad():
+        restored = backbone(image)
+    assert restored.shape == image.shape
+    assert torch.isfinite(restored).all()
+
+
+def check_reach(backbone: Backbone) -> None:
+    """No pixel reaches further than described, and one nearly as far as described."""
+    backbone = backbone.double()
+    radius = backbone.description.receptive_radius_px
+    multiple = backbone.description.size_multiple
+    side = -(-(2 * radius + 2 * multiple) // multiple) * multiple
+    rows = 2 * multiple
+    image = random_image(rows, side).double().requires_grad_(True)
+    context = backbone.context(image)
+    middle = side // 2
+    reached = 0
+    for centre in (middle - 1, middle):
+        image.grad = None
+        backbone(image, context)[0, :, rows // 2, centre].sum().backward()
+        assert image.grad is not None
+        touched = image.grad.abs().amax((0, 1, 2)).nonzero() - centre
+        reached = max(reached, int(touched.abs().max()))
+    assert 0.8 * radius < reached <= radius
+
+
+def check_tiles_equal_the_whole(backbone: Backbone, height: int, width: int, tile_px: int) -> None:
+    image = random_image(height, width, batch=2)
+    with torch.no_grad():
+        whole = backbone(image)
+        tiled = run_tiled(backbone, image, tile_px)
+        alone = run_tiled(_Forgetful(backbone), image, tile_px)
+    assert float((tiled - whole).abs().max()) < 1e-4
+    # Without the statistics of the whole the same tiles are visibly wrong, so the comparison means something.
+    assert float((alone - whole).abs().max()) > 1e-3
+    assert float((whole - image).abs().max()) > 1e-2
+
+
+class _Forgetful(Backbone):
+    """The same network, given no context."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.description = backbone.description
+
+    def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.backbone(image)
+
+
+def check_context(backbone: Backbone) -> None:
+    """The context is one row per image, replays the whole, decides globally, and leaves nothing behind."""
+    image = random_image(24, 40, batch=2)
+    attributes = {name: set(vars(module)) for name, module in backbone.named_modules()}
+    with torch.no_grad():
+        own = backbone(image)
+        context = backbone.context(image)
+        torch.testing.assert_close(backbone(image, context), own, atol=1e-5, rtol=0)
+        torch.testing.assert_close(backbone(image[1:], context[1:]), own[1:], atol=1e-5, rtol=0)
+        other = backbone(image, backbone.context(image * 0.1))
+        with pytest.raises(BackboneError, match="does not belong to this network"):
+            backbone(image, context[:, :-1])
+        with pytest.raises(BackboneError, match="does not belong to this network"):
+            backbone(image, torch.cat([context, context], 1))
+        assert torch.equal(backbone(image), own)
+    assert float((other - own).abs().max()) > 1e-3
+    assert attributes == {name: set(vars(module)) for name, module in backbone.named_modules()}
+
+
+def check_large_images(backbone: Backbone, limited: Backbone) -> None:
+    """Beyond the limit the context is an average over crops: near the whole's, and the same for any tiles."""
+    image = random_image(40, 72)
+    with torch.no_grad():
+        exact, near = backbone.context(image), limited.context(image)
+        assert exact.shape == near.shape
+        assert not torch.equal(exact, near)
+        assert float((exact - near).norm() / exact.norm()) < 0.1
+        whole = limited(image, near)
+        torch.testing.assert_close(run_tiled(limited, image, 16), whole, atol=1e-4, rtol=0)
+
+
+def check_gradients(backbone: Backbone, unused: tuple[str, ...] = ()) -> None:
+    backbone.train()
+    backbone(random_image(16, 24, batch=2)).square().mean().backward()
+    without = {
+        name
+        for name, parameter in backbone.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().max() > 0
+    }
+    assert without == {name for name, _ in backbone.named_parameters() if name.startswith(unused) and unused}
+
+
+def check_adapters(backbone: Backbone) -> None:
+    """A LoRA on every layer changes the result, in tiles as in the whole, and goes without a trace."""
+    image = random_image(24, 40)
+    with torch.no_grad():
+        bare = backbone(image)
+        bank = AdapterBank(backbone)
+        bank.create("rain", LoraConfig(rank=2), torch.Generator().manual_seed(0))
+        for parameter in bank.parameters("rain"):
+            parameter.add_(0.05)
+        bank.activate({"rain": 1.0})
+        adapted = backbone(image)
+        assert float((adapted - bare).abs().max()) > 1e-3
+        torch.testing.assert_close(run_tiled(backbone, image, 16), adapted, atol=1e-4, rtol=0)
+        bank.detach()
+        assert torch.equal(backbone(image), bare)

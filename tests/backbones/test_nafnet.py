@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyrestore.backbones import build_backbone
+from polyrestore.backbones.statistics import Statistics
+from polyrestore.errors import BackboneError
+from tests.backbones import published
+
+TINY = {"width": 4, "encoder_blocks": (1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1)}
+DEEP = {"encoder_blocks": (2, 2, 4, 8), "middle_blocks": 12, "decoder_blocks": (2, 2, 2, 2)}
+KEYS = {
+    "intro.weight": (32, 3, 3, 3),
+    "intro.bias": (32,),
+    "ending.weight": (3, 32, 3, 3),
+    "encoders.0.0.beta": (1, 32, 1, 1),
+    "encoders.0.0.gamma": (1, 32, 1, 1),
+    "encoders.0.0.conv1.weight": (64, 32, 1, 1),
+    "encoders.0.0.conv2.weight": (64, 1, 3, 3),
+    "encoders.0.0.conv3.bias": (32,),
+    "encoders.3.27.conv4.weight": (512, 256, 1, 1),
+    "encoders.3.27.conv5.weight": (256, 256, 1, 1),
+    "encoders.3.27.sca.1.weight": (256, 256, 1, 1),
+    "encoders.3.27.sca.1.bias": (256,),
+    "encoders.3.27.norm1.weight": (256,),
+    "encoders.3.27.norm2.bias": (256,),
+    "downs.0.weight": (64, 32, 2, 2),
+    "downs.3.bias": (512,),
+    "middle_blks.0.conv2.weight": (1024, 1, 3, 3),
+    "ups.0.0.weight": (1024, 512, 1, 1),
+    "ups.3.0.weight": (128, 64, 1, 1),
+    "decoders.0.0.conv1.weight": (512, 256, 1, 1),
+    "decoders.3.0.beta": (1, 32, 1, 1),
+}
+BLOCK = r"(beta|gamma|(conv[1-5]|sca\.1|norm[12])\.(weight|bias))"
+ALL_KEYS = (
+    r"(intro|ending|downs\.\d)\.(weight|bias)|ups\.\d\.0\.weight"
+    rf"|((en|de)coders\.\d|middle_blks)\.\d+\.{BLOCK}"
+)
+
+
+def tiny(**options):
+    return published.tiny("nafnet", TINY | options)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, 17_111_907),
+        (DEEP, 29_159_715),
+        ({"width": 64}, 67_888_835),
+        (DEEP | {"width": 64}, 115_982_915),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(options, count):
+    # 17.11, 29.16, 67.89 and 115.98 million, the affine layer normalisations included.
+    assert published.parameter_count("nafnet", **options) == count
+
+
+def test_keys_are_the_published_ones():
+    published.check_published_keys("nafnet", KEYS, ALL_KEYS)
+
+
+def test_a_checkpoint_loads_strictly():
+    source, target = tiny(), published.tiny("nafnet", TINY, seed=1)
+    target.load_state_dict({key: value.clone() for key, value in source.state_dict().items()}, strict=True)
+    image = published.random_image(20, 12)
+    assert torch.equal(target(image), source(image))
+
+
+def test_a_new_network_starts_from_its_first_and_last_convolution():
+    backbone = build_backbone("nafnet", **TINY)
+    block = backbone.middle_blks[0]
+    features = torch.rand(1, 16, 4, 4)
+    assert torch.equal(block(features, Statistics()), features)
+
+
+@settings(max_examples=15, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40))
+def test_size_in_is_size_out(height, width):
+    published.check_size_is_kept(tiny(), height, width)
+
+
+def test_images_are_padded_with_zeros_as_published():
+    image = published.random_image(6, 7)
+    padded = torch.zeros(1, 3, 8, 8)
+    padded[..., :6, :7] = image
+    backbone = tiny()
+    assert torch.equal(backbone(image), backbone(padded)[..., :6, :7])
+
+
+def test_no_pixel_reaches_further_than_described():
+    published.check_reach(tiny())
+
+
+@pytest.mark.parametrize(("height", "width", "tile_px"), [(64, 96, 16), (61, 83, 24), (3, 70, 8)])
+def test_tiles_equal_the_whole(height, width, tile_px):
+    published.check_tiles_equal_the_whole(tiny(), height, width, tile_px)
+
+
+def test_the_context_replays_the_whole():
+    published.check_context(tiny())
+
+
+def test_large_images_are_averaged_over_crops():
+    published.check_large_images(tiny(), tiny(context_limit_px=32))
+
+
+def test_gradients_reach_every_parameter():
+    published.check_gradients(tiny())
+
+
+def test_adapters_attach():
+    published.check_adapters(tiny())
+
+
+@pytest.mark.parametrize("options", [{"depth": 3}, {"decoder_blocks": (1,)}, {"context_limit_px": 0}])
+def test_wrong_options_are_refused(options):
+    with pytest.raises(BackboneError, match="cannot be built"):
+        tiny(**options)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyrestore.backbones.restormer import Norm
+from polyrestore.backbones.statistics import RecordedStatistics, ReplayedStatistics, Statistics, Window
+from polyrestore.errors import BackboneError
+from tests.backbones import published
+
+TINY = {"dim": 4, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 2, 2, 4)}
+KEYS = {
+    "patch_embed.proj.weight": (48, 3, 3, 3),
+    "encoder_level1.0.norm1.body.weight": (48,),
+    "encoder_level1.0.norm1.body.bias": (48,),
+    "encoder_level1.3.attn.temperature": (1, 1, 1),
+    "encoder_level2.5.attn.qkv.weight": (288, 96, 1, 1),
+    "encoder_level3.5.attn.qkv_dwconv.weight": (576, 1, 3, 3),
+    "latent.7.attn.temperature": (8, 1, 1),
+    "latent.7.attn.project_out.weight": (384, 384, 1, 1),
+    "latent.0.ffn.project_in.weight": (2042, 384, 1, 1),
+    "latent.0.ffn.dwconv.weight": (2042, 1, 3, 3),
+    "latent.0.ffn.project_out.weight": (384, 1021, 1, 1),
+    "decoder_level3.5.norm2.body.weight": (192,),
+    "decoder_level2.5.norm2.body.bias": (96,),
+    "decoder_level1.3.attn.qkv.weight": (288, 96, 1, 1),
+    "refinement.3.ffn.project_in.weight": (510, 96, 1, 1),
+    "down1_2.body.0.weight": (24, 48, 3, 3),
+    "down2_3.body.0.weight": (48, 96, 3, 3),
+    "down3_4.body.0.weight": (96, 192, 3, 3),
+    "up4_3.body.0.weight": (768, 384, 3, 3),
+    "up3_2.body.0.weight": (384, 192, 3, 3),
+    "up2_1.body.0.weight": (192, 96, 3, 3),
+    "reduce_chan_level3.weight": (192, 384, 1, 1),
+    "reduce_chan_level2.weight": (96, 192, 1, 1),
+    "output.weight": (3, 96, 3, 3),
+}
+BLOCK = (
+    r"(norm[12]\.body\.(weight|bias)|attn\.(temperature|(qkv|qkv_dwconv|project_out)\.weight)"
+    r"|ffn\.(project_in|dwconv|project_out)\.weight)"
+)
+ALL_KEYS = (
+    r"(patch_embed\.proj|(down1_2|down2_3|down3_4|up4_3|up3_2|up2_1)\.body\.0|reduce_chan_level[23]|output)"
+    rf"\.weight|((en|de)coder_level[123]|latent|refinement)\.\d\.{BLOCK}"
+)
+
+
+def tiny(**options):
+    return published.tiny("restormer", TINY | options)
+
+
+@pytest.mark.parametrize(("norm_bias", "count"), [(True, 26_126_644), (False, 26_111_668)])
+def test_parameter_counts_are_the_published_ones(norm_bias, count):
+    assert published.parameter_count("restormer", norm_bias=norm_bias) == count
+
+
+def test_keys_are_the_published_ones():
+    published.check_published_keys("restormer", KEYS, ALL_KEYS)
+    without_bias = {key: shape for key, shape in KEYS.items() if not key.endswith("bias")}
+    published.check_published_keys(
+        "restormer", without_bias, ALL_KEYS.replace("(weight|bias)", "weight"), norm_bias=False
+    )
+
+
+def test_a_checkpoint_loads_strictly():
+    source, target = tiny(), published.tiny("restormer", TINY, seed=1)
+    target.load_state_dict({key: value.clone() for key, value in source.state_dict().items()}, strict=True)
+    image = published.random_image(20, 12)
+    assert torch.equal(target(image), source(image))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_norms_follow_the_published_formula(bias):
+    norm = Norm(6, bias)
+    features = torch.randn(2, 6, 3, 5) + 3
+    centred = features - features.mean(1, keepdim=True)
+    deviation = (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(norm(features), (centred if bias else features) / deviation)
+
+
+def test_moments_of_parts_give_the_cosines_of_the_whole():
+    queries, keys = torch.randn(2, 2, 3, 40), 5 * torch.randn(2, 2, 3, 40)
+    queries[:, 0, 0] = 0
+    total = torch.zeros(2, 2 * (9 + 3 + 3))
+    for start, stop in ((0, 10), (10, 40)):
+        part = RecordedStatistics(Window(8, 8, 0, 0))
+        part.cosines(queries[..., start:stop], keys[..., start:stop])
+        total += part.vector() * (stop - start) / 40
+    replayed = ReplayedStatistics(torch.cat([torch.tensor([[8.0, 8.0, 0.0, 0.0]] * 2), total], 1))
+    cosines = replayed.cosines(queries[..., :5], keys[..., :5])
+    torch.testing.assert_close(cosines, Statistics().cosines(queries, keys), atol=1e-6, rtol=0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(height=st.integers(1, 30), width=st.integers(1, 30), norm_bias=st.booleans())
+def test_size_in_is_size_out(height, width, norm_bias):
+    published.check_size_is_kept(tiny(norm_bias=norm_bias), height, width)
+
+
+def test_images_are_mirrored_at_the_border():
+    image = published.random_image(12, 13)
+    padded = torch.nn.functional.pad(image, (0, 3, 0, 4), mode="reflect")
+    backbone = tiny()
+    assert torch.equal(backbone(image), backbone(padded)[..., :12, :13])
+
+
+def test_no_pixel_reaches_further_than_described():
+    published.check_reach(tiny())
+
+
+@pytest.mark.parametrize(("norm_bias", "height", "width"), [(True, 40, 200), (False, 3, 205)])
+def test_tiles_equal_the_whole(norm_bias, height, width):
+    published.check_tiles_equal_the_whole(tiny(norm_bias=norm_bias), height, width, 40)
+
+
+def test_the_context_replays_the_whole():
+    published.check_context(tiny())
+
+
+def test_large_images_are_averaged_over_crops():
+    published.check_large_images(tiny(), tiny(context_limit_px=40))
+
+
+def test_gradients_reach_every_parameter():
+    published.check_gradients(tiny())
+
+
+def test_adapters_attach():
+    published.check_adapters(tiny())
+
+
+@pytest.mark.parametrize("options", [{"depth": 3}, {"blocks": (1, 1)}, {"heads": (1, 3, 2, 4)}])
+def test_wrong_options_are_refused(options):
+    with pytest.raises(BackboneError, match="cannot be built"):
+        tiny(**options)
