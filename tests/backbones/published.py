@@ -52,6 +52,14 @@ def check_published_keys(
     assert [key for key in shapes if not re.fullmatch(others, key)] == []
 
 
+def check_strict_load(name: str, options: dict[str, object]) -> None:
+    """A state dict under the published names makes another network the same."""
+    source, target = tiny(name, options), tiny(name, options, seed=1)
+    target.load_state_dict({key: value.clone() for key, value in source.state_dict().items()}, strict=True)
+    image = random_image(20, 12)
+    assert torch.equal(target(image), source(image))
+
+
 def check_size_is_kept(backbone: Backbone, height: int, width: int) -> None:
     image = random_image(height, width)
     with torch.no_grad():

@@ -65,10 +65,7 @@ def test_keys_are_the_published_ones():
 
 
 def test_a_checkpoint_loads_strictly():
-    source, target = tiny(), published.tiny("nafnet", TINY, seed=1)
-    target.load_state_dict({key: value.clone() for key, value in source.state_dict().items()}, strict=True)
-    image = published.random_image(20, 12)
-    assert torch.equal(target(image), source(image))
+    published.check_strict_load("nafnet", TINY)
 
 
 def test_a_new_network_starts_from_its_first_and_last_convolution():

@@ -65,10 +65,7 @@ def test_keys_are_the_published_ones():
 
 
 def test_a_checkpoint_loads_strictly():
-    source, target = tiny(), published.tiny("restormer", TINY, seed=1)
-    target.load_state_dict({key: value.clone() for key, value in source.state_dict().items()}, strict=True)
-    image = published.random_image(20, 12)
-    assert torch.equal(target(image), source(image))
+    published.check_strict_load("restormer", TINY)
 
 
 @pytest.mark.parametrize("bias", [True, False])

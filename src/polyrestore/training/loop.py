@@ -30,6 +30,7 @@ from polyrestore.training.checkpoint import (
 from polyrestore.training.ema import ParameterAverage
 from polyrestore.training.optimisers import build_optimiser
 from polyrestore.training.recipe import Recipe
+from polyrestore.training.sources import synthesis_of
 from polyrestore.training.weighting import Weighting
 
 
@@ -145,7 +146,7 @@ def train(
 
 def task_shares(tasks: tuple[str, ...], recipe: Recipe) -> Tensor:
     """Return how much each task counts, (K,) with a mean of 1: as often as it is drawn."""
-    shares = torch.tensor([recipe.synthesis.task_shares.get(name, 1.0) for name in tasks])
+    shares = synthesis_of(recipe, tasks).drawing_shares()
     return shares / shares.mean()
 
 
