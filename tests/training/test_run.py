@@ -13,6 +13,7 @@ from polyrestore.training.recipe import load_recipe
 from polyrestore.training.recogniser_phase import clean_threshold
 from polyrestore.training.restoration_job import RestorationJob, compositions
 from polyrestore.training.run import run_recipe
+from polyrestore.training.sources import training_source
 
 ADAPTERS = """
 phase = "adapters"
@@ -145,7 +146,7 @@ def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop):
 
 def test_a_task_counts_as_much_as_it_is_drawn(workshop):
     recipe = load_recipe(workshop / "pretraining.toml", ["synthesis.task_shares={ noise = 4.0 }"])
-    assert loop.task_shares(("noise", "jpeg", "low_light"), recipe).tolist() == [2.0, 0.5, 0.5]
+    assert loop.task_shares(training_source(recipe)).tolist() == [2.0, 0.5, 0.5]
 
 
 def test_a_run_can_start_from_a_bundle_of_the_same_backbone(workshop):

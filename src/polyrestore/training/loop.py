@@ -30,7 +30,6 @@ from polyrestore.training.checkpoint import (
 from polyrestore.training.ema import ParameterAverage
 from polyrestore.training.optimisers import build_optimiser
 from polyrestore.training.recipe import Recipe
-from polyrestore.training.sources import synthesis_of
 from polyrestore.training.weighting import Weighting
 
 
@@ -55,6 +54,9 @@ class Job(Protocol):
 
     def trainable(self) -> Mapping[str, Parameter]:
         """Return the parameters to train, by name."""
+
+    def drawing_shares(self) -> Tensor:
+        """Return how often each task is drawn, (K,), not normalised."""
 
     def batch(self, step: int, rank: int) -> Batch:
         """Return the training batch of a step."""
@@ -94,7 +96,7 @@ def train(
     table = recipe.optimiser
     optimiser = build_optimiser(parameters.values(), table)
     average = ParameterAverage(parameters, table.ema_decay)
-    shares = task_shares(job.tasks, recipe)
+    shares = task_shares(job)
     description = recipe.model_dump_json()
     start = _restore(folder, description, parameters, average, optimiser, weighting) if resume else 0
     module, prepared = accelerator.prepare(job.module, optimiser)
@@ -144,9 +146,9 @@ def train(
     return figures
 
 
-def task_shares(tasks: tuple[str, ...], recipe: Recipe) -> Tensor:
+def task_shares(job: Job) -> Tensor:
     """Return how much each task counts, (K,) with a mean of 1: as often as it is drawn."""
-    shares = synthesis_of(recipe, tasks).drawing_shares()
+    shares = job.drawing_shares()
     return shares / shares.mean()
 
 

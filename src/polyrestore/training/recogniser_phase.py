@@ -25,7 +25,7 @@ from polyrestore.training.export import extended_info, training_record
 from polyrestore.training.loop import TaskLosses, train
 from polyrestore.training.recipe import RecogniserRecipe
 from polyrestore.training.restoration_job import losses_by_task
-from polyrestore.training.sources import batch_source, load_real_pairs, synthesis_of
+from polyrestore.training.sources import batch_source, held_out_images, load_real_pairs, synthesis_of
 from polyrestore.training.weighting import build_weighting
 
 TRAINING_TEMPERATURE = 0.1
@@ -81,6 +81,10 @@ class RecogniserJob:
     def trainable(self) -> Mapping[str, Parameter]:
         """Return all parameters."""
         return dict(self.module.named_parameters())
+
+    def drawing_shares(self) -> Tensor:
+        """Return how often each task is drawn, (K,), not normalised; "clean" has a share of 1."""
+        return torch.cat([self.source.drawing_shares(), torch.ones(1)])
 
     def batch(self, step: int, rank: int) -> Batch:
         """Return the training batch of a step."""
@@ -140,7 +144,7 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
     names = tuple(name for name in DEGRADATIONS if name in bundle.adapters) or recipe.synthesis.tasks
     if not names:
         raise RecipeError(f"bundle {recipe.bundle!r} has no adapters to recognise degradations for")
-    held_out = load_clean([recipe.data.validation])
+    held_out = held_out_images(recipe.data)
     synthesis = synthesis_of(recipe, names)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
     recogniser = build_recogniser(**recipe.recogniser_options)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from polyrestore.adapters import AdapterBank
-from polyrestore.data import Batch, BatchSource, OneCompositionSource
+from polyrestore.data import Batch, Source
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.training.loop import TaskLosses
-from polyrestore.training.validation import ValidationSet
+from polyrestore.training.validation import Validation
 
 
 @dataclass
@@ -28,17 +28,21 @@ class RestorationJob:
     """
 
     module: nn.Module
-    source: BatchSource | OneCompositionSource
-    validation: ValidationSet
+    source: Source
+    validation: Validation
     bank: AdapterBank | None = None
     tasks: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tasks = self.source.synthesis.tasks
+        self.tasks = self.source.tasks
 
     def trainable(self) -> Mapping[str, Parameter]:
         """Return the parameters that require gradients, by name."""
         return {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+
+    def drawing_shares(self) -> Tensor:
+        """Return how often each task is drawn, (K,), not normalised."""
+        return self.source.drawing_shares()
 
     def batch(self, step: int, rank: int) -> Batch:
         """Return the training batch of a step."""
@@ -56,12 +60,17 @@ class RestorationJob:
         return losses_by_task(error, batch.task, len(self.tasks))
 
     def validate(self) -> dict[str, float]:
-        """Return the PSNR in dB by degradation, and "mean"."""
+        """Return the PSNR in dB by task, and "mean"."""
         bank = self.bank
-        prepare = None if bank is None else lambda name: bank.activate({name: 1.0})
+
+        def activate(composition: tuple[str, ...]) -> None:
+            if bank is not None:
+                present = [name for name in composition if name in bank.names]
+                bank.activate(dict.fromkeys(present, 1 / max(1, len(present))))
+
         self.module.eval()
         try:
-            return self.validation.measure(self.module, prepare)
+            return self.validation.measure(self.module, activate)
         finally:
             self.module.train()
 
