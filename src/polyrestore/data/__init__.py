@@ -5,6 +5,7 @@ from polyrestore.data.duplicates import Duplicate, HashMemory, find_duplicates
 from polyrestore.data.images import Pair, align_pair, load_burst, load_clean, load_pairs
 from polyrestore.data.layouts import LAYOUTS, FoundSet, find_sets
 from polyrestore.data.samples import ImageFile, PixelCache, Sample
+from polyrestore.data.shards import find_shards, holds_shards, pack
 from polyrestore.data.synthesis import Batch, BatchSource, OneCompositionSource, Source, Synthesis
 from polyrestore.data.task_source import TaskSource
 from polyrestore.data.tasks import FixedNoise, SampleGroup, SyntheticDamage, Task
@@ -33,7 +34,10 @@ __all__ = [
     "check_sets",
     "find_duplicates",
     "find_sets",
+    "find_shards",
+    "holds_shards",
     "load_burst",
     "load_clean",
     "load_pairs",
+    "pack",
 ]
