@@ -118,7 +118,7 @@ def _flush(name: str) -> None:
 
 
 def _index(shards: Iterable[Path]) -> dict[str, Any]:
-    """Return by shard its size, and for each sample task, split and [member, offset, length] of its images."""
+    """Return by shard its size, and of each sample task, split and [member, offset, length] of its images."""
     entries: dict[str, Any] = {}
     for shard in shards:
         samples = [
