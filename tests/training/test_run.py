@@ -1,18 +1,20 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from polyrestore.adapters import AdapterBank
+from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import AdapterError, DataError, RecipeError, TrainingError, UnknownNameError
 from polyrestore.recognition import CLEAN
-from polyrestore.training import loop
 from polyrestore.training.recipe import load_recipe
 from polyrestore.training.recogniser_phase import clean_threshold
 from polyrestore.training.restoration_job import RestorationJob, compositions
 from polyrestore.training.run import run_recipe
+from polyrestore.training.sources import batch_source, synthesis_of
 
 ADAPTERS = """
 phase = "adapters"
@@ -145,7 +147,9 @@ def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop):
 
 def test_a_task_counts_as_much_as_it_is_drawn(workshop):
     recipe = load_recipe(workshop / "pretraining.toml", ["synthesis.task_shares={ noise = 4.0 }"])
-    assert loop.task_shares(("noise", "jpeg", "low_light"), recipe).tolist() == [2.0, 0.5, 0.5]
+    source = batch_source(recipe, synthesis_of(recipe, recipe.synthesis.tasks), [], {})
+    job = RestorationJob(build_backbone("compact", width=8), source, None)
+    assert job.shares().tolist() == [2.0, 0.5, 0.5]
 
 
 def test_a_run_can_start_from_a_bundle_of_the_same_backbone(workshop):
@@ -193,7 +197,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_task(workshop, monkeypatc
 
     def exploding(self, module, batch):
         result = measure(self, module, batch)
-        return loop.TaskLosses(result.sums * torch.tensor([1.0, float("nan"), 1.0]), result.counts)
+        return replace(result, sums=result.sums * torch.tensor([1.0, float("nan"), 1.0]))
 
     monkeypatch.setattr(RestorationJob, "losses", exploding)
     with pytest.raises(TrainingError, match="loss of jpeg is not finite at step 0"):

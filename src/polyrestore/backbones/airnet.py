@@ -175,6 +175,15 @@ class AirNet(Backbone):
         self.E.eval()
         return self
 
+    def output_layer(self) -> nn.Conv2d:
+        """Return the convolution that makes the image out of the decoder's last features."""
+        return cast(nn.Conv2d, self.R.tail[0])
+
+    def moving_state(self) -> dict[str, Tensor]:
+        """Return the buffers, and the encoder's slow copy."""
+        slow = self.E.E.encoder_k.named_parameters(prefix="E.E.encoder_k")
+        return {**super().moving_state(), **dict(slow)}
+
     def skippable_keys(self) -> frozenset[str]:
         """Return the queue's keys: its length differs between checkpoints, and restoring needs none of it."""
         return frozenset({"E.E.queue", "E.E.queue_ptr"})

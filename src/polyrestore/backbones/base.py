@@ -48,6 +48,14 @@ class Backbone(nn.Module):
         """
         return frozenset()
 
+    def output_layer(self) -> nn.Conv2d:
+        """Return the convolution that makes the image out of the decoder's last features."""
+        raise NotImplementedError
+
+    def moving_state(self) -> dict[str, Tensor]:
+        """Return the tensors that training changes without a gradient, by name: the buffers at least."""
+        return dict(self.named_buffers())
+
     def context(self, image: Tensor) -> Tensor:
         """Return the global context of whole images.
 

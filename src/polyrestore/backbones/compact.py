@@ -166,6 +166,10 @@ class Compact(Backbone):
             self.ups.append(nn.Conv2d(2 * channels, 4 * channels, 1, bias=False))
             self.decoders.append(stage(count, channels))
 
+    def output_layer(self) -> nn.Conv2d:
+        """Return the convolution that makes the image out of the decoder's last features."""
+        return self.ending
+
     def context(self, image: Tensor) -> Tensor:
         """Return the context (B, D) of whole images (B, 3, H, W)."""
         return cast(Tensor, self.context_encoder(image))

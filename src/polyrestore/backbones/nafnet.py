@@ -99,6 +99,10 @@ class NAFNet(StatisticsBackbone):
             self.ups.append(nn.Sequential(widen, nn.PixelShuffle(2)))
             self.decoders.append(_stage(count, channels))
 
+    def output_layer(self) -> nn.Conv2d:
+        """Return the convolution that makes the image out of the decoder's last features."""
+        return self.ending
+
     def _restore(self, padded: Tensor, statistics: Statistics) -> Tensor:
         features = self.intro(padded.contiguous(memory_format=torch.channels_last))
         skips = []

@@ -189,6 +189,10 @@ class RestormerTrunk(StatisticsBackbone):
         """Return what goes up from ``level`` (3 at the lowest resolution, then 2 and 1)."""
         return features
 
+    def output_layer(self) -> nn.Conv2d:
+        """Return the convolution that makes the image out of the decoder's last features."""
+        return self.output
+
     def _restore(self, padded: Tensor, statistics: Statistics) -> Tensor:
         def run(blocks: nn.ModuleList, features: Tensor) -> Tensor:
             for block in blocks:

@@ -221,6 +221,10 @@ class TransWeather(Backbone):
         initialise_transformer(self.Tenc)
         initialise_transformer(self.Tdec)
 
+    def output_layer(self) -> nn.Conv2d:
+        """Return the convolution that makes the image out of the decoder's last features."""
+        return self.clean.conv2d
+
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), RGB in [0, 1], any size from 1x1; ``context`` is not used."""
         height, width = image.shape[-2:]

@@ -26,12 +26,25 @@ class Batch:
         clean: (B, 3, P, P) in [0, 1].
         task: (B,) index into the tasks, -1 for samples that were left clean.
         presence: (B, N) share of each degradation in the sample, in the order of ``DEGRADATIONS``.
+        other_crop: (B, 3, P, P) another part of each damaged image, for training by contrast only.
     """
 
     degraded: Tensor
     clean: Tensor
     task: Tensor
     presence: Tensor
+    other_crop: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on another device."""
+        other = None if self.other_crop is None else self.other_crop.to(device)
+        return Batch(
+            self.degraded.to(device),
+            self.clean.to(device),
+            self.task.to(device),
+            self.presence.to(device),
+            other,
+        )
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,8 @@ class Synthesis:
         return torch.tensor([self.task_shares.get(name, 1.0) for name in self.tasks])
 
 
-def _mixed_seed(*parts: int) -> int:
-    """Hash numbers into 32 bits: torch's generator on a CPU ignores all higher bits of its seed."""
+def mixed_seed(*parts: int) -> int:
+    """Hash numbers into a seed of 32 bits: torch's generator on a CPU ignores all higher ones."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")
 
@@ -95,7 +108,7 @@ class BatchSource:
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step (and of a process, where several train together)."""
-        generator = Generator().manual_seed(_mixed_seed(self.seed, rank, step))
+        generator = Generator().manual_seed(mixed_seed(self.seed, rank, step))
         indices = torch.randint(len(self.clean_images), (self.batch_size,), generator=generator).tolist()
         patches = [
             random_patch([self.clean_images[index]], self.patch_px, self.zoom_out, generator)
@@ -175,7 +188,7 @@ class OneCompositionSource:
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step; all processes see the same degradations."""
         source, synthesis = self.source, self.source.synthesis
-        generator = Generator().manual_seed(_mixed_seed(source.seed, step))
+        generator = Generator().manual_seed(mixed_seed(source.seed, step))
         index = int(torch.multinomial(synthesis.drawing_shares(), 1, generator=generator))
         name = synthesis.tasks[index]
         others = [other for other in synthesis.partners or synthesis.tasks if other != name]

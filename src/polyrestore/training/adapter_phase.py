@@ -40,7 +40,7 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     held_out = ValidationSet(load_clean([recipe.data.validation]), recipe.adapters)
     synthesis = synthesis_of(recipe, recipe.adapters)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
-    job = RestorationJob(backbone, OneCompositionSource(source), held_out, bank)
+    job = RestorationJob(backbone, OneCompositionSource(source), held_out, bank, recipe.loss)
     before = job.validate()
     weighting = build_weighting("uniform", len(job.tasks))
     after = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)

@@ -62,21 +62,31 @@ class SynthesisTable(Strict):
 
 
 class OptimiserTable(Strict):
-    """The optimiser, with a linear warm-up and a cosine decay of its learning rate.
+    """The optimiser, and how its learning rate changes after a linear warm-up.
 
     Attributes:
-        name: "adamw" or "muon".
+        name: "adamw" or "muon"; "adamw" without weight decay is Adam.
         matrix_ratio: Muon's learning rate for matrices divided by ``learning_rate``.
+        schedule: "cosine" or "linear" down to ``final_share``; "constant"; "steps" multiplies by ``decay`` at
+            each of the ``milestones``; "cycles" takes them for the lengths of cycles, the first one flat and
+            each later one a cosine.
+        final_share: the lowest share of the learning rate.
+        clip_norm: largest norm of the gradient; 0 does not clip.
+        ema_decay: of the moving average of the parameters, which is what is kept; 0 keeps the last ones.
+        accumulation: batches per optimiser step; a strategy weights each of them by itself.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
     matrix_ratio: float = Field(3.0, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["cosine", "linear", "constant", "steps", "cycles"] = "cosine"
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    decay: float = Field(0.5, gt=0, le=1)
     final_share: float = Field(0.02, ge=0, le=1)
     warmup_steps: int = Field(200, ge=0)
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
-    clip_norm: float = Field(0.5, gt=0)
+    clip_norm: float = Field(0.5, ge=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
     accumulation: int = Field(1, ge=1)
 
@@ -88,8 +98,29 @@ class WeightingTable(Strict):
     options: dict[str, float] = {}
 
 
+class ContrastTable(Strict):
+    """Training by contrast, for backbones that have it (AirNet).
+
+    Attributes:
+        encoder_steps: steps in which the encoder is trained alone, before the others.
+        encoder_learning_rate: of those steps; the optimiser's when 0.
+        share: how much the contrastive loss counts beside the pixel loss.
+        crop_px: two crops of this size are cut from every patch; the whole patch twice when 0.
+    """
+
+    encoder_steps: int = Field(0, ge=0)
+    encoder_learning_rate: float = Field(0.0, ge=0)
+    share: float = Field(0.1, ge=0)
+    crop_px: int = Field(0, ge=0)
+
+
 class Recipe(Strict):
-    """What every phase needs."""
+    """What every phase needs.
+
+    Attributes:
+        loss: per pixel, between the restored and the clean image; "smooth_l1" is quadratic below 1.
+        tensorboard: also log for TensorBoard, in the output folder.
+    """
 
     name: str
     seed: int = 0
@@ -98,6 +129,8 @@ class Recipe(Strict):
     data: DataTable
     synthesis: SynthesisTable = SynthesisTable()
     optimiser: OptimiserTable = OptimiserTable()
+    loss: Literal["l1", "mse", "smooth_l1", "charbonnier"] = "l1"
+    tensorboard: bool = False
     log_every: int = Field(50, ge=1)
     validate_every: int = Field(1000, ge=1)
     checkpoint_every: int = Field(500, ge=1)
@@ -114,6 +147,7 @@ class PretrainingRecipe(Recipe):
             the backbone need not guess, and what it learns for one degradation does not blur the others.
         start_from: bundle whose backbone to start from; a new one when empty.
         weighting: how to balance the degradations.
+        contrast: train by contrast as well.
         licence: SPDX identifier of the weights' licence.
     """
 
@@ -123,6 +157,7 @@ class PretrainingRecipe(Recipe):
     backbone: str = "compact"
     backbone_options: dict[str, Any] = {}
     weighting: WeightingTable = WeightingTable()
+    contrast: ContrastTable | None = None
     licence: str = "Apache-2.0"
 
 

@@ -11,14 +11,17 @@ from polyrestore.adapters import AdapterBank, LoraConfig
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
-from polyrestore.data import load_clean
+from polyrestore.data import BatchSource, load_clean
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.training.adapter_phase import train_adapters
+from polyrestore.training.contrastive_job import ContrastiveJob, encoder_recipe
+from polyrestore.training.expected_error import ExpectedErrorJob
 from polyrestore.training.export import export_backbone
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import (
     AdapterRecipe,
+    ContrastTable,
     PretrainingRecipe,
     Recipe,
     RecogniserRecipe,
@@ -28,7 +31,8 @@ from polyrestore.training.recogniser_phase import train_recogniser
 from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.sources import batch_source, load_real_pairs, synthesis_of
 from polyrestore.training.validation import ValidationSet
-from polyrestore.training.weighting import build_weighting
+from polyrestore.training.weighting import Evidence, build_weighting
+from polyrestore.training.weighting.uniform import Uniform
 
 
 def run_recipe(
@@ -75,11 +79,39 @@ def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
     validation = ValidationSet(load_clean([recipe.data.validation]), synthesis.tasks)
     bank = routed_bank(recipe, backbone) if recipe.routed_rank else None
-    job = RestorationJob(backbone, source, validation, bank)
-    weighting = build_weighting(recipe.weighting.name, len(job.tasks), recipe.weighting.options)
+    weighting = build_weighting(recipe.weighting.name, len(source.synthesis.tasks), recipe.weighting.options)
+    job: RestorationJob
+    if recipe.contrast is not None:
+        if weighting.evidence is Evidence.SCALES:
+            raise RecipeError(f"weighting {recipe.weighting.name!r} cannot be combined with [contrast]")
+        job = _contrastive_job(recipe, backbone, source, validation, folder, resume)
+    elif weighting.evidence is Evidence.SCALES:
+        job = ExpectedErrorJob(backbone, source, validation, bank, recipe.loss)
+    else:
+        job = RestorationJob(backbone, source, validation, bank, recipe.loss)
     figures = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
     adapters = {} if bank is None else {name: bank.export(name) for name in bank.names}
     return export_backbone(recipe, backbone, adapters, figures, folder / "bundle")
+
+
+def _contrastive_job(
+    recipe: PretrainingRecipe,
+    backbone: Backbone,
+    source: BatchSource,
+    validation: ValidationSet,
+    folder: Path,
+    resume: bool,
+) -> ContrastiveJob:
+    """Train a backbone's encoder alone for as long as the recipe says, and return the job for the rest."""
+    table = recipe.contrast or ContrastTable()
+    if recipe.routed_rank:
+        raise RecipeError("routed_rank and [contrast] exclude each other")
+    arguments = (backbone, source, validation, None, recipe.loss, table, recipe.seed)
+    if table.encoder_steps:
+        first = encoder_recipe(recipe)
+        job = ContrastiveJob(*arguments, encoder_only=True)
+        train(job, Uniform(1), first, folder / "encoder", steps=first.steps, resume=resume)
+    return ContrastiveJob(*arguments)
 
 
 def routed_bank(recipe: PretrainingRecipe, backbone: Backbone) -> AdapterBank:
