@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,4 +27,6 @@ def train_command(
     from polyrestore.training.run import run_recipe
 
     folder = run_recipe(recipe, output_folder=output, resume=not fresh, overrides=tuple(overrides or ()))
-    print(f"written to {folder}")
+    # torchrun numbers its processes; only the first one speaks.
+    if os.environ.get("RANK", "0") == "0":
+        print(f"written to {folder}")

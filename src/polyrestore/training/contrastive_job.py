@@ -69,7 +69,7 @@ class ContrastiveJob(RestorationJob):
             raise RecipeError(f"backbone {name!r} cannot be trained by contrast; leave out [contrast]")
         self.module = Contrasting(self.network, self.encoder_only)
         if self.encoder_only:
-            self.tasks = ("contrast",)
+            self.tasks, self.sparse = ("contrast",), True
 
     def shares(self) -> Tensor:
         """Return how much each task counts; the contrast is one task."""

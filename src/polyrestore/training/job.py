@@ -36,10 +36,12 @@ class Job:
     Attributes:
         tasks: the K names that losses are kept apart by.
         module: what computes the losses; wrapped by the loop where several processes train together.
+        sparse: True when some of the trainable parameters have no gradient in some steps.
     """
 
     tasks: tuple[str, ...]
     module: nn.Module
+    sparse: bool = False
 
     def trainable(self) -> Mapping[str, Parameter]:
         """Return the parameters to train, by name: those of the module that require gradients."""

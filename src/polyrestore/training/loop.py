@@ -55,8 +55,7 @@ def train(
     accelerator = Accelerator(
         mixed_precision=recipe.precision,
         cpu=not torch.cuda.is_available(),
-        # An adapter that is in no sample of a batch has no gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=job.sparse)],
     )
     job.module.to(accelerator.device)
     table = recipe.optimiser

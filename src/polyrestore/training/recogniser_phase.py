@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from polyrestore.bundles import load_bundle, save_bundle
+from polyrestore.bundles import load_bundle
 from polyrestore.data import Batch, BatchSource, load_clean
 from polyrestore.degradations import DEGRADATIONS, degrade
 from polyrestore.errors import RecipeError
@@ -21,7 +21,7 @@ from polyrestore.recognition import (
     build_recogniser,
     weigh,
 )
-from polyrestore.training.export import extended_info, training_record
+from polyrestore.training.export import extended_info, save_trained, training_record
 from polyrestore.training.job import Job, TaskLosses, losses_by_task
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import RecogniserRecipe
@@ -164,8 +164,7 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
         recognition_settings=settings.to_dict(),
         info=info,
     )
-    save_bundle(folder / "bundle", finished, dtype=torch.float32)
-    return folder / "bundle"
+    return save_trained(folder / "bundle", finished)
 
 
 @torch.inference_mode()

@@ -53,6 +53,8 @@ class RestorationJob(Job):
     def __post_init__(self) -> None:
         self.tasks = self.source.synthesis.tasks
         self.module = self.network
+        # An adapter that no sample of a batch goes through has no gradient.
+        self.sparse = self.bank is not None
 
     def moving(self) -> Mapping[str, Tensor]:
         """Return what the network itself says that training moves."""
