@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -197,16 +197,12 @@ _PHASES: dict[str, type[Recipe]] = {
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Read a recipe and apply overrides such as ``optimiser.learning_rate=1e-4``.
 
+    A recipe that says ``base = "other.toml"`` changes the one beside it, table by table.
+
     Raises:
         RecipeError: the file is missing or no TOML, a key is unknown, or a value does not fit.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise RecipeError(f"cannot read the recipe {path}: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    content = _read(path)
     for override in overrides:
         _apply_override(content, override)
     try:
@@ -218,6 +214,35 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     if "/" in getattr(recipe, source):
         changes[source] = str(path.parent / getattr(recipe, source))
     return recipe.model_copy(update=changes)
+
+
+def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a recipe's tables, on top of those of its base if it names one."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RecipeError(f"cannot read the recipe {path}: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    if "base" not in content:
+        return content
+    base = content.pop("base")
+    # In one folder, relative paths mean the same in both.
+    if not isinstance(base, str) or Path(base).name != base:
+        raise RecipeError(f"{path}: base must be the name of a recipe in the same folder, not {base!r}")
+    if path in readers:
+        raise RecipeError(f"{path}: its base leads back to itself")
+    return _merged(_read(path.parent / base, (*readers, path)), content)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Put changes over a base, table by table."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
@@ -266,8 +291,17 @@ def _explain(error: ValidationError, content: dict[str, Any]) -> str:
 def _known_keys(phase: str, tables: Sequence[str]) -> list[str]:
     model: type[BaseModel] = _PHASES.get(phase, Recipe)
     for table in tables:
-        annotation = model.model_fields[table].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if table not in model.model_fields:
+            continue
+        inner = _table_in(model.model_fields[table].annotation)
+        if inner is None:
             break
-        model = annotation
+        model = inner
     return list(model.model_fields)
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the table that an annotation such as ``Table | None`` or ``tuple[Table, ...]`` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_table_in, get_args(annotation))), None)
