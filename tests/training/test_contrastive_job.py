@@ -6,8 +6,10 @@ import torch
 from polyrestore.bundles import load_bundle
 from polyrestore.errors import RecipeError
 from polyrestore.training.checkpoint import load_checkpoint, newest_checkpoint
+from polyrestore.training.contrastive_job import encoder_recipe
 from polyrestore.training.recipe import load_recipe
 from polyrestore.training.run import run_recipe
+from polyrestore.training.schedule import learning_rate
 from tests.tiny_backbones import TINY_BACKBONES
 from tests.training.conftest import toml_value
 
@@ -101,3 +103,14 @@ def test_what_does_not_go_together_is_refused(workshop, override, problem):
         overrides[1] = f"backbone_options={toml_value(TINY_BACKBONES['compact'])}"
     with pytest.raises(RecipeError, match=problem):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)
+
+
+def test_the_encoder_has_a_schedule_of_its_own(workshop):
+    recipe = load_recipe(
+        workshop / "pretraining.toml",
+        [*AIRNET, "contrast.encoder_milestones=[2]", "optimiser.warmup_steps=0"],
+    )
+    first = encoder_recipe(recipe)
+    rates = [learning_rate(step, first.steps, first.optimiser) for step in range(first.steps)]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3])
+    assert (recipe.steps, first.steps) == (6, 4)

@@ -104,12 +104,14 @@ class ContrastTable(Strict):
     Attributes:
         encoder_steps: steps in which the encoder is trained alone, before the others.
         encoder_learning_rate: of those steps; the optimiser's when 0.
+        encoder_milestones: steps at which it is divided by ten.
         share: how much the contrastive loss counts beside the pixel loss.
         crop_px: two crops of this size are cut from every patch; the whole patch twice when 0.
     """
 
     encoder_steps: int = Field(0, ge=0)
     encoder_learning_rate: float = Field(0.0, ge=0)
+    encoder_milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
     share: float = Field(0.1, ge=0)
     crop_px: int = Field(0, ge=0)
 
