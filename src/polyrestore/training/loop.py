@@ -90,6 +90,7 @@ def train(
                 f"({recipe.data.batch_size} x {processes} processes x {table.accumulation} accumulated)"
                 + (f", going on after step {start:,}" if start else ""),
                 highlight=False,
+                soft_wrap=True,
             )
         bar = progress.add_task(recipe.name, total=steps, completed=start)
         for step in range(start, steps):
