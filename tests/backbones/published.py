@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,37 @@ from polyrestore.adapters import AdapterBank, LoraConfig
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
+
+TINY: dict[str, dict[str, Any]] = {
+    "airnet": {"width": 4, "groups": 2, "blocks": 1, "queue_length": 12},
+    "compact": {
+        "width": 8,
+        "encoder_blocks": (1, 1),
+        "middle_blocks": 1,
+        "decoder_blocks": (1, 1),
+        "context_dim": 16,
+    },
+    "nafnet": {"width": 4, "encoder_blocks": (1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1)},
+    "promptir": {
+        "dim": 4,
+        "blocks": (1, 1, 1, 1),
+        "refinement_blocks": 1,
+        "heads": (1, 2, 2, 4),
+        "prompt_widths": (2, 4, 6),
+        "prompt_sizes": (6, 5, 4),
+    },
+    "restormer": {"dim": 4, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 2, 2, 4)},
+    "transweather": {
+        "dims": (4, 4, 8, 8),
+        "depths": (1, 1, 1, 1),
+        "heads": (1, 2, 2, 2),
+        "decoder_depth": 1,
+        "decoder_heads": 2,
+        "queries": 4,
+        "tail_dims": (4, 4),
+    },
+}
+"""Options of a network of each kind that is small enough for tests."""
 
 
 def tiny(name: str, options: dict[str, object], seed: int = 0) -> Backbone:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
 from polyrestore.backbones.contrastive import SLOPE, ContrastiveEncoder, MomentumContrast
 from polyrestore.backbones.deformable import deformable_convolution
 from polyrestore.errors import BackboneError
@@ -178,6 +178,11 @@ class AirNet(Backbone):
     def skippable_keys(self) -> frozenset[str]:
         """Return the queue's keys: its length differs between checkpoints, and restoring needs none of it."""
         return frozenset({"E.E.queue", "E.E.queue_ptr"})
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return the restorer and the degradation map; the contrast is for training alone."""
+        contrast = ("E.E.encoder_k", "E.E.encoder_q.E", "E.E.encoder_q.mlp")
+        return AdaptableLayers(paralleled=layers_in(self, GuidedBlock, ("conv1", "conv2")), idle=contrast)
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), RGB in [0, 1], any size from 1x1; ``context`` is not used."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +33,25 @@ class BackboneDescription:
     exact_tiles: bool = True
 
 
+@dataclass(frozen=True)
+class AdaptableLayers:
+    """Where adapters sit in a backbone unless their configuration names other layers.
+
+    Attributes:
+        updated: paths of the layers whose weights an update changes; None for every layer that can be.
+        paralleled: paths of the convolutions over feature maps beside which a module runs; None likewise.
+        idle: paths of the modules that restoring never runs; an adapter in them would do nothing.
+    """
+
+    updated: tuple[str, ...] | None = None
+    paralleled: tuple[str, ...] | None = None
+    idle: tuple[str, ...] = ()
+
+    def runs(self, path: str) -> bool:
+        """Return whether restoring runs the layer at ``path``."""
+        return not any(path == module or path.startswith(f"{module}.") for module in self.idle)
+
+
 class Backbone(nn.Module):
     """The shared network: image in, restored image out.
 
@@ -47,6 +67,10 @@ class Backbone(nn.Module):
         They hold what training alone needs. Whoever loads such a checkpoint keeps this network's values.
         """
         return frozenset()
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return where adapters sit by default, and where none can; the same before and after they do."""
+        return AdaptableLayers()
 
     def context(self, image: Tensor) -> Tensor:
         """Return the global context of whole images.
@@ -83,3 +107,9 @@ class Backbone(nn.Module):
             (B, 3, H, W), not clipped.
         """
         raise NotImplementedError
+
+
+def layers_in(network: nn.Module, block: type[nn.Module], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths of the layers called ``names`` in every block of one type, block by block."""
+    blocks = [path for path, module in network.named_modules() if isinstance(module, block)]
+    return tuple(f"{path}.{name}" for path in blocks for name in names)

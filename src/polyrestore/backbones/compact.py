@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
 from polyrestore.backbones.layers import (
     COLOUR_LEVELS,
     ChannelNorm,
@@ -165,6 +165,10 @@ class Compact(Backbone):
             channels = width * 2**level
             self.ups.append(nn.Conv2d(2 * channels, 4 * channels, 1, bias=False))
             self.decoders.append(stage(count, channels))
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return every layer for updates, and the last convolution of each of a block's two branches."""
+        return AdaptableLayers(paralleled=layers_in(self, CompactBlock, ("conv3", "conv5")))
 
     def context(self, image: Tensor) -> Tensor:
         """Return the context (B, D) of whole images (B, 3, H, W)."""

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from polyrestore.backbones.base import BackboneDescription
+from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
 from polyrestore.backbones.layers import ChannelNorm, SimpleGate
 from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, StatisticsBackbone
 
@@ -98,6 +98,13 @@ class NAFNet(StatisticsBackbone):
             widen = nn.Conv2d(2 * channels, 4 * channels, 1, bias=False)
             self.ups.append(nn.Sequential(widen, nn.PixelShuffle(2)))
             self.decoders.append(_stage(count, channels))
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return the 1x1 convolutions of the blocks, and the last one of each of their two branches."""
+        return AdaptableLayers(
+            updated=layers_in(self, NAFBlock, ("conv1", "sca.1", "conv3", "conv4", "conv5")),
+            paralleled=layers_in(self, NAFBlock, ("conv3", "conv5")),
+        )
 
     def _restore(self, padded: Tensor, statistics: Statistics) -> Tensor:
         features = self.intro(padded.contiguous(memory_format=torch.channels_last))

@@ -12,7 +12,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
 from polyrestore.backbones.layers import pad_to_multiple
 from polyrestore.backbones.tokens import (
     EPSILON,
@@ -220,6 +220,19 @@ class TransWeather(Backbone):
         self.clean = Convolution(tail_dims[1], 3)
         initialise_transformer(self.Tenc)
         initialise_transformer(self.Tdec)
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return the linear layers of all blocks; in parallel, what sees tokens as a map, and the tail.
+
+        The decoder's blocks get no parallel module: at 1/64 of the size it has no neighbourhood to look at,
+        and three quarters of the parameters would go there.
+        """
+        maps = [path for path in layers_in(self, TokenBlock, ("mlp.dwconv.dwconv",)) if path[:5] == "Tenc."]
+        return AdaptableLayers(
+            updated=layers_in(self, TokenBlock, ("attn.q", "attn.kv", "attn.proj", "mlp.fc1", "mlp.fc2")),
+            paralleled=(*maps, *layers_in(self, ResidualPair, ("conv2.conv2d",))),
+            idle=("Tenc.mini_patch_embed4", "convtail.conv_output"),
+        )
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), RGB in [0, 1], any size from 1x1; ``context`` is not used."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.adapters import AdapterBank, LoraConfig
+from polyrestore.adapters import AdapterBank, LoraConfig, eligible_layers
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
@@ -84,7 +84,8 @@ def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
 
 def routed_bank(recipe: PretrainingRecipe, backbone: Backbone) -> AdapterBank:
     """Give a backbone one LoRA per task on its linear layers, and leave the backbone itself trainable."""
-    targets = tuple(path for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear)
+    linear = {path: layer for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear}
+    targets = eligible_layers("lora", linear, backbone.adaptable_layers())
     config = LoraConfig(rank=recipe.routed_rank, alpha=float(recipe.routed_rank), targets=targets)
     bank = AdapterBank(backbone)
     generator = torch.Generator().manual_seed(recipe.seed)
