@@ -18,6 +18,7 @@ from torch.nn import functional
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
 from polyrestore.backbones.contrastive import SLOPE, ContrastiveEncoder, MomentumContrast
 from polyrestore.backbones.deformable import deformable_convolution
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.errors import BackboneError
 
 KERNEL = 3
@@ -174,6 +175,23 @@ class AirNet(Backbone):
         super().train(mode)
         self.E.eval()
         return self
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the widths and numbers of a published state dict; what only contrast uses is assumed."""
+        if "R.head.0.weight" not in shapes or "E.E.encoder_q.E_pre.backbone.0.weight" not in shapes:
+            return None
+        # A convolution ends the body, and every group in it.
+        options: dict[str, object] = {
+            "width": shapes.size("R.head.0.weight", 0),
+            "groups": max(0, shapes.count("R.body") - 1),
+            "blocks": max(0, shapes.count("R.body.0.body") - 1),
+        }
+        if "E.E.queue" in shapes:
+            return PublishedOptions(
+                {**options, "queue_length": shapes.size("E.E.queue", 1)}, ("momentum", "temperature")
+            )
+        return PublishedOptions(options, ("queue_length", "momentum", "temperature"))
 
     def skippable_keys(self) -> frozenset[str]:
         """Return the queue's keys: its length differs between checkpoints, and restoring needs none of it."""

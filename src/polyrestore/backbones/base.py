@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
+
 
 @dataclass(frozen=True)
 class BackboneDescription:
@@ -60,6 +62,23 @@ class Backbone(nn.Module):
 
     description: BackboneDescription
     options: dict[str, object]
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the options of the network that a state dict under the published names belongs to.
+
+        Whether every key and shape fits is checked by the caller: only what the options need is read here.
+
+        Args:
+            shapes: of the state dict, without wrappers and prefixes around its keys.
+
+        Returns:
+            None when the state dict is not one of this architecture.
+
+        Raises:
+            BackboneError: it is one, but a part that decides about an option is missing or makes no sense.
+        """
+        return None
 
     def skippable_keys(self) -> frozenset[str]:
         """Return the state dict's keys that a foreign checkpoint may lack or have in another shape.

@@ -9,6 +9,7 @@ Everything else is local, so tiles with enough overlap equal the untiled result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -24,6 +25,7 @@ from polyrestore.backbones.layers import (
     colour_levels,
     pad_to_multiple,
 )
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 
 THUMBNAIL_PX = 64
 RESIDUAL_SCALE = 0.1
@@ -165,6 +167,24 @@ class Compact(Backbone):
             channels = width * 2**level
             self.ups.append(nn.Conv2d(2 * channels, 4 * channels, 1, bias=False))
             self.decoders.append(stage(count, channels))
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the widths, the blocks of each level and the stem's factor of a state dict."""
+        if "context_encoder.linear1.weight" not in shapes:
+            return None
+        levels = range(shapes.count("downs"))
+        return PublishedOptions(
+            {
+                "width": shapes.size("intro.weight", 0),
+                "encoder_blocks": [shapes.count(f"encoders.{level}") for level in levels],
+                "middle_blocks": shapes.count("middle"),
+                "decoder_blocks": [shapes.count(f"decoders.{level}") for level in levels],
+                "context_dim": shapes.size("tone.linear.weight", 1),
+                # The image and its toned copy, each with as many pixels per place as the factor squared.
+                "shuffle": max(1, math.isqrt(shapes.size("intro.weight", 1) // 6)),
+            }
+        )
 
     def adaptable_layers(self) -> AdaptableLayers:
         """Return every layer for updates, and the last convolution of each of a block's two branches."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
 from polyrestore.backbones.layers import ChannelNorm, SimpleGate
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, StatisticsBackbone
 
 
@@ -98,6 +99,21 @@ class NAFNet(StatisticsBackbone):
             widen = nn.Conv2d(2 * channels, 4 * channels, 1, bias=False)
             self.ups.append(nn.Sequential(widen, nn.PixelShuffle(2)))
             self.decoders.append(_stage(count, channels))
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the width, and the blocks of each level, of a published state dict."""
+        if "intro.weight" not in shapes or not shapes.count("middle_blks"):
+            return None
+        levels = range(shapes.count("downs"))
+        return PublishedOptions(
+            {
+                "width": shapes.size("intro.weight", 0),
+                "encoder_blocks": [shapes.count(f"encoders.{level}") for level in levels],
+                "middle_blocks": shapes.count("middle_blks"),
+                "decoder_blocks": [shapes.count(f"decoders.{level}") for level in levels],
+            }
+        )
 
     def adaptable_layers(self) -> AdaptableLayers:
         """Return the 1x1 convolutions of the blocks, and the last one of each of their two branches."""

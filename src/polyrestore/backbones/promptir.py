@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, layers_in
 from polyrestore.backbones.restormer import LEVELS, RestormerTrunk
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, Window
 from polyrestore.backbones.transposed import Resample, TransformerBlock
 
@@ -133,6 +134,19 @@ class PromptIR(RestormerTrunk):
             self.add_module(f"reduce_noise_channel_{level}", nn.Conv2d(below + idle, below, 1, bias=False))
         self.up4_3 = Resample(4 * dim, up=True)
         self.reduce_chan_level3 = nn.Conv2d(6 * dim, 4 * dim, 1, bias=False)
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the trunk's options, and the prompts' widths and sizes."""
+        trunk = super().published_options(shapes) if "prompt1.prompt_param" in shapes else None
+        if trunk is None:
+            return None
+        prompts = [f"prompt{level}.prompt_param" for level in range(1, LEVELS)]
+        sizes = {
+            "prompt_widths": [shapes.size(key, 2) for key in prompts],
+            "prompt_sizes": [shapes.size(key, 3) for key in prompts],
+        }
+        return PublishedOptions({**trunk.options, **sizes})
 
     def adaptable_layers(self) -> AdaptableLayers:
         """Return those of the trunk, and the linear layers that mix the prompts."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
+from polyrestore.backbones.shapes import PublishedOptions, Shapes, shortest_factor
 from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, StatisticsBackbone
 from polyrestore.backbones.transposed import PatchEmbed, Resample, TransformerBlock
 
@@ -78,6 +79,25 @@ class RestormerTrunk(StatisticsBackbone):
         self.reduce_chan_level2 = nn.Conv2d(4 * dim, 2 * dim, 1, bias=conv_bias)
         self.up2_1 = Resample(2 * dim, up=True)
         self.output = nn.Conv2d(2 * dim, 3, 3, padding=1, bias=conv_bias)
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the width, blocks, heads, expansion and kind of normalisation of a published state dict."""
+        if "patch_embed.proj.weight" not in shapes or "latent.0.attn.temperature" not in shapes:
+            return None
+        stages = ["encoder_level1", "encoder_level2", "encoder_level3", "latent"]
+        feed_forwards = [f"{stage}.0.ffn.project_out.weight" for stage in stages]
+        widths = [shapes.size(key, 0) for key in feed_forwards]
+        return PublishedOptions(
+            {
+                "dim": shapes.size("patch_embed.proj.weight", 0),
+                "blocks": [shapes.count(stage) for stage in stages],
+                "refinement_blocks": shapes.count("refinement"),
+                "heads": [shapes.size(f"{stage}.0.attn.temperature", 0) for stage in stages],
+                "expansion": shortest_factor(widths, [shapes.size(key, 1) for key in feed_forwards]),
+                "norm_bias": "latent.0.norm1.body.bias" in shapes,
+            }
+        )
 
     def adaptable_layers(self) -> AdaptableLayers:
         """Return the 1x1 convolutions of the blocks, and the last one of each of their two branches."""
@@ -151,6 +171,14 @@ class Restormer(RestormerTrunk):
         self.options |= {"conv_bias": conv_bias}
         self.up4_3 = Resample(8 * dim, up=True)
         self.reduce_chan_level3 = nn.Conv2d(8 * dim, 4 * dim, 1, bias=conv_bias)
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the trunk's options, and whether its convolutions have biases."""
+        trunk = super().published_options(shapes)
+        if trunk is None:
+            return None
+        return PublishedOptions({**trunk.options, "conv_bias": "latent.0.attn.qkv.bias" in shapes})
 
 
 def _receptive_radius(blocks: Sequence[int], refinement_blocks: int, prompt_blocks: int) -> int:

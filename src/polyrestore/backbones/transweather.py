@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
 from polyrestore.backbones.layers import pad_to_multiple
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.tokens import (
     EPSILON,
     PatchEmbedding,
@@ -220,6 +221,27 @@ class TransWeather(Backbone):
         self.clean = Convolution(tail_dims[1], 3)
         initialise_transformer(self.Tenc)
         initialise_transformer(self.Tdec)
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the widths, depths, reductions and queries of a published state dict; heads are assumed."""
+        if "Tenc.patch_embed1.proj.weight" not in shapes or "Tdec.block1.0.attn.task_query" not in shapes:
+            return None
+
+        def reduction(stage: int) -> int:
+            key = f"Tenc.block{stage}.0.attn.sr.weight"
+            return shapes.size(key, 2) if key in shapes else 1
+
+        stages = range(1, STAGES + 1)
+        options: dict[str, object] = {
+            "dims": [shapes.size(f"Tenc.patch_embed{stage}.proj.weight", 0) for stage in stages],
+            "depths": [shapes.count(f"Tenc.block{stage}") for stage in stages],
+            "reductions": [reduction(stage) for stage in stages],
+            "decoder_depth": shapes.count("Tdec.block1"),
+            "queries": shapes.size("Tdec.block1.0.attn.task_query", 1),
+            "tail_dims": [shapes.size(f"convtail.convd{side}x.conv2d.weight", 1) for side in (2, 1)],
+        }
+        return PublishedOptions(options, ("heads", "decoder_heads"))
 
     def adaptable_layers(self) -> AdaptableLayers:
         """Return the linear layers of all blocks; in parallel, what sees tokens as a map, and the tail.
