@@ -10,11 +10,11 @@ from polyrestore.training.contrastive_job import encoder_recipe
 from polyrestore.training.recipe import load_recipe
 from polyrestore.training.run import run_recipe
 from polyrestore.training.schedule import learning_rate
-from tests.tiny_backbones import TINY_BACKBONES
+from tests.backbones.published import TINY
 from tests.training.conftest import toml_value
 
 AIRNET = [
-    "backbone=airnet", f"backbone_options={toml_value(TINY_BACKBONES['airnet'])}", "checkpoint_every=2",
+    "backbone=airnet", f"backbone_options={toml_value(TINY['airnet'])}", "checkpoint_every=2",
     "contrast={ encoder_steps = 4, encoder_learning_rate = 1e-2, crop_px = 24 }", "weighting.name=art",
 ]  # fmt: skip
 
@@ -68,7 +68,7 @@ def test_the_two_crops_show_the_same_damaged_images(workshop):
     source = batch_source(
         recipe, synthesis_of(recipe, recipe.synthesis.tasks), load_clean(recipe.data.clean), {}
     )
-    network = build_backbone("airnet", **TINY_BACKBONES["airnet"])
+    network = build_backbone("airnet", **TINY["airnet"])
     job = ContrastiveJob(network, source, None, table=ContrastTable(crop_px=32), seed=3)
     batch, whole = job.batch(5, 0), source.batch(5, 0)
     assert torch.equal(batch.degraded, whole.degraded)
@@ -100,7 +100,7 @@ def test_the_two_crops_show_the_same_damaged_images(workshop):
 def test_what_does_not_go_together_is_refused(workshop, override, problem):
     overrides = [*AIRNET, override]
     if override == "backbone=compact":
-        overrides[1] = f"backbone_options={toml_value(TINY_BACKBONES['compact'])}"
+        overrides[1] = f"backbone_options={toml_value(TINY['compact'])}"
     with pytest.raises(RecipeError, match=problem):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)
 

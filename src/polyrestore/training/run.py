@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.adapters import AdapterBank, LoraConfig
+from polyrestore.adapters import AdapterBank, LoraConfig, eligible_layers
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
@@ -68,6 +68,8 @@ def run_recipe(
 
 
 def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
+    if recipe.routed_rank and recipe.contrast is not None:
+        raise RecipeError("routed_rank and [contrast] exclude each other")
     backbone = build_backbone(recipe.backbone, **recipe.backbone_options)
     if recipe.start_from:
         start = load_bundle(recipe.start_from).backbone
@@ -104,8 +106,6 @@ def _contrastive_job(
 ) -> ContrastiveJob:
     """Train a backbone's encoder alone for as long as the recipe says, and return the job for the rest."""
     table = recipe.contrast or ContrastTable()
-    if recipe.routed_rank:
-        raise RecipeError("routed_rank and [contrast] exclude each other")
     arguments = (backbone, source, validation, None, recipe.loss, table, recipe.seed)
     if table.encoder_steps:
         first = encoder_recipe(recipe)
@@ -116,7 +116,8 @@ def _contrastive_job(
 
 def routed_bank(recipe: PretrainingRecipe, backbone: Backbone) -> AdapterBank:
     """Give a backbone one LoRA per task on its linear layers, and leave the backbone itself trainable."""
-    targets = tuple(path for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear)
+    linear = {path: layer for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear}
+    targets = eligible_layers("lora", linear, backbone.adaptable_layers())
     config = LoraConfig(rank=recipe.routed_rank, alpha=float(recipe.routed_rank), targets=targets)
     bank = AdapterBank(backbone)
     generator = torch.Generator().manual_seed(recipe.seed)
