@@ -199,7 +199,8 @@ _PHASES: dict[str, type[Recipe]] = {
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Read a recipe and apply overrides such as ``optimiser.learning_rate=1e-4``.
 
-    A recipe that says ``base = "other.toml"`` changes the one beside it, table by table.
+    A recipe that says ``base = "other.toml"`` changes the one beside it, table by table; several bases are
+    laid over each other in order, and may be parts that are no recipes by themselves.
 
     Raises:
         RecipeError: the file is missing or no TOML, a key is unknown, or a value does not fit.
@@ -219,7 +220,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
 
 
 def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a recipe's tables, on top of those of its base if it names one."""
+    """Read a recipe's tables, on top of those of its bases."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -229,13 +230,16 @@ def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
     if "base" not in content:
         return content
-    base = content.pop("base")
-    # In one folder, relative paths mean the same in both.
-    if not isinstance(base, str) or Path(base).name != base:
-        raise RecipeError(f"{path}: base must be the name of a recipe in the same folder, not {base!r}")
-    if path in readers:
-        raise RecipeError(f"{path}: its base leads back to itself")
-    return _merged(_read(path.parent / base, (*readers, path)), content)
+    named = content.pop("base")
+    whole: dict[str, Any] = {}
+    for base in named if isinstance(named, list) else [named]:
+        # In one folder, relative paths mean the same in both.
+        if not isinstance(base, str) or Path(base).name != base:
+            raise RecipeError(f"{path}: base must name a recipe in the same folder, not {base!r}")
+        if path in readers:
+            raise RecipeError(f"{path}: its base leads back to itself")
+        whole = _merged(whole, _read(path.parent / base, (*readers, path)))
+    return _merged(whole, content)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
