@@ -64,6 +64,7 @@ def test_the_bundle_says_where_it_came_from(tmp_path):
     assert str(tmp_path) not in (tmp_path / "bundle" / "model.json").read_text()
     assert "not known" in (tmp_path / "bundle" / "LICENSE").read_text()
     assert "spdx.org" not in (tmp_path / "bundle" / "LICENSE").read_text()
+    assert "restores every image alone" in (tmp_path / "bundle" / "README.md").read_text()
 
     import_checkpoint(path, tmp_path / "named", name="mine", licence="MIT")
     named = load_bundle(tmp_path / "named")

@@ -108,6 +108,8 @@ def _size(adapter: Adapter) -> str:
 
 
 def _recognition(bundle: Bundle) -> str:
+    if bundle.recogniser is None and not bundle.adapters:
+        return _paragraph("None: the backbone restores every image alone.")
     if bundle.recogniser is None:
         return _paragraph("None: name the degradation yourself.")
     parameters = sum(tensor.numel() for tensor in bundle.recogniser.state_dict().values())

@@ -86,7 +86,8 @@ def _load(path: Path) -> Any:
                 f"{path} holds more than tensors ({code[1]}), and reading that could run code; where you "
                 "trust the file, save its state_dict() alone with the program that wrote it"
             ) from error
-        reason = (str(error).splitlines() or [""])[0] if isinstance(error, RuntimeError) else ""
+        # What torch adds after the first sentence is advice to its own callers.
+        reason = re.split(r"\.\s|\n", str(error))[0] if isinstance(error, RuntimeError) else ""
         raise CheckpointError(
             f"{path} is not a checkpoint, or was cut short{reason and f' ({reason})'}; download it again"
         ) from error
