@@ -44,9 +44,10 @@ def detect_backbone(
         CheckpointError: no backbone fits; says what does not, for the nearest one.
     """
     problems: list[tuple[int, str]] = []
+    seen = Shapes(shapes)
     for name, backbone_class in BACKBONES.items():
         try:
-            found = backbone_class.published_options(Shapes(shapes))
+            found = backbone_class.published_options(seen)
             if found is None:
                 continue
             options: dict[str, Any] = {**found.options, **(given or {})}
@@ -54,7 +55,7 @@ def detect_backbone(
             with torch.device("meta"):
                 backbone = build_backbone(name, **options)
         except BackboneError as error:
-            problems.append((len(shapes), f"looks like {name} but cannot be built: {error}"))
+            problems.append((len(shapes), f"looks like {name} but {error}"))
             continue
         differences = _differences(backbone, shapes)
         if not differences:

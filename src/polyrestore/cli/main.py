@@ -11,6 +11,7 @@ import typer
 
 import polyrestore
 from polyrestore.cli.degrade import degrade_command
+from polyrestore.cli.importing import import_command
 from polyrestore.cli.inspect import inspect_command
 from polyrestore.cli.listing import list_command
 from polyrestore.cli.restore import restore_command
@@ -29,6 +30,7 @@ app.command("restore")(restore_command)
 app.command("inspect")(inspect_command)
 app.command("degrade")(degrade_command)
 app.command("train")(train_command)
+app.command("import")(import_command)
 app.command("list")(list_command)
 
 
