@@ -15,6 +15,8 @@ from polyrestore.training.recogniser_phase import clean_threshold
 from polyrestore.training.restoration_job import RestorationJob, compositions
 from polyrestore.training.run import run_recipe
 from polyrestore.training.sources import batch_source, synthesis_of
+from tests.backbones.published import TINY
+from tests.training.conftest import toml_value
 
 ADAPTERS = """
 phase = "adapters"
@@ -228,3 +230,9 @@ def test_the_clean_threshold_leaves_nearly_all_clean_images_alone():
     assert clean_threshold([0.9] * 37 + [0.25, 0.2, 0.1]) == 0.25
     assert clean_threshold([0.9, 0.95]) == 0.6
     assert clean_threshold([0.01] * 4) == 0.05
+
+
+def test_routed_adapters_need_linear_layers(workshop):
+    overrides = ["backbone=nafnet", f"backbone_options={toml_value(TINY['nafnet'])}", "routed_rank=2"]
+    with pytest.raises(RecipeError, match="no linear layers"):
+        run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)

@@ -118,6 +118,10 @@ def routed_bank(recipe: PretrainingRecipe, backbone: Backbone) -> AdapterBank:
     """Give a backbone one LoRA per task on its linear layers, and leave the backbone itself trainable."""
     linear = {path: layer for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear}
     targets = eligible_layers("lora", linear, backbone.adaptable_layers())
+    if not targets:
+        raise RecipeError(
+            f"backbone {recipe.backbone!r} has no linear layers that read a global context; set routed_rank = 0"
+        )
     config = LoraConfig(rank=recipe.routed_rank, alpha=float(recipe.routed_rank), targets=targets)
     bank = AdapterBank(backbone)
     generator = torch.Generator().manual_seed(recipe.seed)
