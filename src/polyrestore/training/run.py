@@ -120,7 +120,7 @@ def routed_bank(recipe: PretrainingRecipe, backbone: Backbone) -> AdapterBank:
     targets = eligible_layers("lora", linear, backbone.adaptable_layers())
     if not targets:
         raise RecipeError(
-            f"backbone {recipe.backbone!r} has no linear layers that read a global context; set routed_rank = 0"
+            f"backbone {recipe.backbone!r} has no linear layers for routed adapters; set routed_rank = 0"
         )
     config = LoraConfig(rank=recipe.routed_rank, alpha=float(recipe.routed_rank), targets=targets)
     bank = AdapterBank(backbone)
