@@ -31,6 +31,9 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     """
     bundle = load_bundle(recipe.bundle)
     backbone = bundle.backbone
+    held = backbone.description.name
+    if recipe.backbone not in ("", held):
+        raise RecipeError(f"the backbone of {recipe.bundle} is {held!r}, not {recipe.backbone!r}")
     use_channels_last(backbone)
     bank = AdapterBank(backbone)
     for name in recipe.adapters:

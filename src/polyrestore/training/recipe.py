@@ -168,11 +168,13 @@ class AdapterRecipe(Recipe):
 
     ``options_for`` says by adapter what differs from ``adapter_options``. In ``synthesis``, ``task_shares``
     are the shares of the steps, and ``mixture_share`` is how often two adapters act together.
-    ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+    ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe;
+    ``backbone``, if given, is the one that it must hold.
     """
 
     phase: Literal["adapters"]
     bundle: str
+    backbone: str = ""
     adapters: tuple[str, ...] = Field(min_length=1)
     kind: str = "lora"
     adapter_options: dict[str, Any] = {}

@@ -30,6 +30,7 @@ from polyrestore.training.recipe import (
 from polyrestore.training.recogniser_phase import train_recogniser
 from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.sources import batch_source, load_real_pairs, synthesis_of
+from polyrestore.training.tiny import tiny_recipe
 from polyrestore.training.validation import ValidationSet
 from polyrestore.training.weighting import Evidence, build_weighting
 from polyrestore.training.weighting.uniform import Uniform
@@ -41,6 +42,7 @@ def run_recipe(
     output_folder: Path | None = None,
     resume: bool = True,
     overrides: Sequence[str] = (),
+    tiny: bool = False,
 ) -> Path:
     """Train as a recipe says and return the folder of the resulting bundle.
 
@@ -49,6 +51,7 @@ def run_recipe(
         output_folder: where checkpoints, the log and the bundle go; ``runs/<recipe name>`` when None.
         resume: go on from the newest checkpoint in the output folder.
         overrides: changes to the recipe such as ``steps=100``.
+        tiny: a few steps of a tiny network on generated images instead, to see that the recipe runs.
 
     Raises:
         RecipeError: the recipe has an unknown key or a value that does not fit.
@@ -57,8 +60,10 @@ def run_recipe(
     """
     recipe = load_recipe(recipe_path, overrides)
     _check_tasks(recipe)
-    folder = output_folder or Path("runs") / recipe.name
+    folder = output_folder or Path("runs") / (f"{recipe.name}-tiny" if tiny else recipe.name)
     torch.manual_seed(recipe.seed)
+    if tiny:
+        recipe = tiny_recipe(recipe, folder / "generated")
     if isinstance(recipe, PretrainingRecipe):
         return _pretrain(recipe, folder, resume)
     if isinstance(recipe, AdapterRecipe):
