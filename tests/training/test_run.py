@@ -14,7 +14,7 @@ from polyrestore.training.recipe import load_recipe
 from polyrestore.training.recogniser_phase import clean_threshold
 from polyrestore.training.restoration_job import RestorationJob, compositions
 from polyrestore.training.run import run_recipe
-from polyrestore.training.sources import batch_source, synthesis_of
+from polyrestore.training.sources import training_source
 from tests.backbones.published import TINY
 from tests.training.conftest import toml_value
 
@@ -149,8 +149,7 @@ def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop):
 
 def test_a_task_counts_as_much_as_it_is_drawn(workshop):
     recipe = load_recipe(workshop / "pretraining.toml", ["synthesis.task_shares={ noise = 4.0 }"])
-    source = batch_source(recipe, synthesis_of(recipe, recipe.synthesis.tasks), [], {})
-    job = RestorationJob(build_backbone("compact", width=8), source, None)
+    job = RestorationJob(build_backbone("compact", width=8), training_source(recipe), None)
     assert job.shares().tolist() == [2.0, 0.5, 0.5]
 
 

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.backbones.published import TINY
-from tests.training.halves import NoValidation
 
 from polyrestore.backbones import build_backbone
 from polyrestore.data import Batch
+from polyrestore.training.data_table import DataTable
 from polyrestore.training.job import TaskLosses
 from polyrestore.training.loop import train
-from polyrestore.training.recipe import DataTable, OptimiserTable, PretrainingRecipe
+from polyrestore.training.recipe import OptimiserTable, PretrainingRecipe
 from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.weighting import build_weighting
 from polyrestore.training.weighting.uniform import Uniform
+from tests.backbones.published import TINY
+from tests.training.halves import NoValidation
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class Parts:
         degraded = (clean * 0.6 + 0.1).contiguous()
         size = 8 // self.parts
         part = slice(step % self.parts * size, step % self.parts * size + size)
-        return Batch(degraded[part], clean[part], torch.arange(8)[part] % len(self.tasks), torch.zeros(size, 12))
+        return Batch(
+            degraded[part], clean[part], torch.arange(8)[part] % len(self.tasks), torch.zeros(size, 12)
+        )
 
 
 def trained(folder, source, weighting, job_class=RestorationJob, **optimiser):
@@ -82,7 +85,9 @@ def test_the_loss_of_extra_terms_is_added(tmp_path):
             return TaskLosses(found.sums * 0, found.counts, extra=found.sums[0] / found.counts[0])
 
     plain = trained(tmp_path / "plain", Parts(1), Uniform(1))
-    assert torch.allclose(plain, trained(tmp_path / "extra", Parts(1), Uniform(1), job_class=Extra), atol=1e-5)
+    assert torch.allclose(
+        plain, trained(tmp_path / "extra", Parts(1), Uniform(1), job_class=Extra), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("clip", "same"), [(0.0, False), (1e9, True)])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -52,6 +53,8 @@ def train(
     Raises:
         TrainingError: a loss is not finite, or the newest checkpoint belongs to another recipe.
     """
+    # The precision is global in accelerate, and an earlier run of this process may have had another one.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(
         mixed_precision=recipe.precision,
         cpu=not torch.cuda.is_available(),

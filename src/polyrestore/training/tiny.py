@@ -12,12 +12,13 @@ from torch import Generator, Tensor
 
 from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.bundles import Bundle, BundleInfo
-from polyrestore.degradations import degrade, pixel_grid, smooth_field
+from polyrestore.degradations import degrade
+from polyrestore.degradations.base import pixel_grid, smooth_field
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.files import atomic_path
 from polyrestore.training.data_table import DataTable, SetTable
 from polyrestore.training.export import save_trained
-from polyrestore.training.recipe import AdapterRecipe, PretrainingRecipe, Recipe, RecogniserRecipe
+from polyrestore.training.recipe import AdapterRecipe, AnyRecipe, PretrainingRecipe, RecogniserRecipe
 
 STEPS = 4
 PATCH_PX = 32
@@ -27,7 +28,7 @@ RANK = 2
 RECOGNISER = {"width": 8, "dimension": 16}
 
 
-def tiny_recipe(recipe: Recipe, folder: Path) -> Recipe:
+def tiny_recipe(recipe: AnyRecipe, folder: Path) -> AnyRecipe:
     """Return a small version of a recipe whose images lie in a folder, after making them there.
 
     Everything that the recipe chooses stays, but for sizes and numbers of steps: phase, network, tasks,
