@@ -28,6 +28,7 @@ from polyrestore.training.ema import ParameterAverage
 from polyrestore.training.job import Job
 from polyrestore.training.log import RunLog
 from polyrestore.training.optimisers import build_optimiser
+from polyrestore.training.prefetch import batches
 from polyrestore.training.recipe import Recipe
 from polyrestore.training.schedule import learning_rate
 from polyrestore.training.step import Stepper
@@ -78,8 +79,10 @@ def train(
         event="start", recipe=json.loads(run.recipe), first_step=start, steps=steps, updates=steps - start,
         processes=processes, effective_batch=batch, trainable=trainable, torch=torch.__version__,
     )  # fmt: skip
+    wanted = range(start * table.accumulation, steps * table.accumulation)
+    made = batches(job, wanted, accelerator.process_index, recipe.data.workers)
     stepper = Stepper(
-        job, module, list(parameters.values()), prepared, weighting, job.shares(), accelerator, recipe
+        job, module, list(parameters.values()), prepared, weighting, job.shares(), accelerator, recipe, made
     )
     figures: dict[str, float] = {}
     running = torch.zeros(3, len(job.tasks))
