@@ -49,6 +49,10 @@ class CheckpointError(PolyrestoreError):
     """A foreign checkpoint cannot be read, or belongs to no backbone that is known here."""
 
 
+class PluginError(PolyrestoreError):
+    """A Python file that should add to the registries is missing or fails."""
+
+
 class RecipeError(PolyrestoreError):
     """A training recipe has an unknown key or a value that cannot be used."""
 

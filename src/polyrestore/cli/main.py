@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from polyrestore.cli.restore import restore_command
 from polyrestore.cli.show import error_line
 from polyrestore.cli.train import train_command
 from polyrestore.errors import PolyrestoreError
+from polyrestore.plugins import load_plugin
 
 app = typer.Typer(
     name="polyrestore",
@@ -37,12 +39,18 @@ app.command("list")(list_command)
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
+    plugins: Annotated[
+        list[Path] | None,
+        typer.Option("--plugin", metavar="FILE", help="Python file that adds networks or strategies first."),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
 ) -> None:
     """Restore damaged photographs: noise, rain, haze, blur, darkness and more, recognised automatically."""
     if version:
         print(f"polyrestore {polyrestore.__version__}")
         raise typer.Exit
+    for path in plugins or ():
+        load_plugin(path)
     if context.invoked_subcommand is None:
         print(context.get_help())
 
