@@ -13,7 +13,9 @@ from polyrestore.training.run import routed_bank, run_recipe
 from polyrestore.training.sets import load_tasks
 from polyrestore.training.sources import trained_degradations, training_source
 from polyrestore.training.task_validation import validation_of
+from tests.cli.conftest import call as call
 from tests.data.set_trees import TREES, plant
+from tests.data.test_duplicates import scene
 from tests.training.conftest import PRETRAINING
 
 HEAD = PRETRAINING.replace('clean = ["clean"]\nvalidation = "validation"\n', "").replace(
@@ -45,6 +47,7 @@ folder = "LOL"
 folder = "CBSD68"
 sigma_255 = 25
 """
+NOISE = '[[data.sets]]\nfolder = "BSD400"\nsigma_255 = 25\n'
 TASKS = ("low_light", "low_light+haze", "rain", "noise_25", "compressed")
 
 
@@ -91,7 +94,11 @@ def test_one_task_may_come_from_several_sets(library):
 
 def test_training_on_sets_resumes_bit_for_bit(library, monkeypatch):
     path = library / "sets.toml"
-    whole = run_recipe(path, output_folder=library / "whole", overrides=["routed_rank=2"])
+    overrides = [
+        "steps=4", "checkpoint_every=1", "validate_every=4", "data.patch_px=16",
+        "data.batch_size=5", "data.validation_crop_px=16", "data.validation_images=1",
+    ]  # fmt: skip
+    whole = run_recipe(path, output_folder=library / "whole", overrides=overrides)
     with monkeypatch.context() as patch:
         batch = RestorationJob.batch
 
@@ -102,14 +109,13 @@ def test_training_on_sets_resumes_bit_for_bit(library, monkeypatch):
 
         patch.setattr(RestorationJob, "batch", dying)
         with pytest.raises(KeyboardInterrupt):
-            run_recipe(path, output_folder=library / "killed", overrides=["routed_rank=2"])
-    resumed = run_recipe(path, output_folder=library / "killed", overrides=["routed_rank=2"])
+            run_recipe(path, output_folder=library / "killed", overrides=overrides)
+    resumed = run_recipe(path, output_folder=library / "killed", overrides=overrides)
     first, second = (load_bundle(str(folder)) for folder in (whole, resumed))
     states = first.backbone.state_dict(), second.backbone.state_dict()
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
-    assert sorted(first.adapters) == ["haze", "jpeg", "low_light", "noise", "rain"]
     lines = [json.loads(line) for line in (library / "whole" / "log.jsonl").read_text().splitlines()]
-    (last,) = [line for line in lines if line["event"] == "validation" and line["step"] == 6]
+    (last,) = [line for line in lines if line["event"] == "validation" and line["step"] == 4]
     assert {"low_light", "noise_25", "mean"} < set(last)
     record = json.dumps(first.info.training)
     assert str(library.parent) not in record
@@ -224,3 +230,23 @@ def test_samplers_hold_for_synthetic_recipes_too(workshop):
     assert source.drawing_shares().tolist() == [1, 1, 1]
     recipe = load_recipe(workshop / "pretraining.toml", ['data.sampler="proportional"'])
     assert training_source(recipe).drawing_shares().tolist() == [4, 4, 4]
+
+
+def test_training_on_validation_images_is_refused(library):
+    copy = library / "CBSD68" / "copy.jpg"
+    scene(5).save(library / "BSD400" / "5.png")
+    scene(5).resize((100, 75)).save(copy, quality=50)
+    path = write(library, SETS.split('[[data.sets]]\nfolder = "CDD')[0] + NOISE + HELD_OUT, "")
+    with pytest.raises(RecipeError) as caught:
+        run_recipe(path, output_folder=library / "out")
+    assert "BSD400/5.png shows what" in str(caught.value)
+    assert "data.check_duplicates = false" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_is_checked_on_the_command_line(library, call):
+    scene(5).save(library / "BSD400" / "5.png")
+    scene(5).resize((100, 75)).save(library / "CBSD68" / "copy.jpg", quality=50)
+    outcome = call("data", "check", library / "sets.toml")
+    assert outcome.code == 1
+    assert "BSD400/5.png shows what" in outcome.out

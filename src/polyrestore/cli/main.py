@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import polyrestore
+from polyrestore.cli.data import data_app
 from polyrestore.cli.degrade import degrade_command
 from polyrestore.cli.importing import import_command
 from polyrestore.cli.inspect import inspect_command
@@ -34,6 +35,7 @@ app.command("degrade")(degrade_command)
 app.command("train")(train_command)
 app.command("import")(import_command)
 app.command("list")(list_command)
+app.add_typer(data_app)
 
 
 @app.callback(invoke_without_command=True)

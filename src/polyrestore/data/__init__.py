@@ -1,5 +1,7 @@
 """Images in memory or on disk, and training batches made from them."""
 
+from polyrestore.data.checking import Problem, check_sets
+from polyrestore.data.duplicates import Duplicate, HashMemory, find_duplicates
 from polyrestore.data.images import Pair, align_pair, load_burst, load_clean, load_pairs
 from polyrestore.data.layouts import LAYOUTS, FoundSet, find_sets
 from polyrestore.data.samples import ImageFile, PixelCache, Sample
@@ -18,12 +20,15 @@ __all__ = [
     "LAYOUTS",
     "Batch",
     "BatchSource",
+    "Duplicate",
     "FixedNoise",
     "FoundSet",
+    "HashMemory",
     "ImageFile",
     "OneCompositionSource",
     "Pair",
     "PixelCache",
+    "Problem",
     "Sample",
     "SampleGroup",
     "Source",
@@ -32,6 +37,8 @@ __all__ = [
     "Task",
     "TaskSource",
     "align_pair",
+    "check_sets",
+    "find_duplicates",
     "find_sets",
     "load_burst",
     "load_clean",

@@ -148,11 +148,12 @@ class PixelCache:
             return [clean]
         degraded = self.read(sample.degraded)
         if degraded.shape != clean.shape:
-            raise DataError(size_problem(sample, degraded, clean))
+            sizes = [(int(image.shape[2]), int(image.shape[1])) for image in (degraded, clean)]
+            raise DataError(size_problem(sample, sizes[0], sizes[1]))
         return [degraded, clean]
 
 
-def size_problem(sample: Sample, degraded: Tensor, clean: Tensor) -> str:
-    """Say that the two images (3, H, W) of a sample differ in size."""
-    sizes = [f"{image.shape[2]}x{image.shape[1]}" for image in (degraded, clean)]
-    return f"{sample.degraded} has {sizes[0]} px and its clean partner {sample.clean} {sizes[1]} px"
+def size_problem(sample: Sample, degraded: tuple[int, int], clean: tuple[int, int]) -> str:
+    """Say that the two images of a sample have different widths and heights."""
+    sizes = [f"{width}x{height} px" for width, height in (degraded, clean)]
+    return f"{sample.degraded} has {sizes[0]} and its clean partner {sample.clean} {sizes[1]}"
