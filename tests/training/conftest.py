@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (56, 48)) -> None
     pixels = (smooth[0].permute(1, 2, 0) * 255).round().byte().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
+
+
+def toml_value(value) -> str:
+    """Write a value as TOML has it inline."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml_value(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(each) for each in value) + "]"
+    return json.dumps(value)
 
 
 @pytest.fixture

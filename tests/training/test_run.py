@@ -1,19 +1,22 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from polyrestore.adapters import AdapterBank
+from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import AdapterError, DataError, RecipeError, TrainingError, UnknownNameError
 from polyrestore.recognition import CLEAN
-from polyrestore.training import loop
 from polyrestore.training.recipe import load_recipe
 from polyrestore.training.recogniser_phase import clean_threshold
 from polyrestore.training.restoration_job import RestorationJob, compositions
 from polyrestore.training.run import run_recipe
 from polyrestore.training.sources import training_source
+from tests.backbones.published import TINY
+from tests.training.conftest import toml_value
 
 ADAPTERS = """
 phase = "adapters"
@@ -146,7 +149,8 @@ def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop):
 
 def test_a_task_counts_as_much_as_it_is_drawn(workshop):
     recipe = load_recipe(workshop / "pretraining.toml", ["synthesis.task_shares={ noise = 4.0 }"])
-    assert loop.task_shares(training_source(recipe)).tolist() == [2.0, 0.5, 0.5]
+    job = RestorationJob(build_backbone("compact", width=8), training_source(recipe), None)
+    assert job.shares().tolist() == [2.0, 0.5, 0.5]
 
 
 def test_a_run_can_start_from_a_bundle_of_the_same_backbone(workshop):
@@ -194,7 +198,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_task(workshop, monkeypatc
 
     def exploding(self, module, batch):
         result = measure(self, module, batch)
-        return loop.TaskLosses(result.sums * torch.tensor([1.0, float("nan"), 1.0]), result.counts)
+        return replace(result, sums=result.sums * torch.tensor([1.0, float("nan"), 1.0]))
 
     monkeypatch.setattr(RestorationJob, "losses", exploding)
     with pytest.raises(TrainingError, match="loss of jpeg is not finite at step 0"):
@@ -225,3 +229,9 @@ def test_the_clean_threshold_leaves_nearly_all_clean_images_alone():
     assert clean_threshold([0.9] * 37 + [0.25, 0.2, 0.1]) == 0.25
     assert clean_threshold([0.9, 0.95]) == 0.6
     assert clean_threshold([0.01] * 4) == 0.05
+
+
+def test_routed_adapters_need_linear_layers(workshop):
+    overrides = ["backbone=nafnet", f"backbone_options={toml_value(TINY['nafnet'])}", "routed_rank=2"]
+    with pytest.raises(RecipeError, match="no linear layers"):
+        run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)

@@ -6,7 +6,14 @@ from polyrestore.data.images import Pair, align_pair, load_burst, load_clean, lo
 from polyrestore.data.layouts import LAYOUTS, FoundSet, find_sets
 from polyrestore.data.samples import ImageFile, PixelCache, Sample
 from polyrestore.data.shards import find_shards, holds_shards, pack
-from polyrestore.data.synthesis import Batch, BatchSource, OneCompositionSource, Source, Synthesis
+from polyrestore.data.synthesis import (
+    Batch,
+    BatchSource,
+    OneCompositionSource,
+    Source,
+    Synthesis,
+    mixed_seed,
+)
 from polyrestore.data.task_source import TaskSource
 from polyrestore.data.tasks import FixedNoise, SampleGroup, SyntheticDamage, Task
 
@@ -39,5 +46,6 @@ __all__ = [
     "load_burst",
     "load_clean",
     "load_pairs",
+    "mixed_seed",
     "pack",
 ]

@@ -28,12 +28,25 @@ class Batch:
         clean: (B, 3, P, P) in [0, 1].
         task: (B,) index into the tasks, -1 for samples that were left clean.
         presence: (B, N) share of each degradation in the sample, in the order of ``DEGRADATIONS``.
+        other_crop: (B, 3, P, P) another part of each damaged image, for training by contrast only.
     """
 
     degraded: Tensor
     clean: Tensor
     task: Tensor
     presence: Tensor
+    other_crop: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on another device."""
+        other = None if self.other_crop is None else self.other_crop.to(device)
+        return Batch(
+            self.degraded.to(device),
+            self.clean.to(device),
+            self.task.to(device),
+            self.presence.to(device),
+            other,
+        )
 
 
 class Source(Protocol):
@@ -78,7 +91,7 @@ class Synthesis:
 
 
 def mixed_seed(*parts: int) -> int:
-    """Hash numbers into 32 bits: torch's generator on a CPU ignores all higher bits of its seed."""
+    """Hash numbers into a seed of 32 bits: torch's generator on a CPU ignores all higher ones."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")
 

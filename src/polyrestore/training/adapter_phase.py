@@ -11,10 +11,10 @@ from torch import Tensor
 from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, LoraConfig
 from polyrestore.adapters.registry import adapter_kind
 from polyrestore.backbones.layers import use_channels_last
-from polyrestore.bundles import load_bundle, save_bundle
+from polyrestore.bundles import load_bundle
 from polyrestore.data import OneCompositionSource, load_clean
 from polyrestore.errors import AdapterError, RecipeError
-from polyrestore.training.export import extended_info, training_record
+from polyrestore.training.export import extended_info, save_trained, training_record
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import AdapterRecipe
 from polyrestore.training.restoration_job import RestorationJob
@@ -31,6 +31,9 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     """
     bundle = load_bundle(recipe.bundle)
     backbone = bundle.backbone
+    held = backbone.description.name
+    if recipe.backbone not in ("", held):
+        raise RecipeError(f"the backbone of {recipe.bundle} is {held!r}, not {recipe.backbone!r}")
     use_channels_last(backbone)
     bank = AdapterBank(backbone)
     for name in recipe.adapters:
@@ -40,7 +43,7 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     held_out = ValidationSet(held_out_images(recipe.data), recipe.adapters)
     synthesis = synthesis_of(recipe, recipe.adapters)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
-    job = RestorationJob(backbone, OneCompositionSource(source), held_out, bank)
+    job = RestorationJob(backbone, OneCompositionSource(source), held_out, bank, recipe.loss)
     before = job.validate()
     weighting = build_weighting("uniform", len(job.tasks))
     after = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
@@ -52,8 +55,7 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     bank.detach()
     summary = "A backbone with one light adapter per degradation."
     bundle.info = info.model_copy(update={"summary": summary})
-    save_bundle(folder / "bundle", bundle, dtype=torch.float32)
-    return folder / "bundle"
+    return save_trained(folder / "bundle", bundle)
 
 
 def adapter_config(recipe: AdapterRecipe, name: str) -> AdapterConfig:

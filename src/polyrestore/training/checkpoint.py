@@ -105,10 +105,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def same_recipe(saved: str, current: str) -> bool:
-    """Compare recipes but for how often a run logs, validates and saves."""
-    free = {"log_every", "validate_every", "checkpoint_every"}
+    """Compare recipes but for what does not change the outcome: when a run logs and saves, and its speed."""
     first, second = json.loads(saved), json.loads(current)
-    for key in free:
-        first.pop(key, None)
-        second.pop(key, None)
+    for recipe in (first, second):
+        for key in ("log_every", "validate_every", "checkpoint_every", "tensorboard"):
+            recipe.pop(key, None)
+        for key in ("workers", "cache_mb"):
+            recipe.get("data", {}).pop(key, None)
     return bool(first == second)

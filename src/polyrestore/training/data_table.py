@@ -14,7 +14,7 @@ from polyrestore.degradations import DEGRADATIONS
 # A recipe that does not use them is written down as before they existed, so that older runs can go on.
 _LATER_KEYS = (
     "sets", "validation_sets", "sampler", "cache_mb", "validation_crop_px", "validation_images",
-    "check_duplicates",
+    "check_duplicates", "workers",
 )  # fmt: skip
 
 
@@ -92,6 +92,7 @@ class DataTable(Strict):
         zoom_out: largest reduction of a photograph before a patch is cut.
         vary_light: share of the clean patches whose light, contrast and colours are varied.
         batch_size: samples per batch and process.
+        workers: processes that make batches while the network trains; they are the same for any number.
         sets: sets of images on disk, by task.
         validation_sets: sets that are held back; the figures are given by task.
         sampler: how often each task comes: "task_shares" as ``synthesis.task_shares`` says, "balanced" all
@@ -113,6 +114,7 @@ class DataTable(Strict):
     zoom_out: float = Field(3.0, ge=1)
     vary_light: float = Field(0.0, ge=0, le=1)
     batch_size: int = Field(16, ge=1)
+    workers: int = Field(0, ge=0)
     sets: tuple[SetTable, ...] = ()
     validation_sets: tuple[SetTable, ...] = ()
     sampler: Sampler = "task_shares"

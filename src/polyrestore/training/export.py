@@ -53,11 +53,17 @@ def export_backbone(
     """Write a pre-trained backbone and its first adapters as a float32 bundle, and return its folder."""
     info = BundleInfo(licence=recipe.licence, summary="A pre-trained backbone, before its adapters.")
     info = extended_info(info, recipe, "pretraining", training_record(recipe, figures))
-    save_bundle(
-        folder,
-        Bundle(name=recipe.name, backbone=backbone, adapters=dict(adapters), info=info),
-        dtype=torch.float32,
-    )
+    return save_trained(folder, Bundle(recipe.name, backbone, adapters=dict(adapters), info=info))
+
+
+def save_trained(folder: Path, bundle: Bundle) -> Path:
+    """Write a bundle in float32 from the main process, while the others wait; return its folder."""
+    from accelerate import PartialState
+
+    state = PartialState()
+    if state.is_main_process:
+        save_bundle(folder, bundle, dtype=torch.float32)
+    state.wait_for_everyone()
     return folder
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -14,21 +14,31 @@ from polyrestore.training.data_table import DataTable, Strict, SynthesisTable, r
 
 
 class OptimiserTable(Strict):
-    """The optimiser, with a linear warm-up and a cosine decay of its learning rate.
+    """The optimiser, and how its learning rate changes after a linear warm-up.
 
     Attributes:
-        name: "adamw" or "muon".
+        name: "adamw" or "muon"; "adamw" without weight decay is Adam.
         matrix_ratio: Muon's learning rate for matrices divided by ``learning_rate``.
+        schedule: "cosine" or "linear" down to ``final_share``; "constant"; "steps" multiplies by ``decay`` at
+            each of the ``milestones``; "cycles" takes them for the lengths of cycles, the first one flat and
+            each later one a cosine.
+        final_share: the lowest share of the learning rate.
+        clip_norm: largest norm of the gradient; 0 does not clip.
+        ema_decay: of the moving average of the parameters, which is what is kept; 0 keeps the last ones.
+        accumulation: batches per optimiser step; a strategy weights each of them by itself.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
     matrix_ratio: float = Field(3.0, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["cosine", "linear", "constant", "steps", "cycles"] = "cosine"
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    decay: float = Field(0.5, gt=0, le=1)
     final_share: float = Field(0.02, ge=0, le=1)
     warmup_steps: int = Field(200, ge=0)
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
-    clip_norm: float = Field(0.5, gt=0)
+    clip_norm: float = Field(0.5, ge=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
     accumulation: int = Field(1, ge=1)
 
@@ -40,8 +50,31 @@ class WeightingTable(Strict):
     options: dict[str, float] = {}
 
 
+class ContrastTable(Strict):
+    """Training by contrast, for backbones that have it (AirNet).
+
+    Attributes:
+        encoder_steps: steps in which the encoder is trained alone, before the others.
+        encoder_learning_rate: of those steps; the optimiser's when 0.
+        encoder_milestones: steps at which it is divided by ten.
+        share: how much the contrastive loss counts beside the pixel loss.
+        crop_px: two crops of this size are cut from every patch; the whole patch twice when 0.
+    """
+
+    encoder_steps: int = Field(0, ge=0)
+    encoder_learning_rate: float = Field(0.0, ge=0)
+    encoder_milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    share: float = Field(0.1, ge=0)
+    crop_px: int = Field(0, ge=0)
+
+
 class Recipe(Strict):
-    """What every phase needs."""
+    """What every phase needs.
+
+    Attributes:
+        loss: per pixel, between the restored and the clean image; "smooth_l1" is quadratic below 1.
+        tensorboard: also log for TensorBoard, in the output folder.
+    """
 
     name: str
     seed: int = 0
@@ -50,6 +83,8 @@ class Recipe(Strict):
     data: DataTable
     synthesis: SynthesisTable = SynthesisTable()
     optimiser: OptimiserTable = OptimiserTable()
+    loss: Literal["l1", "mse", "smooth_l1", "charbonnier"] = "l1"
+    tensorboard: bool = False
     log_every: int = Field(50, ge=1)
     validate_every: int = Field(1000, ge=1)
     checkpoint_every: int = Field(500, ge=1)
@@ -66,6 +101,7 @@ class PretrainingRecipe(Recipe):
             the backbone need not guess, and what it learns for one degradation does not blur the others.
         start_from: bundle whose backbone to start from; a new one when empty.
         weighting: how to balance the degradations.
+        contrast: train by contrast as well.
         licence: SPDX identifier of the weights' licence.
     """
 
@@ -75,6 +111,7 @@ class PretrainingRecipe(Recipe):
     backbone: str = "compact"
     backbone_options: dict[str, Any] = {}
     weighting: WeightingTable = WeightingTable()
+    contrast: ContrastTable | None = None
     licence: str = "Apache-2.0"
 
 
@@ -83,11 +120,13 @@ class AdapterRecipe(Recipe):
 
     ``options_for`` says by adapter what differs from ``adapter_options``. In ``synthesis``, ``task_shares``
     are the shares of the steps, and ``mixture_share`` is how often two adapters act together.
-    ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+    ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe;
+    ``backbone``, if given, is the one that it must hold.
     """
 
     phase: Literal["adapters"]
     bundle: str
+    backbone: str = ""
     adapters: tuple[str, ...] = Field(min_length=1)
     kind: str = "lora"
     adapter_options: dict[str, Any] = {}
@@ -114,16 +153,13 @@ _PHASES: dict[str, type[Recipe]] = {
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Read a recipe and apply overrides such as ``optimiser.learning_rate=1e-4``.
 
+    A recipe that says ``base = "other.toml"`` changes the one beside it, table by table; several bases are
+    laid over each other in order, and may be parts that are no recipes by themselves.
+
     Raises:
         RecipeError: the file is missing or no TOML, a key is unknown, or a value does not fit.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise RecipeError(f"cannot read the recipe {path}: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    content = _read(path)
     for override in overrides:
         _apply_override(content, override)
     try:
@@ -135,6 +171,38 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     if "/" in getattr(recipe, source):
         changes[source] = str(path.parent / getattr(recipe, source))
     return recipe.model_copy(update=changes)
+
+
+def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a recipe's tables, on top of those of its bases."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RecipeError(f"cannot read the recipe {path}: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}") from error
+    if "base" not in content:
+        return content
+    named = content.pop("base")
+    whole: dict[str, Any] = {}
+    for base in named if isinstance(named, list) else [named]:
+        # In one folder, relative paths mean the same in both.
+        if not isinstance(base, str) or Path(base).name != base:
+            raise RecipeError(f"{path}: base must name a recipe in the same folder, not {base!r}")
+        if path in readers:
+            raise RecipeError(f"{path}: its base leads back to itself")
+        whole = _merged(whole, _read(path.parent / base, (*readers, path)))
+    return _merged(whole, content)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Put changes over a base, table by table."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
@@ -173,13 +241,17 @@ def _explain(error: ValidationError, content: dict[str, Any]) -> str:
 def _known_keys(phase: str, tables: Sequence[str]) -> list[str]:
     model: type[BaseModel] = _PHASES.get(phase, Recipe)
     for table in tables:
-        # A list of tables, [[data.sets]], is followed by the number of one of them.
-        if table.isdigit():
+        if table not in model.model_fields:
             continue
-        annotation = model.model_fields[table].annotation
-        if get_origin(annotation) is tuple:
-            annotation = get_args(annotation)[0]
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inner = _table_in(model.model_fields[table].annotation)
+        if inner is None:
             break
-        model = annotation
+        model = inner
     return list(model.model_fields)
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the table that an annotation such as ``Table | None`` or ``tuple[Table, ...]`` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_table_in, get_args(annotation))), None)

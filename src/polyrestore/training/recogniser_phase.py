@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import Parameter, functional
+from torch.nn import functional
 
-from polyrestore.bundles import load_bundle, save_bundle
+from polyrestore.bundles import load_bundle
 from polyrestore.data import Batch, BatchSource, load_clean
 from polyrestore.degradations import DEGRADATIONS, degrade
 from polyrestore.errors import RecipeError
@@ -21,10 +21,10 @@ from polyrestore.recognition import (
     build_recogniser,
     weigh,
 )
-from polyrestore.training.export import extended_info, training_record
-from polyrestore.training.loop import TaskLosses, train
+from polyrestore.training.export import extended_info, save_trained, training_record
+from polyrestore.training.job import Job, TaskLosses, losses_by_task
+from polyrestore.training.loop import train
 from polyrestore.training.recipe import RecogniserRecipe
-from polyrestore.training.restoration_job import losses_by_task
 from polyrestore.training.sources import batch_source, held_out_images, load_real_pairs, synthesis_of
 from polyrestore.training.weighting import build_weighting
 
@@ -66,7 +66,7 @@ class PrototypeClassifier(nn.Module):
         return self.recogniser.embed(image).float() @ directions.T / TRAINING_TEMPERATURE
 
 
-class RecogniserJob:
+class RecogniserJob(Job):
     """Cross-entropy against the shares of the degradations in each sample; "clean" is the last class."""
 
     def __init__(
@@ -78,13 +78,10 @@ class RecogniserJob:
         self.columns = [list(DEGRADATIONS).index(name) for name in names]
         self.samples = validation_samples(held_out, names, seed=99)
 
-    def trainable(self) -> Mapping[str, Parameter]:
-        """Return all parameters."""
-        return dict(self.module.named_parameters())
-
-    def drawing_shares(self) -> Tensor:
-        """Return how often each task is drawn, (K,), not normalised; "clean" has a share of 1."""
-        return torch.cat([self.source.drawing_shares(), torch.ones(1)])
+    def shares(self) -> Tensor:
+        """Return how much each class counts: as often as it is drawn."""
+        shares = torch.cat([self.source.drawing_shares(), torch.ones(1)])
+        return shares / shares.mean()
 
     def batch(self, step: int, rank: int) -> Batch:
         """Return the training batch of a step."""
@@ -167,8 +164,7 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
         recognition_settings=settings.to_dict(),
         info=info,
     )
-    save_bundle(folder / "bundle", finished, dtype=torch.float32)
-    return folder / "bundle"
+    return save_trained(folder / "bundle", finished)
 
 
 @torch.inference_mode()

@@ -2,62 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-import torch
 from torch import Tensor, nn
-from torch.nn import Parameter
+from torch.nn import Parameter, functional
 
 from polyrestore.adapters import AdapterBank
+from polyrestore.backbones import Backbone
 from polyrestore.data import Batch, Source
 from polyrestore.degradations import DEGRADATIONS
-from polyrestore.training.loop import TaskLosses
+from polyrestore.training.job import Job, TaskLosses, losses_by_task
 from polyrestore.training.validation import Validation
+
+CHARBONNIER_SOFTNESS = 1e-3
+
+
+def charbonnier(restored: Tensor, clean: Tensor) -> Tensor:
+    """Return sqrt(error^2 + 1e-6) per value, an L1 that is smooth at zero (Charbonnier et al., ICIP 1994)."""
+    return ((restored - clean).square() + CHARBONNIER_SOFTNESS**2).sqrt()
+
+
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": partial(functional.l1_loss, reduction="none"),
+    "mse": partial(functional.mse_loss, reduction="none"),
+    "smooth_l1": partial(functional.smooth_l1_loss, reduction="none"),
+    "charbonnier": charbonnier,
+}
 
 
 @dataclass
-class RestorationJob:
-    """Train the parameters of ``module`` that require gradients to undo degradations, by L1.
+class RestorationJob(Job):
+    """Train the parameters of a network that require gradients to undo degradations.
 
     Attributes:
-        module: maps (B, 3, H, W) to (B, 3, H, W).
+        network: maps (B, 3, H, W) to (B, 3, H, W).
         source: training batches.
         validation: what to measure.
         bank: adapters, each sample goes through those of its own degradations; None where there are none.
+        loss: name of the pixel loss.
     """
 
-    module: nn.Module
+    network: Backbone
     source: Source
     validation: Validation
     bank: AdapterBank | None = None
-    tasks: tuple[str, ...] = field(init=False)
+    loss: str = "l1"
 
     def __post_init__(self) -> None:
         self.tasks = self.source.tasks
+        self.module = self.network
+        # An adapter that no sample of a batch goes through has no gradient.
+        self.sparse = self.bank is not None
 
-    def trainable(self) -> Mapping[str, Parameter]:
-        """Return the parameters that require gradients, by name."""
-        return {name: p for name, p in self.module.named_parameters() if p.requires_grad}
+    def moving(self) -> Mapping[str, Tensor]:
+        """Return what the network itself says that training moves."""
+        return self.network.moving_state()
 
-    def drawing_shares(self) -> Tensor:
-        """Return how often each task is drawn, (K,), not normalised."""
-        return self.source.drawing_shares()
+    def shared_layer(self) -> Sequence[Parameter]:
+        """Return the parameters of the network's last layer."""
+        return list(self.network.output_layer().parameters())
+
+    def shares(self) -> Tensor:
+        """Return how much each task counts: as often as it is drawn."""
+        shares = self.source.drawing_shares()
+        return shares / shares.mean()
 
     def batch(self, step: int, rank: int) -> Batch:
         """Return the training batch of a step."""
         return self.source.batch(step, rank)
 
     def losses(self, module: nn.Module, batch: Batch) -> TaskLosses:
-        """Return the sums over each task's samples of their mean absolute error."""
-        if self.bank is not None:
-            routes = compositions(batch.presence, self.bank.names)
-            if all(route == routes[0] for route in routes):
-                self.bank.activate(routes[0])
-            else:
-                self.bank.activate_per_sample(routes)
-        error = (module(batch.degraded) - batch.clean).abs().float().mean((1, 2, 3))
-        return losses_by_task(error, batch.task, len(self.tasks))
+        """Return the sums over each task's samples of their mean pixel loss."""
+        self.choose_adapters(batch)
+        return self.by_task(module(batch.degraded), batch)
+
+    def choose_adapters(self, batch: Batch) -> None:
+        """Let each sample of a batch go through the adapters of its own degradations."""
+        if self.bank is None:
+            return
+        routes = compositions(batch.presence, self.bank.names)
+        if all(route == routes[0] for route in routes):
+            self.bank.activate(routes[0])
+        else:
+            self.bank.activate_per_sample(routes)
+
+    def by_task(self, restored: Tensor, batch: Batch, **others: Tensor) -> TaskLosses:
+        """Compare restored images (B, 3, H, W) with a batch's clean ones, task by task."""
+        error = PIXEL_LOSSES[self.loss](restored.float(), batch.clean).mean((1, 2, 3))
+        return losses_by_task(error, batch.task, len(self.tasks), **others)
 
     def validate(self) -> dict[str, float]:
         """Return the PSNR in dB by task, and "mean"."""
@@ -68,11 +102,11 @@ class RestorationJob:
                 present = [name for name in composition if name in bank.names]
                 bank.activate(dict.fromkeys(present, 1 / max(1, len(present))))
 
-        self.module.eval()
+        self.network.eval()
         try:
-            return self.validation.measure(self.module, activate)
+            return self.validation.measure(self.network, activate)
         finally:
-            self.module.train()
+            self.network.train()
 
 
 def compositions(presence: Tensor, adapters: Collection[str]) -> list[dict[str, float]]:
@@ -85,9 +119,3 @@ def compositions(presence: Tensor, adapters: Collection[str]) -> list[dict[str, 
     names = list(DEGRADATIONS)
     found = [[names[i] for i in row.nonzero().flatten().tolist() if names[i] in adapters] for row in presence]
     return [dict.fromkeys(present, 1 / max(1, len(present))) for present in found]
-
-
-def losses_by_task(error: Tensor, task: Tensor, task_count: int) -> TaskLosses:
-    """Add up errors (B,) by task index (B,); samples of index -1 belong to no task and are left out."""
-    member = torch.nn.functional.one_hot(task.clamp(min=0), task_count).float() * (task >= 0).float()[:, None]
-    return TaskLosses((error[:, None] * member).sum(0), member.sum(0))

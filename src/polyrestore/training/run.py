@@ -7,18 +7,21 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.adapters import AdapterBank, LoraConfig
+from polyrestore.adapters import AdapterBank, LoraConfig, eligible_layers
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
-from polyrestore.data import TaskSource
+from polyrestore.data import Source, TaskSource
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.training.adapter_phase import train_adapters
+from polyrestore.training.contrastive_job import ContrastiveJob, encoder_recipe
+from polyrestore.training.expected_error import ExpectedErrorJob
 from polyrestore.training.export import export_backbone
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import (
     AdapterRecipe,
+    ContrastTable,
     PretrainingRecipe,
     Recipe,
     RecogniserRecipe,
@@ -29,7 +32,10 @@ from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.set_check import refuse_duplicates
 from polyrestore.training.sources import trained_degradations, training_source
 from polyrestore.training.task_validation import TaskValidation, validation_of
-from polyrestore.training.weighting import build_weighting
+from polyrestore.training.tiny import tiny_recipe
+from polyrestore.training.validation import Validation
+from polyrestore.training.weighting import Evidence, build_weighting
+from polyrestore.training.weighting.uniform import Uniform
 
 
 def run_recipe(
@@ -38,6 +44,7 @@ def run_recipe(
     output_folder: Path | None = None,
     resume: bool = True,
     overrides: Sequence[str] = (),
+    tiny: bool = False,
 ) -> Path:
     """Train as a recipe says and return the folder of the resulting bundle.
 
@@ -46,6 +53,7 @@ def run_recipe(
         output_folder: where checkpoints, the log and the bundle go; ``runs/<recipe name>`` when None.
         resume: go on from the newest checkpoint in the output folder.
         overrides: changes to the recipe such as ``steps=100``.
+        tiny: a few steps of a tiny network on generated images instead, to see that the recipe runs.
 
     Raises:
         RecipeError: the recipe has an unknown key or a value that does not fit.
@@ -54,8 +62,10 @@ def run_recipe(
     """
     recipe = load_recipe(recipe_path, overrides)
     _check_tasks(recipe)
-    folder = output_folder or Path("runs") / recipe.name
+    folder = output_folder or Path("runs") / (f"{recipe.name}-tiny" if tiny else recipe.name)
     torch.manual_seed(recipe.seed)
+    if tiny:
+        recipe = tiny_recipe(recipe, folder / "generated")
     if isinstance(recipe, PretrainingRecipe):
         return _pretrain(recipe, folder, resume)
     if isinstance(recipe, AdapterRecipe):
@@ -65,6 +75,8 @@ def run_recipe(
 
 
 def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
+    if recipe.routed_rank and recipe.contrast is not None:
+        raise RecipeError("routed_rank and [contrast] exclude each other")
     backbone = build_backbone(recipe.backbone, **recipe.backbone_options)
     if recipe.start_from:
         start = load_bundle(recipe.start_from).backbone
@@ -78,16 +90,47 @@ def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
         assert isinstance(validation, TaskValidation)
         refuse_duplicates(source.task_list, validation.tasks, folder)
     bank = routed_bank(recipe, backbone, trained_degradations(source)) if recipe.routed_rank else None
-    job = RestorationJob(backbone, source, validation, bank)
-    weighting = build_weighting(recipe.weighting.name, len(job.tasks), recipe.weighting.options)
+    weighting = build_weighting(recipe.weighting.name, len(source.tasks), recipe.weighting.options)
+    job: RestorationJob
+    if recipe.contrast is not None:
+        if weighting.evidence is Evidence.SCALES:
+            raise RecipeError(f"weighting {recipe.weighting.name!r} cannot be combined with [contrast]")
+        job = _contrastive_job(recipe, backbone, source, validation, folder, resume)
+    elif weighting.evidence is Evidence.SCALES:
+        job = ExpectedErrorJob(backbone, source, validation, bank, recipe.loss)
+    else:
+        job = RestorationJob(backbone, source, validation, bank, recipe.loss)
     figures = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
     adapters = {} if bank is None else {name: bank.export(name) for name in bank.names}
     return export_backbone(recipe, backbone, adapters, figures, folder / "bundle")
 
 
+def _contrastive_job(
+    recipe: PretrainingRecipe,
+    backbone: Backbone,
+    source: Source,
+    validation: Validation,
+    folder: Path,
+    resume: bool,
+) -> ContrastiveJob:
+    """Train a backbone's encoder alone for as long as the recipe says, and return the job for the rest."""
+    table = recipe.contrast or ContrastTable()
+    arguments = (backbone, source, validation, None, recipe.loss, table, recipe.seed)
+    if table.encoder_steps:
+        first = encoder_recipe(recipe)
+        job = ContrastiveJob(*arguments, encoder_only=True)
+        train(job, Uniform(1), first, folder / "encoder", steps=first.steps, resume=resume)
+    return ContrastiveJob(*arguments)
+
+
 def routed_bank(recipe: PretrainingRecipe, backbone: Backbone, names: Sequence[str]) -> AdapterBank:
     """Give a backbone one LoRA per degradation on its linear layers, and leave it trainable itself."""
-    targets = tuple(path for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear)
+    linear = {path: layer for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear}
+    targets = eligible_layers("lora", linear, backbone.adaptable_layers())
+    if not targets:
+        raise RecipeError(
+            f"backbone {recipe.backbone!r} has no linear layers for routed adapters; set routed_rank = 0"
+        )
     config = LoraConfig(rank=recipe.routed_rank, alpha=float(recipe.routed_rank), targets=targets)
     bank = AdapterBank(backbone)
     generator = torch.Generator().manual_seed(recipe.seed)

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.training.weighting.art import Art
-from polyrestore.training.weighting.base import Weighting
+from polyrestore.training.weighting.base import Evidence, Weighting
 from polyrestore.training.weighting.dwa import DynamicWeightAverage
+from polyrestore.training.weighting.gradnorm import GradNorm
+from polyrestore.training.weighting.pcgrad import PCGrad
 from polyrestore.training.weighting.random import RandomWeighting
+from polyrestore.training.weighting.tur import TaskUncertainty
 from polyrestore.training.weighting.uncertainty import Uncertainty
 from polyrestore.training.weighting.uniform import Uniform
 
@@ -18,6 +21,9 @@ WEIGHTINGS: dict[str, Callable[..., Weighting]] = {
     "dwa": DynamicWeightAverage,
     "random": RandomWeighting,
     "uncertainty": Uncertainty,
+    "gradnorm": GradNorm,
+    "pcgrad": PCGrad,
+    "tur": TaskUncertainty,
 }
 
 
@@ -36,4 +42,4 @@ def build_weighting(name: str, task_count: int, options: Mapping[str, float] | N
         raise RecipeError(f"weighting {name!r} does not take these options: {error}") from error
 
 
-__all__ = ["WEIGHTINGS", "Weighting", "build_weighting"]
+__all__ = ["WEIGHTINGS", "Evidence", "Weighting", "build_weighting"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from polyrestore.training.weighting.base import Weighting
+
 LARGEST_LOSS = 0.99
 SMALLEST_LOSS = 1e-6
 
 
-class Art:
+class Art(Weighting):
     """Weight the tasks that get worse, and those that are far from their own best.
 
     With the mean loss L_k of a task in this step, its moving average E_k and its best m_k from before::
@@ -26,16 +28,19 @@ class Art:
             it for ever; 0 in the paper.
     """
 
+    remembered = ("average", "best")
+
     def __init__(
         self, task_count: int, temperature: float = 0.1, momentum: float = 0.01, forgetting: float = 0.0
     ) -> None:
+        super().__init__(task_count)
         self.temperature = temperature
         self.momentum = momentum
         self.forgetting = forgetting
         self.average = torch.full((task_count,), 0.1)
         self.best = torch.full((task_count,), 0.1)
 
-    def weights(self, losses: Tensor, present: Tensor) -> Tensor:
+    def weights(self, losses: Tensor, present: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Return the softmax weights (K,) for losses (K,), then update the averages and the best."""
         losses = losses.detach().float().cpu().clamp(SMALLEST_LOSS, LARGEST_LOSS)
         present = present.cpu()
@@ -48,11 +53,3 @@ class Art:
         self.average = torch.where(present, average, self.average)
         self.best = torch.where(present, best, self.best)
         return weights
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the moving averages and the best losses, each (K,)."""
-        return {"average": self.average.clone(), "best": self.best.clone()}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go back to saved averages and best losses."""
-        self.average, self.best = state["average"].clone(), state["best"].clone()

@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from enum import Enum
+from typing import ClassVar
 
 from torch import Tensor
 
 
-class Weighting(Protocol):
-    """Turns the losses of the tasks into their weights, once per step."""
+class Evidence(Enum):
+    """What a strategy looks at besides the losses; the loop measures no more than that."""
 
-    def weights(self, losses: Tensor, present: Tensor) -> Tensor:
+    NONE = "the losses alone"
+    SHARED_LAYER = "inner products of the tasks' gradients in the last shared layer"
+    ALL_LAYERS = "inner products of the tasks' gradients in all parameters"
+    SCALES = "how large an error the network itself expects, per task"
+
+
+class Weighting:
+    """Turns the losses of the tasks into their weights, once per step.
+
+    A strategy keeps its memory in tensors, one per name of ``remembered``, so that it is saved with the
+    checkpoint. What it is given has been summed over all processes: each of them computes the same.
+
+    Args:
+        task_count: number of tasks K.
+    """
+
+    evidence: ClassVar[Evidence] = Evidence.NONE
+    remembered: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, task_count: int) -> None:
+        self.task_count = task_count
+
+    def weights(self, losses: Tensor, present: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Return the weight of every task for this step, and take the losses into account for the next.
 
         Args:
-            losses: (K,) mean loss per task over all processes, detached; ignored where absent.
+            losses: (K,) mean loss per task over all processes, detached, on the CPU; 0 where absent.
             present: (K,) True where the task has samples in this step.
+            evidence: what ``self.evidence`` says: (K, K) inner products of gradients, (K,) scales, or None.
 
         Returns:
-            (K,) weights, 0 for absent tasks, with a sum of 1.
+            (K,) weights, 0 for absent tasks, with a sum of 1 unless the strategy says otherwise.
         """
+        raise NotImplementedError
+
+    def scale_slopes(self, losses: Tensor, present: Tensor, scales: Tensor) -> Tensor:
+        """Return the derivative (K,) of the loss in each task's scale, for :attr:`Evidence.SCALES` only."""
+        raise NotImplementedError
 
     def state(self) -> dict[str, Tensor]:
         """Return what a checkpoint must hold."""
+        return {name: getattr(self, name).clone() for name in self.remembered}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go back to a saved state."""
+        for name in self.remembered:
+            setattr(self, name, state[name].clone())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from polyrestore.training.weighting.base import Weighting
 
-class DynamicWeightAverage:
+
+class DynamicWeightAverage(Weighting):
     """Weight the tasks whose loss falls slowly.
 
     With the mean losses of the two last windows of steps, A_k (the older one) and B_k::
@@ -22,14 +24,17 @@ class DynamicWeightAverage:
         window_steps: steps per window.
     """
 
+    remembered = ("sums", "counts", "older", "newer", "step")
+
     def __init__(self, task_count: int, temperature: float = 2.0, window_steps: float = 200) -> None:
+        super().__init__(task_count)
         self.temperature = temperature
         self.window_steps = int(window_steps)
         self.sums, self.counts = torch.zeros(task_count), torch.zeros(task_count)
         self.older, self.newer = torch.zeros(task_count), torch.zeros(task_count)
         self.step = torch.zeros((), dtype=torch.int64)
 
-    def weights(self, losses: Tensor, present: Tensor) -> Tensor:
+    def weights(self, losses: Tensor, present: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Return the softmax weights (K,), then take the losses (K,) into the window."""
         losses, present = losses.detach().float().cpu(), present.cpu()
         known = (self.older > 0) & (self.newer > 0)
@@ -46,13 +51,3 @@ class DynamicWeightAverage:
             self.newer = torch.where(seen, mean, self.newer)
             self.sums, self.counts = torch.zeros_like(self.sums), torch.zeros_like(self.counts)
         return weights
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the window's sums and counts, the means of the two before, and the step."""
-        names = ("sums", "counts", "older", "newer", "step")
-        return {name: getattr(self, name).clone() for name in names}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go back to a saved state."""
-        for name, value in state.items():
-            setattr(self, name, value.clone())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from polyrestore.training.weighting.base import Weighting
 
-class Uncertainty:
+
+class Uncertainty(Weighting):
     """Weight every task by the inverse of a noise scale that is learned for it.
 
     For an L1 loss the likelihood is a Laplace one of scale b_k = exp(s_k), whose negative logarithm is
@@ -19,11 +21,14 @@ class Uncertainty:
         initial_loss: b_k at the start.
     """
 
+    remembered = ("log_scale",)
+
     def __init__(self, task_count: int, learning_rate: float = 0.01, initial_loss: float = 0.1) -> None:
+        super().__init__(task_count)
         self.learning_rate = learning_rate
         self.log_scale = torch.full((task_count,), float(torch.tensor(initial_loss).log()))
 
-    def weights(self, losses: Tensor, present: Tensor) -> Tensor:
+    def weights(self, losses: Tensor, present: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Return exp(-s_k) over its sum, for the present tasks, then learn from the losses (K,).
 
         The sum of the published weights is not 1; dividing by it keeps the learning rate's meaning and leaves
@@ -35,11 +40,3 @@ class Uncertainty:
         step = self.learning_rate * slope.clamp(-1, 1)
         self.log_scale = torch.where(present, self.log_scale - step, self.log_scale)
         return inverse / inverse.sum().clamp(min=1e-12)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the logarithms of the scales, (K,)."""
-        return {"log_scale": self.log_scale.clone()}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go back to saved scales."""
-        self.log_scale = state["log_scale"].clone()

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from polyrestore.training.weighting.base import Weighting
 
-class Uniform:
+
+class Uniform(Weighting):
     """Equal weights for the tasks that are present."""
 
-    def __init__(self, task_count: int) -> None:
-        self.task_count = task_count
-
-    def weights(self, losses: Tensor, present: Tensor) -> Tensor:
-        """Return 1 / (number of present tasks) where present, else 0; both arguments are (K,)."""
+    def weights(self, losses: Tensor, present: Tensor, evidence: Tensor | None = None) -> Tensor:
+        """Return 1 / (number of present tasks) where present, else 0."""
         chosen = present.float()
         return chosen / chosen.sum().clamp(min=1)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return an empty state."""
-        return {}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Accept an empty state."""

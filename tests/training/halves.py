@@ -1,0 +1,87 @@
+"""Train on halves of one batch in as many processes as there are, and save what each of them ends with.
+
+Started by ``test_processes.py``, alone and through torchrun, with the strategies' names and a folder.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from polyrestore.backbones import build_backbone
+from polyrestore.data import Batch
+from polyrestore.training.data_table import DataTable
+from polyrestore.training.expected_error import ExpectedErrorJob
+from polyrestore.training.loop import train
+from polyrestore.training.recipe import OptimiserTable, PretrainingRecipe
+from polyrestore.training.restoration_job import RestorationJob
+from polyrestore.training.weighting import Evidence, build_weighting
+
+TASKS = ("noise", "jpeg", "low_light")
+STEPS = 5
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Gives each process its part of a batch that depends on the step alone."""
+
+    processes: int
+    tasks: tuple[str, ...] = TASKS
+
+    def drawing_shares(self) -> torch.Tensor:
+        return torch.ones(len(TASKS))
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        generator = torch.Generator().manual_seed(step)
+        clean = torch.rand((BATCH, 3, 16, 16), generator=generator)
+        degraded = (clean * 0.7 + 0.1 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
+        # The first process has no sample of the last task.
+        task = torch.tensor([0, 0, 1, 1, 0, 2, 2, 1])
+        size = BATCH // self.processes
+        part = slice(rank * size, (rank + 1) * size)
+        return Batch(degraded[part], clean[part], task[part], torch.zeros(size, 12))
+
+
+class NoValidation:
+    """Validates nothing."""
+
+    def measure(self, *_: object) -> dict[str, float]:
+        return {}
+
+
+def main(folder: Path, processes: int, rank: int, strategies: list[str]) -> None:
+    for name in strategies:
+        torch.manual_seed(7)
+        backbone = build_backbone(
+            "compact", width=8, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,), context_dim=8
+        )
+        recipe = PretrainingRecipe(
+            phase="pretraining",
+            name=name,
+            steps=STEPS,
+            data=DataTable(clean=(Path("."),), validation=Path("."), batch_size=BATCH // processes),
+            optimiser=OptimiserTable(warmup_steps=0, learning_rate=1e-3, ema_decay=0.5),
+        )
+        weighting = build_weighting(name, len(TASKS))
+        job_class = ExpectedErrorJob if weighting.evidence is Evidence.SCALES else RestorationJob
+        job = job_class(backbone, Halves(processes), NoValidation())
+        train(job, weighting, recipe, folder / name, steps=STEPS, resume=False)
+        state = {f"state:{key}": value for key, value in weighting.state().items()}
+        parameters = {f"parameter:{key}": value.detach() for key, value in backbone.named_parameters()}
+        save_file({**state, **parameters}, folder / name / f"rank-{rank}.safetensors")
+
+
+if __name__ == "__main__":
+    import os
+
+    main(
+        Path(sys.argv[1]),
+        int(os.environ.get("WORLD_SIZE", "1")),
+        int(os.environ.get("RANK", "0")),
+        sys.argv[2:],
+    )

@@ -1,0 +1,58 @@
+"""A real process, killed at a moment that nobody chose, loses nothing."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import torch
+from safetensors.torch import load_file
+
+from polyrestore.bundles import load_bundle
+
+STEPS = 40
+
+
+def command(recipe, folder):
+    overrides = [f"steps={STEPS}", "checkpoint_every=3", "validate_every=100", "weighting.name=pcgrad"]
+    settings = [part for override in overrides for part in ("--set", override)]
+    return [sys.executable, "-m", "polyrestore", "train", str(recipe), "-o", str(folder), *settings]
+
+
+def logged(folder):
+    path = folder / "log.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    records = [json.loads(line) for line in lines if line.endswith("}")]
+    return [(record["step"], record["losses"]) for record in records if record["event"] == "losses"]
+
+
+def test_a_run_killed_twice_ends_like_one_that_was_left_alone(workshop):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole, killed, recipe = workshop / "whole", workshop / "killed", workshop / "pretraining.toml"
+    run = subprocess.run(command(recipe, whole), env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-2000:]
+    seed = random.randrange(10**6)
+    draw = random.Random(seed)
+    for moment in sorted(draw.sample(range(1, STEPS - 5), 2)):
+        process = subprocess.Popen(
+            command(recipe, killed), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and (not logged(killed) or logged(killed)[-1][0] < moment):
+            time.sleep(0.002)
+        time.sleep(draw.random() * 0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run = subprocess.run(
+        command(recipe, killed), env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert logged(killed) == logged(whole), f"seed {seed}"
+    name = f"checkpoint-{STEPS:08d}.safetensors"
+    first, second = load_file(whole / name), load_file(killed / name)
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+    state = load_bundle(str(killed / "bundle")).backbone.state_dict()
+    assert all(bool(torch.isfinite(value).all()) for value in state.values())
+    assert "updates of" in run.stdout + run.stderr

@@ -1,0 +1,52 @@
+"""Several processes do what one does with a batch as large as all of theirs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from polyrestore.training.weighting import WEIGHTINGS
+
+SCRIPT = Path(__file__).with_name("halves.py")
+
+
+def run(*command, **variables):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **variables}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stderr + done.stdout
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Folders of a run in one process and of one in two, with every strategy."""
+    alone, together = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("together")
+    run(sys.executable, str(SCRIPT), str(alone), *WEIGHTINGS)
+    run(
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+        str(SCRIPT), str(together), *WEIGHTINGS,
+    )  # fmt: skip
+    return alone, together
+
+
+@pytest.mark.parametrize("name", sorted(WEIGHTINGS))
+def test_two_processes_agree_with_each_other_and_with_a_doubled_batch(outcomes, name):
+    alone, together = outcomes
+    expected = load_file(alone / name / "rank-0.safetensors")
+    ranks = [load_file(together / name / f"rank-{rank}.safetensors") for rank in (0, 1)]
+    for key, value in expected.items():
+        assert torch.equal(ranks[0][key], ranks[1][key]), key
+        assert torch.allclose(ranks[0][key].float(), value.float(), atol=1e-5), key
+    if name == "art":
+        assert float((expected["state:average"] - 0.1).abs().max()) > 1e-4
+
+
+def test_the_log_tells_the_effective_batch(outcomes):
+    for folder, processes in zip(outcomes, (1, 2), strict=True):
+        start = json.loads((folder / "art" / "log.jsonl").read_text().splitlines()[0])
+        assert (start["processes"], start["effective_batch"], start["updates"]) == (processes, 8, 5)
