@@ -52,6 +52,8 @@ def load_optimiser_tensors(optimiser: torch.optim.Optimizer, tensors: Mapping[st
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     """Write a checkpoint, read it back, then delete all but the newest ``keep``.
 
+    Those of later steps are left over from a run that was started anew, and go as well.
+
     Raises:
         OutputError: the file cannot be written.
         TrainingError: what was read back differs; nothing is deleted.
@@ -68,7 +70,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path
     written = load_file(path)
     if written.keys() != flat.keys() or any(not _same(written[name], flat[name]) for name in flat):
         raise TrainingError(f"checkpoint {path} differs from what was written; the older ones were kept")
-    for old in sorted(folder.glob(PATTERN))[:-keep]:
+    found = sorted(folder.glob(PATTERN))
+    place = found.index(path)
+    for old in (*found[: max(0, place + 1 - keep)], *found[place + 1 :]):
         old.unlink(missing_ok=True)
     return path
 
