@@ -5,7 +5,7 @@ import torch
 
 from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
-from polyrestore.data import FixedNoise, SyntheticDamage
+from polyrestore.data import FixedNoise, SyntheticDamage, find_sets, pack
 from polyrestore.errors import DataError, RecipeError, UnknownNameError
 from polyrestore.training.recipe import load_recipe
 from polyrestore.training.restoration_job import RestorationJob
@@ -250,3 +250,17 @@ def test_a_recipe_is_checked_on_the_command_line(library, call):
     outcome = call("data", "check", library / "sets.toml")
     assert outcome.code == 1
     assert "BSD400/5.png shows what" in outcome.out
+
+
+def test_shards_take_the_place_of_a_folder(library):
+    for name in ("LOL", "CDD-11_train", "BSD400"):
+        pack(find_sets(library / name), library / name, library / "shards" / name)
+    recipe = load_recipe(library / "sets.toml")
+    in_shards = SETS.replace('folder = "', 'shards = "shards/')
+    other = load_recipe(write(library, in_shards + HELD_OUT))
+    assert other.data.sets[0].shards == library / "shards" / "LOL"
+    first, second = training_source(recipe).batch(2), training_source(other).batch(2)
+    assert all(
+        torch.equal(getattr(first, name), getattr(second, name))
+        for name in ("degraded", "clean", "task", "presence")
+    )

@@ -5,6 +5,7 @@ from polyrestore.data.duplicates import Duplicate, HashMemory, find_duplicates
 from polyrestore.data.images import Pair, align_pair, load_burst, load_clean, load_pairs
 from polyrestore.data.layouts import LAYOUTS, FoundSet, find_sets
 from polyrestore.data.samples import ImageFile, PixelCache, Sample
+from polyrestore.data.shards import find_shards, holds_shards, pack
 from polyrestore.data.synthesis import (
     Batch,
     BatchSource,
@@ -40,8 +41,11 @@ __all__ = [
     "check_sets",
     "find_duplicates",
     "find_sets",
+    "find_shards",
+    "holds_shards",
     "load_burst",
     "load_clean",
     "load_pairs",
     "mixed_seed",
+    "pack",
 ]
