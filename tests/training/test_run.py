@@ -235,3 +235,15 @@ def test_routed_adapters_need_linear_layers(workshop):
     overrides = ["backbone=nafnet", f"backbone_options={toml_value(TINY['nafnet'])}", "routed_rank=2"]
     with pytest.raises(RecipeError, match="no linear layers"):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)
+
+
+def test_a_fresh_start_is_not_mixed_with_the_old_run(workshop, monkeypatch):
+    recipe, folder = workshop / "pretraining.toml", workshop / "out"
+    run_recipe(recipe, output_folder=folder)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(KilledError):
+            run_recipe(recipe, output_folder=folder, resume=False)
+    assert [path.name for path in folder.glob("*.safetensors")] == ["checkpoint-00000002.safetensors"]
+    run_recipe(recipe, output_folder=folder)
+    assert sorted(losses(folder)) == [1, 2, 3, 4, 5, 6]

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyrestore.errors import TrainingError
+from polyrestore.errors import OutputError, TrainingError
 from polyrestore.files import atomic_path
 
 PATTERN = "checkpoint-*.safetensors"
@@ -52,6 +52,8 @@ def load_optimiser_tensors(optimiser: torch.optim.Optimizer, tensors: Mapping[st
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     """Write a checkpoint, read it back, then delete all but the newest ``keep``.
 
+    Those of later steps are left over from a run that was started anew, and go as well.
+
     Raises:
         OutputError: the file cannot be written.
         TrainingError: what was read back differs; nothing is deleted.
@@ -64,11 +66,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path
     }
     metadata = {"format": FORMAT, "step": str(checkpoint.step), "recipe": checkpoint.recipe}
     with atomic_path(path) as temporary:
-        save_file(flat, temporary, metadata)
+        try:
+            save_file(flat, temporary, metadata)
+        except SafetensorError as error:
+            raise OutputError(f"cannot write the checkpoint {path}: {error}") from error
     written = load_file(path)
     if written.keys() != flat.keys() or any(not _same(written[name], flat[name]) for name in flat):
         raise TrainingError(f"checkpoint {path} differs from what was written; the older ones were kept")
-    for old in sorted(folder.glob(PATTERN))[:-keep]:
+    found = sorted(folder.glob(PATTERN))
+    place = found.index(path)
+    for old in (*found[: max(0, place + 1 - keep)], *found[place + 1 :]):
         old.unlink(missing_ok=True)
     return path
 
