@@ -20,6 +20,14 @@ def test_inspect_shows_layout_split_task_and_counts(call, tmp_path):
     assert "(to be named)" in outcome.out
 
 
+def test_inspect_takes_the_folder_that_one_is_in(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(plant(tmp_path / "LOL", *TREES["LOL"][1]))
+    outcome = call("data", "inspect", ".")
+    assert outcome.code == 0
+    assert str(tmp_path) not in outcome.out
+    assert "eval15" in outcome.out
+
+
 def test_inspect_names_what_is_missing_in_one_line(call, tmp_path):
     plant(tmp_path / "LOL/our485", "low/1.png", "high/1.png", "low/2.png")
     outcome = call("data", "inspect", tmp_path / "LOL")

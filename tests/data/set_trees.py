@@ -146,6 +146,7 @@ TREES: dict[str, tuple[str, tuple[str, ...], dict[tuple[str, str], int]]] = {
             )
         },
     ),
+    "nameless": ("pairs", ("input/a_1.png", "gt/a_1.png"), {("all", ""): 1}),
     "own": ("pairs", ("input/a.png", "target/a.bmp"), {("all", ""): 1}),
     "BSD400": ("clean", ("1.jpg", "2.jpg"), {("all", ""): 2}),
     "DIV2K": (

@@ -36,7 +36,7 @@ def inspect_command(folder: Folder, layout: LayoutName = "auto", as_json: AsJson
     entries = [
         {
             "layout": found.layout,
-            "folder": str(found.folder if as_json else found.folder.relative_to(folder)),
+            "folder": str(found.folder) if as_json else _below(folder, found.folder),
             "split": found.split,
             "task": task,
             "kind": _kind(found, task),
@@ -115,6 +115,13 @@ def _sets_in(place: Path, layout: str = "auto") -> list[FoundSet]:
     from polyrestore.data import find_sets, find_shards, holds_shards
 
     return find_shards(place) if holds_shards(place) else find_sets(place, layout)
+
+
+def _below(folder: Path, place: Path) -> str:
+    """Return the path from a folder to a place in it, or the whole path of one that is not in it."""
+    start = folder.absolute().resolve()
+    place = place.absolute().resolve()
+    return str(place.relative_to(start)) if place.is_relative_to(start) else str(place)
 
 
 def _kind(found: FoundSet, task: str) -> str:

@@ -86,8 +86,12 @@ class HashMemory:
 
         Raises:
             ImageError: the image cannot be read.
+            DataError: the file is missing, or imagehash is not installed.
         """
-        status = os.stat(file.path)
+        try:
+            status = os.stat(file.path)
+        except OSError as error:
+            raise DataError(f"cannot read {file}: {error.strerror or error}") from error
         key = [status.st_size, status.st_mtime_ns]
         known = self._known.get(str(file))
         if not (isinstance(known, list) and len(known) == 4 and known[:2] == key):
@@ -111,7 +115,10 @@ def image_hashes(file: ImageFile) -> tuple[str, str]:
     try:
         from imagehash import phash
     except ImportError as error:
-        raise DataError("comparing images needs imagehash: pip install 'polyrestore[data]'") from error
+        raise DataError(
+            "comparing images needs imagehash: pip install 'polyrestore[data]', or train with "
+            "data.check_duplicates = false"
+        ) from error
     thumbnail = _thumbnail(file)
     return str(phash(thumbnail, HASH_SIDE)), str(phash(ImageOps.mirror(thumbnail), HASH_SIDE))
 

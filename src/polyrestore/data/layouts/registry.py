@@ -26,7 +26,7 @@ LAYOUTS: dict[str, Layout] = {
         Layout("reside", "hazy + gt or clear, 0001_0.8_0.2 -> 0001, 1400_1 -> 1400", find_reside),
         Layout("lol", "our485 or eval15 with low + high; Train or Test with Low + Normal", find_lol),
         Layout("gopro", "(train|test)/<scene>/blur + sharp", find_gopro, levels_up=1),
-        Layout("pairs", "input + target with the same names; the task has to be given", find_pairs),
+        Layout("pairs", "input + target or gt with the same names; the task has to be given", find_pairs),
         Layout("clean", "photographs in one folder, to be damaged", find_clean),
     )
 }

@@ -57,8 +57,8 @@ def find_daclip(folder: Path) -> list[Part]:
 
 
 def find_pairs(folder: Path) -> list[Part]:
-    """``input`` and ``target``; the folder does not say what its images suffer from."""
-    degraded, clean = subfolder(folder, "input"), subfolder(folder, "target")
+    """``input`` and ``target`` or ``gt``; the folder does not say what its images suffer from."""
+    degraded, clean = subfolder(folder, "input"), subfolder(folder, "target", "gt")
     if degraded is None or clean is None:
         return []
     return [Part(images_in(clean), images_in(degraded))]

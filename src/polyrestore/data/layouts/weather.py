@@ -30,13 +30,17 @@ def weather_partners(stem: str) -> tuple[str, ...]:
 
 
 def find_allweather(folder: Path) -> list[Part]:
-    """``input`` and ``gt``."""
+    """``input`` and ``gt``, with names of Outdoor-Rain or RainDrop among the damaged images."""
     degraded, clean = subfolder(folder, "input"), subfolder(folder, "gt")
     if degraded is None or clean is None:
         return []
+    found = images_below(degraded)
+    # Snow has no mark of its own: without the other two, nothing says that this is AllWeather.
+    if all(weather_task(path.stem) == "snow" for path in found):
+        return []
     return [
         Part(
-            images_below(clean), images_below(degraded), task_of=weather_task, partners=weather_partners,
+            images_below(clean), found, task_of=weather_task, partners=weather_partners,
             many_to_one=True, split="train",
         )
     ]  # fmt: skip
