@@ -6,7 +6,7 @@ A batch depends on the seed, the step and the process alone, as those from memor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Generator, Tensor
@@ -80,6 +80,34 @@ class TaskSource:
         if group.damage is None:
             return patches[0], patches[1]
         return group.damage(patches, generator)[0], patches[0]
+
+
+@dataclass(frozen=True)
+class OneTaskSource:
+    """Batches whose samples all belong to one task, as adapters need them.
+
+    Attributes:
+        source: draws the samples; its sampler says how often each task comes.
+    """
+
+    source: TaskSource
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks."""
+        return self.source.tasks
+
+    def drawing_shares(self) -> Tensor:
+        """Return how often each task is drawn, (K,), not normalised."""
+        return self.source.drawing_shares()
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """Return the batch of a step; all processes see the same task."""
+        source = self.source
+        generator = Generator().manual_seed(mixed_seed(source.seed, step))
+        index = int(draw_tasks(source.sampler, self.drawing_shares(), 1, step, 0, generator))
+        batch = replace(source, task_list=(source.task_list[index],)).batch(step, rank)
+        return replace(batch, task=torch.full_like(batch.task, index))
 
 
 def reflected(image: Tensor, side: int) -> Tensor:

@@ -141,8 +141,8 @@ def routed_bank(recipe: PretrainingRecipe, backbone: Backbone, names: Sequence[s
 
 def _check_tasks(recipe: Recipe) -> None:
     data, synthesis = recipe.data, recipe.synthesis
-    if data.sets and not isinstance(recipe, PretrainingRecipe):
-        raise RecipeError('[[data.sets]] are for phase "pretraining"; this phase needs data.clean')
+    if data.sets and isinstance(recipe, RecogniserRecipe):
+        raise RecipeError('[[data.sets]] are not for phase "recogniser", which needs data.clean')
     if data.sets and "tasks" in synthesis.model_fields_set:
         raise RecipeError("synthesis.tasks go with data.clean; with [[data.sets]] the sets name the tasks")
     if synthesis.task_shares and data.sampler != "task_shares":
