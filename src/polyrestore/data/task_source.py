@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from polyrestore.data.images import random_patch
 from polyrestore.data.samples import PixelCache
 from polyrestore.data.sampling import Sampler, draw_tasks
-from polyrestore.data.synthesis import Batch, mixed_seed
+from polyrestore.data.synthesis import Batch, OneTaskAtATime, mixed_seed
 from polyrestore.data.tasks import Task
 
 
@@ -83,30 +83,14 @@ class TaskSource:
 
 
 @dataclass(frozen=True)
-class OneTaskSource:
-    """Batches whose samples all belong to one task, as adapters need them.
-
-    Attributes:
-        source: draws the samples; its sampler says how often each task comes.
-    """
-
-    source: TaskSource
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The names of the tasks."""
-        return self.source.tasks
-
-    def drawing_shares(self) -> Tensor:
-        """Return how often each task is drawn, (K,), not normalised."""
-        return self.source.drawing_shares()
+class OneTaskSource(OneTaskAtATime[TaskSource]):
+    """Batches of one task each, as adapters need them."""
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step; all processes see the same task."""
-        source = self.source
-        generator = Generator().manual_seed(mixed_seed(source.seed, step))
-        index = int(draw_tasks(source.sampler, self.drawing_shares(), 1, step, 0, generator))
-        batch = replace(source, task_list=(source.task_list[index],)).batch(step, rank)
+        index, _ = self.task_of(step)
+        only = replace(self.source, task_list=(self.source.task_list[index],))
+        batch = only.batch(step, rank)
         return replace(batch, task=torch.full_like(batch.task, index))
 
 
