@@ -62,7 +62,7 @@ def test_check_compares_the_splits_of_one_folder(call, tmp_path):
     outcome = call("data", "check", tmp_path / "RainDrop")
     assert outcome.code == 1
     assert "duplicate: " in outcome.out
-    assert "1 samples to train on, 1 held out: 1 problems" in outcome.out
+    assert "1 samples to train on, 1 held out: 1 problem\n" in outcome.out
 
 
 def test_packed_sets_can_be_inspected_and_checked(call, tmp_path):

@@ -86,7 +86,8 @@ def check_command(
     else:
         for problem in problems:
             print(f"{problem.kind}: {problem.message}")
-        found = f"{len(problems)} problems" if problems else "nothing wrong"
+        count = len(problems)
+        found = f"{count} problem{'s' * (count > 1)}" if problems else "nothing wrong"
         print(f"{len(training)} samples to train on, {len(held_out)} held out: {found}")
     if problems:
         raise typer.Exit(1)

@@ -14,7 +14,7 @@ from polyrestore.data.synthesis import (
     Synthesis,
     mixed_seed,
 )
-from polyrestore.data.task_source import TaskSource
+from polyrestore.data.task_source import OneTaskSource, TaskSource
 from polyrestore.data.tasks import FixedNoise, SampleGroup, SyntheticDamage, Task
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "HashMemory",
     "ImageFile",
     "OneCompositionSource",
+    "OneTaskSource",
     "Pair",
     "PixelCache",
     "Problem",
