@@ -45,7 +45,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
     parser.add_argument("--networks", nargs="+", default=["compact"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--share", default="1/1", help="i/n: make every n-th run only, from the i-th on")
     return parser.parse_args(arguments)
 
