@@ -1,8 +1,10 @@
-"""The training runs of the experiment on weighting strategies: settings, shared batches, one run at a time."""
+"""The runs of the experiment on weighting strategies: settings, shared batches, one run at a time."""
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.data import Batch, BatchSource, Synthesis
 from polyrestore.degradations import DEGRADATIONS
-from polyrestore.files import write_text
+from polyrestore.files import write_bytes, write_text
 from polyrestore.training.expected_error import ExpectedErrorJob
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import DataTable, OptimiserTable, Recipe
@@ -25,7 +27,7 @@ from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.validation import SEVERITIES, ValidationSet
 from polyrestore.training.weighting import Evidence, build_weighting
 
-PATCH_PX, BATCH_SIZE, ZOOM_OUT = 48, 12, 2.0
+PATCH_PX, ZOOM_OUT = 48, 2.0
 WINDOW_STEPS = 20
 
 # Clipping is off: it would undo, for some strategies more than for others, what the weights say.
@@ -33,19 +35,41 @@ OPTIMISER = OptimiserTable(
     name="muon", learning_rate=2e-3, warmup_steps=50, clip_norm=0.0, ema_decay=0.995, final_share=0.02
 )
 
-SETTINGS: dict[str, Synthesis] = {
-    name: Synthesis(tasks=tasks, mixture_share=0.0, region_share=0.0, task_shares=shares)
-    for name, tasks, shares in (
-        ("balanced", ("noise", "jpeg", "rain", "haze", "motion_blur"), {}),
-        ("rare", ("noise", "jpeg", "rain", "haze", "low_light"), {"low_light": 0.2}),
-        ("opposed", ("noise", "jpeg", "motion_blur", "defocus_blur", "low_light"), {}),
-    )
+
+@dataclass(frozen=True)
+class Setting:
+    """Tasks, how often each is drawn compared with the others, and samples per batch."""
+
+    tasks: tuple[str, ...]
+    task_shares: Mapping[str, float] = field(default_factory=dict)
+    batch_size: int = 12
+
+    @property
+    def synthesis(self) -> Synthesis:
+        """Return pure samples: in a mixture, a sample would be of several tasks."""
+        return Synthesis(self.tasks, mixture_share=0.0, region_share=0.0, task_shares=self.task_shares)
+
+
+BALANCED = ("noise", "jpeg", "rain", "haze", "motion_blur")
+SETTINGS = {
+    "balanced": Setting(BALANCED),
+    "rare": Setting(("noise", "jpeg", "rain", "haze", "low_light"), {"low_light": 0.2}),
+    "large batches": Setting(BALANCED, batch_size=48),
 }
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "compact": ("compact", {
-        "width": 16, "encoder_blocks": (1, 1), "middle_blocks": 2, "decoder_blocks": (1, 1), "context_dim": 32,
-        "shuffle": 2,
+        "width": 16, "encoder_blocks": (1, 1), "middle_blocks": 2, "decoder_blocks": (1, 1),
+        "context_dim": 32, "shuffle": 2,
+    }),
+    "airnet": ("airnet", {"width": 16, "groups": 1, "blocks": 1, "queue_length": 96}),
+    "transweather": ("transweather", {
+        "dims": (24, 48, 64, 96), "depths": (1, 1, 1, 1), "heads": (1, 2, 4, 4), "decoder_depth": 1,
+        "decoder_heads": 4, "tail_dims": (16, 8),
+    }),
+    "promptir": ("promptir", {
+        "dim": 8, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 1, 2, 2),
+        "prompt_widths": (8, 16, 32), "prompt_sizes": (16, 8, 4),
     }),
 }  # fmt: skip
 
@@ -124,8 +148,9 @@ class Bench:
 
     def source(self, setting: str, seed: int, steps: int) -> PooledSource:
         """Return the batches of a setting and a seed; they are drawn once."""
-        drawing = (self.images, SETTINGS[setting], BATCH_SIZE, PATCH_PX, ZOOM_OUT, seed)
-        stem = self.folder / "pools" / f"{setting}-{seed}-{steps}"
+        chosen = SETTINGS[setting]
+        drawing = (self.images, chosen.synthesis, chosen.batch_size, PATCH_PX, ZOOM_OUT, seed)
+        stem = self.folder / "pools" / f"{setting}-{seed}-{steps}".replace(" ", "_")
         pixels, tasks = stem.with_suffix(".pixels.npy"), stem.with_suffix(".tasks.npy")
         if not tasks.exists():
             stem.parent.mkdir(parents=True, exist_ok=True)
@@ -159,16 +184,17 @@ class Bench:
         job.network.eval()
         severities = by_severity(job.network, job.validation)
         return {
-            **vars(run), "strategy": strategy, "options": options, "psnr": figures, "psnr_by_severity": severities,
-            "parameters": sum(p.numel() for p in job.network.parameters()),
+            **vars(run), "strategy": strategy, "options": options, "psnr": figures,
+            "psnr_by_severity": severities, "parameters": sum(p.numel() for p in job.network.parameters()),
             "processor_seconds": round(spent, 1), **traces(read_log(folder), job.tasks),
         }  # fmt: skip
 
     @staticmethod
     def _draw(source: BatchSource, steps: int, pixels: Path, tasks: Path) -> None:
         size = (steps, 2, source.batch_size, 3, source.patch_px, source.patch_px)
-        # Written under another name first: a pool that was cut short must not be taken for a whole one.
-        partial = pixels.with_suffix(".partial")
+        # Written under a name of its own first: a pool that was cut short must not be taken for a whole one,
+        # and two processes may draw the same.
+        partial = pixels.with_suffix(f".{os.getpid()}")
         pool = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=size)
         index = np.zeros((steps, source.batch_size), dtype=np.int8)
         for step in range(steps):
@@ -178,8 +204,9 @@ class Bench:
             index[step] = batch.task.numpy()
         pool.flush()
         partial.replace(pixels)
-        np.save(tasks.with_suffix(".partial.npy"), index)
-        tasks.with_suffix(".partial.npy").replace(tasks)
+        content = io.BytesIO()
+        np.save(content, index)
+        write_bytes(tasks, content.getvalue())
 
 
 def build_network(name: str) -> Backbone:
@@ -193,7 +220,7 @@ def build_network(name: str) -> Backbone:
 @torch.inference_mode()
 def by_severity(network: Backbone, validation: ValidationSet) -> dict[str, list[float]]:
     """Return the PSNR in dB of each task at each of the fixed severities, in their order."""
-    figures = {}
+    figures: dict[str, list[float]] = {}
     for task, degraded in validation.degraded.items():
         figures[task] = []
         for start in range(len(SEVERITIES)):
@@ -207,7 +234,8 @@ def by_severity(network: Backbone, validation: ValidationSet) -> dict[str, list[
 def recipe_of(run: Run) -> Recipe:
     """Describe a run for the training loop; the batches come from the pool, so no folder is read."""
     none = Path("pool")
-    data = DataTable(clean=(none,), validation=none, patch_px=PATCH_PX, batch_size=BATCH_SIZE)
+    size = SETTINGS[run.setting].batch_size
+    data = DataTable(clean=(none,), validation=none, patch_px=PATCH_PX, batch_size=size)
     return Recipe(
         name=run.name, seed=run.seed, steps=run.steps, data=data, optimiser=OPTIMISER,
         log_every=1, validate_every=run.steps, checkpoint_every=10 * run.steps,
@@ -220,7 +248,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [record for record in map(json.loads, lines) if record["event"] == "losses"]
 
 
-def traces(log: list[dict[str, Any]], tasks: tuple[str, ...]) -> dict[str, Mapping[str, list[float]]]:
+def traces(log: list[dict[str, Any]], tasks: tuple[str, ...]) -> dict[str, dict[str, list[float]]]:
     """Return each task's loss and share of the weight, averaged over windows of steps where it is present."""
     result: dict[str, dict[str, list[float]]] = {"losses": {}, "weights": {}}
     for key, rows in result.items():
