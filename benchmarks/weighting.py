@@ -46,9 +46,10 @@ class Part:
     steps: int
 
 
+STRATEGIES = [name for name, (strategy, _) in VARIANTS.items() if name == strategy]
 PLAN = (
-    Part("compact", "balanced", tuple(VARIANTS), 500),
-    Part("compact", "rare", tuple(VARIANTS), 500),
+    Part("compact", "balanced", list(VARIANTS), 500),
+    Part("compact", "rare", [*STRATEGIES, "art T=2"], 500),
     Part("compact", "large batches", ("uniform", "art", "art T=0.5"), 200),
     Part("transweather", "balanced", ("uniform", "art"), 500),
     Part("airnet", "balanced", ("uniform", "art"), 250),
