@@ -24,11 +24,11 @@ from benchmarks.weighting_runs import (
     OPTIMISER,
     PATCH_PX,
     SETTINGS,
-    VARIANTS,
     Bench,
     Run,
     generated_images,
 )
+from benchmarks.weighting_variants import STRATEGIES, VARIANTS
 from polyrestore.data import load_clean
 from polyrestore.files import write_text
 
@@ -46,11 +46,10 @@ class Part:
     steps: int
 
 
-STRATEGIES = [name for name, (strategy, _) in VARIANTS.items() if name == strategy]
 PLAN = (
     Part("compact", "balanced", list(VARIANTS), 500),
-    Part("compact", "rare", [*STRATEGIES, "art T=2"], 500),
-    Part("compact", "large batches", ("uniform", "art", "art T=0.5"), 200),
+    Part("compact", "rare", [*STRATEGIES, "art T=2", "art smoothed"], 500),
+    Part("compact", "large batches", ("uniform", "art", "art smoothed"), 200),
     Part("transweather", "balanced", ("uniform", "art"), 500),
     Part("airnet", "balanced", ("uniform", "art"), 250),
 )

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from benchmarks.weighting_runs import VARIANTS, Bench, PooledSource, Run, read_log, recipe_of
+from benchmarks.weighting_runs import SETTINGS, Bench, Run, read_log, recipe_of
+from benchmarks.weighting_variants import STRATEGIES, build_variant
 from polyrestore.training.optimisers import build_optimiser
 from polyrestore.training.step import Stepper
-from polyrestore.training.weighting import build_weighting
 from polyrestore.training.weighting.art import Art
 
 SETTLED = 0.25
@@ -110,9 +110,8 @@ def step_costs(bench: Bench, setting: str, steps: int, rounds: int) -> dict[str,
     Returns:
         Milliseconds per step (median), and the median and the quartiles of the ratio to uniform.
     """
-    variants = [name for name, (strategy, options) in VARIANTS.items() if name == strategy]
     # Uniform takes part twice: its second ratio shows what the measurement itself makes of no difference.
-    entries = {**{name: name for name in variants}, "uniform again": "uniform"}
+    entries = {**{name: name for name in STRATEGIES}, "uniform again": "uniform"}
     steppers = {label: _stepper(bench, Run(setting, name, 0, steps)) for label, name in entries.items()}
     order = list(steppers)
     times: dict[str, list[float]] = {label: [] for label in order}
@@ -136,8 +135,7 @@ def step_costs(bench: Bench, setting: str, steps: int, rounds: int) -> dict[str,
 
 
 def _stepper(bench: Bench, run: Run) -> Stepper:
-    strategy, options = VARIANTS[run.variant]
-    weighting = build_weighting(strategy, len(_source(bench, run).synthesis.tasks), options)
+    weighting = build_variant(run.variant, len(SETTINGS[run.setting].tasks))
     job = bench.job(run, weighting.evidence)
     recipe = recipe_of(run)
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
@@ -145,7 +143,3 @@ def _stepper(bench: Bench, run: Run) -> Stepper:
     optimiser = build_optimiser(parameters, recipe.optimiser)
     module, prepared = accelerator.prepare(job.module, optimiser)
     return Stepper(job, module, parameters, prepared, weighting, job.shares(), accelerator, recipe)
-
-
-def _source(bench: Bench, run: Run) -> PooledSource:
-    return bench.source(run.setting, run.seed, run.steps)

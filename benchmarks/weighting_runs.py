@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.weighting_variants import VARIANTS, build_variant
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.data import Batch, BatchSource, Synthesis
@@ -25,7 +26,7 @@ from polyrestore.training.loop import train
 from polyrestore.training.recipe import DataTable, OptimiserTable, Recipe
 from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.validation import SEVERITIES, ValidationSet
-from polyrestore.training.weighting import Evidence, build_weighting
+from polyrestore.training.weighting import Evidence
 
 PATCH_PX, ZOOM_OUT = 48, 2.0
 WINDOW_STEPS = 20
@@ -72,21 +73,6 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         "prompt_widths": (8, 16, 32), "prompt_sizes": (16, 8, 4),
     }),
 }  # fmt: skip
-
-# The window of DWA stands for an epoch; the default of 200 steps would leave it uniform for most of a run.
-VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
-    "uniform": ("uniform", {}),
-    "art": ("art", {}),
-    "dwa": ("dwa", {"window_steps": 50}),
-    "random": ("random", {}),
-    "uncertainty": ("uncertainty", {}),
-    "gradnorm": ("gradnorm", {}),
-    "pcgrad": ("pcgrad", {}),
-    "tur": ("tur", {}),
-    "art T=0.5": ("art", {"temperature": 0.5}),
-    "art T=2": ("art", {"temperature": 2.0}),
-    "art forgetting": ("art", {"forgetting": 0.01}),
-}
 
 
 @dataclass(frozen=True)
@@ -173,7 +159,7 @@ class Bench:
 
     def _make(self, run: Run) -> dict[str, Any]:
         strategy, options = VARIANTS[run.variant]
-        weighting = build_weighting(strategy, len(SETTINGS[run.setting].tasks), options)
+        weighting = build_variant(run.variant, len(SETTINGS[run.setting].tasks))
         job = self.job(run, weighting.evidence)
         folder = self.folder / run.name
         start = time.process_time()

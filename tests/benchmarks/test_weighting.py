@@ -9,7 +9,8 @@ import torch
 
 from benchmarks.weighting import main
 from benchmarks.weighting_report import paired, paired_table
-from benchmarks.weighting_runs import BALANCED, SETTINGS, VARIANTS, Bench, Run, generated_images
+from benchmarks.weighting_runs import BALANCED, SETTINGS, Bench, Run, generated_images
+from benchmarks.weighting_variants import STRATEGIES, SmoothedArt
 from polyrestore.data import BatchSource
 from polyrestore.training.weighting import WEIGHTINGS, Evidence
 
@@ -47,7 +48,7 @@ def test_a_share_of_the_runs_is_made_once_and_reports_nothing(tmp_path: Path) ->
 
 
 def test_all_strategies_of_the_registry_take_part() -> None:
-    assert {strategy for strategy, _ in VARIANTS.values()} == set(WEIGHTINGS)
+    assert set(STRATEGIES) == set(WEIGHTINGS)
 
 
 def test_the_pool_holds_the_ordinary_batches(tmp_path: Path) -> None:
@@ -83,3 +84,14 @@ def test_differences_are_taken_by_seed_and_marked_when_they_are_beyond_chance() 
     row = paired_table(records)[-1]
     assert "**+0.500 ± 0.010**" in row
     assert row.count("**") == 2
+
+
+def test_smoothed_art_follows_a_lasting_change_rather_than_one_batch() -> None:
+    strategy = SmoothedArt(2, smoothing=0.05)
+    everywhere, level = torch.tensor([True, True]), torch.tensor([0.1, 0.1])
+    once = strategy.weights(torch.tensor([0.3, 0.1]), everywhere)
+    for _ in range(20):
+        strategy.weights(level, everywhere)
+    for _ in range(20):
+        lasting = strategy.weights(torch.tensor([0.3, 0.1]), everywhere)
+    assert 0.5 < once[0] < 0.95 < lasting[0]
