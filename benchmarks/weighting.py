@@ -14,6 +14,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from benchmarks.weighting_runs import (
     SETTINGS,
     Bench,
     Run,
+    by_severity,
     generated_images,
 )
 from benchmarks.weighting_variants import STRATEGIES, VARIANTS
@@ -48,8 +50,8 @@ class Part:
 
 PLAN = (
     Part("compact", "balanced", list(VARIANTS), 500),
-    Part("compact", "rare", [*STRATEGIES, "art T=2", "art smoothed"], 500),
-    Part("compact", "large batches", ("uniform", "art", "art smoothed"), 200),
+    Part("compact", "rare", [*STRATEGIES, "art T=2", "art, smoothed"], 500),
+    Part("compact", "large batches", ("uniform", "art", "art, smoothed"), 200),
     Part("transweather", "balanced", ("uniform", "art"), 500),
     Part("airnet", "balanced", ("uniform", "art"), 250),
 )
@@ -96,6 +98,7 @@ def write_report(bench: Bench, options: argparse.Namespace) -> None:
         "about": about(options, records),
         "optimiser": OPTIMISER.model_dump(mode="json"),
         "settings": {run.setting: asdict(SETTINGS[run.setting]) for run in runs},
+        "inputs": {setting: inputs(bench, setting) for setting in dict.fromkeys(run.setting for run in runs)},
         "costs": costs(bench, first[0], options) if first else {},
         "ratios": {
             f"{run.variant}, {run.setting}": ratio_statistics(bench, run)
@@ -116,6 +119,13 @@ def write_report(bench: Bench, options: argparse.Namespace) -> None:
         plot_weights(chosen, options.plots / f"weighting-weights-{setting}.png")
     if compact:
         plot_differences(compact, options.plots / "weighting-differences.png")
+
+
+def inputs(bench: Bench, setting: str) -> dict[str, float]:
+    """Return the PSNR of the damaged validation crops themselves, by task."""
+    severities = by_severity(lambda image: image, bench.validation(SETTINGS[setting].tasks))
+    figures = {task: round(fmean(values), 3) for task, values in severities.items()}
+    return {**figures, "mean": round(fmean(figures.values()), 3)}
 
 
 def costs(bench: Bench, run: Run, options: argparse.Namespace) -> dict[str, dict[str, float]]:

@@ -24,7 +24,8 @@ def tables(report: dict[str, Any]) -> str:
     for network, setting in dict.fromkeys((each["network"], each["setting"]) for each in records):
         chosen = [each for each in records if (each["network"], each["setting"]) == (network, setting)]
         steps = chosen[0]["steps"]
-        parts += [f"## {setting}, {network}, {steps} steps", "", *quality_table(chosen), ""]
+        parts += [f"## {setting}, {network}, {steps} steps", ""]
+        parts += [*quality_table(chosen, report["inputs"][setting]), ""]
         parts += [*paired_table(chosen), "", *severity_table(chosen), ""]
     if report["costs"]:
         parts += ["## Cost of a step", "", *cost_table(report["costs"]), ""]
@@ -33,9 +34,9 @@ def tables(report: dict[str, Any]) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def quality_table(records: Records) -> list[str]:
+def quality_table(records: Records, inputs: dict[str, float]) -> list[str]:
     tasks = list(records[0]["psnr"])
-    rows = []
+    rows = [["nothing done", *(f"{inputs[task]:.2f}" for task in tasks), ""]]
     for variant, runs in by_variant(records).items():
         cells = [_spread([run["psnr"][task] for run in runs], 2) for task in tasks]
         rows.append([variant, *cells, str(len(runs))])

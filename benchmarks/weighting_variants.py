@@ -1,4 +1,4 @@
-"""The strategies of the experiment with their options, and one repair of Art that is tried here only."""
+"""The strategies of the experiment with their options, and a repair of Art that is tried here only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.training.weighting import WEIGHTINGS, Weighting, build_weighting
-from polyrestore.training.weighting.art import Art
+from polyrestore.training.weighting.art import LARGEST_LOSS, SMALLEST_LOSS
 
 # By name in the tables: the strategy and its options. The window of DWA stands for an epoch; the default of
 # 200 steps would leave it uniform for most of a run.
@@ -22,34 +22,55 @@ VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "art T=0.5": ("art", {"temperature": 0.5}),
     "art T=2": ("art", {"temperature": 2.0}),
     "art forgetting": ("art", {"forgetting": 0.01}),
-    "art smoothed": ("smoothed art", {}),
+    "art, no constants": ("repaired art", {}),
+    "art, smoothed": ("repaired art", {"smoothing": 0.05}),
 }
 STRATEGIES = [name for name in VARIANTS if name in WEIGHTINGS]
 
 
-class SmoothedArt(Art):
-    """Art that looks at a short moving average of each task's loss instead of one mini-batch.
+class RepairedArt(Weighting):
+    """Art without its starting constants, and if wished with losses smoothed over steps.
 
-    The average and the best are kept of the same smoothed losses, so that no lucky batch fixes the best.
+    The average and the best of a task start from its first loss instead of 0.1, and the average is a plain
+    mean until that forgets faster: with 0.01 per step, 0.1 would be felt for hundreds of steps.
+
+    Args:
+        task_count: number of tasks K.
+        smoothing: share of the new loss in the loss that is judged; 1 judges one mini-batch, as published.
+        temperature: T.
+        momentum: share of the new loss in the average in the long run.
     """
 
-    remembered = (*Art.remembered, "smooth")  # type: ignore[assignment]  # Art has two names
+    remembered = ("smooth", "average", "best", "seen")
 
-    def __init__(self, task_count: int, smoothing: float = 0.05, temperature: float = 0.1) -> None:
-        super().__init__(task_count, temperature=temperature)
-        self.smoothing = smoothing
-        self.smooth = torch.full((task_count,), 0.1)
+    def __init__(
+        self, task_count: int, smoothing: float = 1.0, temperature: float = 0.1, momentum: float = 0.01
+    ) -> None:
+        super().__init__(task_count)
+        self.smoothing, self.temperature, self.momentum = smoothing, temperature, momentum
+        self.smooth, self.average, self.best = (torch.full((task_count,), 0.1) for _ in range(3))
+        self.seen = torch.zeros(task_count)
 
     def weights(self, losses: Tensor, present: Tensor, evidence: Tensor | None = None) -> Tensor:
-        """Return the softmax weights (K,) for the smoothed losses."""
-        moved = self.smooth.lerp(losses.detach().float().cpu(), self.smoothing)
-        self.smooth = torch.where(present.cpu(), moved, self.smooth)
-        return super().weights(self.smooth, present)
+        """Return the softmax weights (K,) for losses (K,), then update what is remembered."""
+        losses = losses.detach().float().cpu().clamp(SMALLEST_LOSS, LARGEST_LOSS)
+        present = present.cpu()
+        judged = torch.where(self.seen > 0, self.smooth.lerp(losses, self.smoothing), losses)
+        average = torch.where(self.seen > 0, self.average, losses)
+        best = torch.where(self.seen > 0, self.best, losses)
+        ratio = (judged / average) * (best.log10() / judged.log10())
+        weights = torch.softmax(torch.where(present, ratio / self.temperature, float("-inf")), 0)
+        self.seen += present
+        rate = torch.clamp(1 / self.seen.clamp(min=1), min=self.momentum)
+        self.smooth = torch.where(present, judged, self.smooth)
+        self.average = torch.where(present, average + rate * (judged - average), self.average)
+        self.best = torch.where(present, torch.minimum(best, judged), self.best)
+        return weights
 
 
 def build_variant(name: str, task_count: int) -> Weighting:
     """Build a strategy by its name in the tables."""
     strategy, options = VARIANTS[name]
-    if strategy == "smoothed art":
-        return SmoothedArt(task_count, **options)
+    if strategy == "repaired art":
+        return RepairedArt(task_count, **options)
     return build_weighting(strategy, task_count, options)

@@ -10,7 +10,7 @@ import torch
 from benchmarks.weighting import main
 from benchmarks.weighting_report import paired, paired_table
 from benchmarks.weighting_runs import BALANCED, SETTINGS, Bench, Run, generated_images
-from benchmarks.weighting_variants import STRATEGIES, SmoothedArt
+from benchmarks.weighting_variants import STRATEGIES, RepairedArt
 from polyrestore.data import BatchSource
 from polyrestore.training.weighting import WEIGHTINGS, Evidence
 
@@ -86,12 +86,27 @@ def test_differences_are_taken_by_seed_and_marked_when_they_are_beyond_chance() 
     assert row.count("**") == 2
 
 
-def test_smoothed_art_follows_a_lasting_change_rather_than_one_batch() -> None:
-    strategy = SmoothedArt(2, smoothing=0.05)
-    everywhere, level = torch.tensor([True, True]), torch.tensor([0.1, 0.1])
-    once = strategy.weights(torch.tensor([0.3, 0.1]), everywhere)
+def test_repaired_art_starts_from_the_losses_and_smoothing_needs_a_lasting_change() -> None:
+    everywhere, level = torch.tensor([True, True]), torch.tensor([0.3, 0.02])
+    strategies = RepairedArt(2), RepairedArt(2, smoothing=0.05)
+    for strategy in strategies:
+        for _ in range(50):
+            even = strategy.weights(level, everywhere)
+        assert torch.allclose(even, torch.tensor([0.5, 0.5]))
+    worse = torch.tensor([0.4, 0.02])
+    plain, smoothed = (strategy.weights(worse, everywhere)[0] for strategy in strategies)
+    assert 0.5 < smoothed < 0.6 < 0.95 < plain
     for _ in range(20):
-        strategy.weights(level, everywhere)
-    for _ in range(20):
-        lasting = strategy.weights(torch.tensor([0.3, 0.1]), everywhere)
-    assert 0.5 < once[0] < 0.95 < lasting[0]
+        lasting = strategies[1].weights(worse, everywhere)[0]
+    assert lasting > 0.75
+
+
+def test_repaired_art_ignores_absent_tasks() -> None:
+    strategy = RepairedArt(3, smoothing=0.5)
+    strategy.weights(torch.tensor([0.1, 0.2, 0.3]), torch.tensor([True, True, False]))
+    before = strategy.state()
+    weights = strategy.weights(torch.tensor([0.1, 0.0, 0.3]), torch.tensor([True, False, True]))
+    assert weights[1] == 0
+    assert weights.sum() == pytest.approx(1)
+    assert strategy.average[1] == before["average"][1]
+    assert strategy.average[2] == pytest.approx(0.3)
