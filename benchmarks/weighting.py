@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks.weighting_evidence import ratio_statistics, step_costs
-from benchmarks.weighting_report import plot_differences, plot_weights, tables
+from benchmarks.weighting_report import by_part, by_variant, plot_differences, plot_weights, tables
 from benchmarks.weighting_runs import (
     OPTIMISER,
     PATCH_PX,
@@ -46,6 +46,7 @@ class Part:
     setting: str
     variants: Sequence[str]
     steps: int
+    seeds: int = 3
 
 
 PLAN = (
@@ -53,7 +54,8 @@ PLAN = (
     Part("compact", "rare", [*STRATEGIES, "art T=2", "art, smoothed"], 500),
     Part("compact", "large batches", ("uniform", "art", "art, smoothed"), 200),
     Part("transweather", "balanced", ("uniform", "art"), 500),
-    Part("airnet", "balanced", ("uniform", "art"), 250),
+    Part("airnet", "balanced", ("uniform", "art"), 250, seeds=2),
+    Part("compact", "balanced", ["uniform", "art", "art, no constants"], 2000, seeds=1),
 )
 
 
@@ -72,15 +74,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 def planned(options: argparse.Namespace) -> list[Run]:
     """Return the runs of the plan that the options leave in, seed by seed."""
-    return [
+    runs = (
         Run(part.setting, variant, seed, options.steps or part.steps, part.network)
         for seed in range(options.seeds)
         for part in PLAN
         for variant in part.variants
-        if part.network in (options.networks or [part.network])
+        if seed < part.seeds
+        and part.network in (options.networks or [part.network])
         and part.setting in (options.settings or [part.setting])
         and variant in (options.variants or [variant])
-    ]
+    )
+    # With one number of steps for all, parts may share runs.
+    return list(dict.fromkeys(runs))
 
 
 def make_bench(options: argparse.Namespace) -> Bench:
@@ -92,16 +97,17 @@ def make_bench(options: argparse.Namespace) -> Bench:
 
 def write_report(bench: Bench, options: argparse.Namespace) -> None:
     runs = planned(options)
+    settings = dict.fromkeys(run.setting for run in runs)
     records = [bench.result(run) for run in runs]
     first = [run for run in runs if run.network == "compact" and run.seed == 0]
     report: dict[str, Any] = {
         "about": about(options, records),
         "optimiser": OPTIMISER.model_dump(mode="json"),
-        "settings": {run.setting: asdict(SETTINGS[run.setting]) for run in runs},
-        "inputs": {setting: inputs(bench, setting) for setting in dict.fromkeys(run.setting for run in runs)},
+        "settings": {name: asdict(SETTINGS[name]) for name in settings},
+        "inputs": {name: inputs(bench, name) for name in settings},
         "costs": costs(bench, first[0], options) if first else {},
         "ratios": {
-            f"{run.variant}, {run.setting}": ratio_statistics(bench, run)
+            f"{run.variant}, {run.setting}, {run.steps} steps": ratio_statistics(bench, run)
             for run in first
             if run.variant in ("uniform", "art")
         },
@@ -111,14 +117,16 @@ def write_report(bench: Bench, options: argparse.Namespace) -> None:
     text = tables(report)
     write_text(options.output / "weighting.md", text)
     print(text)
-    compact = {
-        setting: [each for each in records if (each["network"], each["setting"]) == ("compact", setting)]
-        for setting in dict.fromkeys(run.setting for run in first)
+    # The parts in which all strategies take part.
+    whole = {
+        title: part
+        for title, part in by_part(records).items()
+        if part[0]["network"] == "compact" and len(by_variant(part)) >= min(4, len(by_variant(records)))
     }
-    for setting, chosen in compact.items():
-        plot_weights(chosen, options.plots / f"weighting-weights-{setting}.png")
-    if compact:
-        plot_differences(compact, options.plots / "weighting-differences.png")
+    for part in whole.values():
+        plot_weights(part, options.plots / f"weighting-weights-{part[0]['setting']}.png")
+    if whole:
+        plot_differences(whole, options.plots / "weighting-differences.png")
 
 
 def inputs(bench: Bench, setting: str) -> dict[str, float]:

@@ -21,11 +21,9 @@ COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377")
 def tables(report: dict[str, Any]) -> str:
     """Return all tables in Markdown."""
     records, parts = report["runs"], ["# Weighting strategies", "", report["about"], ""]
-    for network, setting in dict.fromkeys((each["network"], each["setting"]) for each in records):
-        chosen = [each for each in records if (each["network"], each["setting"]) == (network, setting)]
-        steps = chosen[0]["steps"]
-        parts += [f"## {setting}, {network}, {steps} steps", ""]
-        parts += [*quality_table(chosen, report["inputs"][setting]), ""]
+    for title, chosen in by_part(records).items():
+        parts += [f"## {title}", ""]
+        parts += [*quality_table(chosen, report["inputs"][chosen[0]["setting"]]), ""]
         parts += [*paired_table(chosen), "", *severity_table(chosen), ""]
     if report["costs"]:
         parts += ["## Cost of a step", "", *cost_table(report["costs"]), ""]
@@ -114,6 +112,15 @@ def paired(records: Records, variant: str) -> dict[str, list[float]]:
     return {task: [run["psnr"][task] - base[run["seed"]][task] for run in runs] for task in runs[0]["psnr"]}
 
 
+def by_part(records: Records) -> dict[str, list[dict[str, Any]]]:
+    """Group records into those that can be compared."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        title = f"{record['setting']}, {record['network']}, {record['steps']} steps"
+        groups.setdefault(title, []).append(record)
+    return groups
+
+
 def by_variant(records: Records) -> dict[str, list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for record in records:
@@ -146,12 +153,12 @@ def plot_weights(records: Records, path: Path) -> None:
     _save(figure, path)
 
 
-def plot_differences(settings: Mapping[str, Records], path: Path) -> None:
+def plot_differences(parts: Mapping[str, Records], path: Path) -> None:
     """Draw the paired differences from uniform in the mean PSNR, a dot per seed, to ``path``."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(settings), figsize=(4.5 * len(settings), 3.4), squeeze=False)
-    for axis, (name, records) in zip(axes.flat, settings.items(), strict=True):
+    figure, axes = pyplot.subplots(1, len(parts), figsize=(4.5 * len(parts), 3.4), squeeze=False)
+    for axis, (name, records) in zip(axes.flat, parts.items(), strict=True):
         variants = [variant for variant in by_variant(records) if variant != "uniform"]
         for row, variant in enumerate(variants):
             values = paired(records, variant).get("mean", [])
