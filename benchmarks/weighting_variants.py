@@ -1,4 +1,4 @@
-"""The strategies of the experiment with their options, and a repair of Art that is tried here only."""
+"""The strategies of the experiment with their options, and variants of Art that are tried here only."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "art forgetting": ("art", {"forgetting": 0.01}),
     "art, no constants": ("repaired art", {}),
     "art, smoothed": ("repaired art", {"smoothing": 0.05}),
+    "one at random": ("one at random", {}),
 }
 STRATEGIES = [name for name in VARIANTS if name in WEIGHTINGS]
 
@@ -68,9 +69,28 @@ class RepairedArt(Weighting):
         return weights
 
 
+class OneAtRandom(Weighting):
+    """All the weight on one present task, chosen blindly: what concentration costs without any judgement."""
+
+    remembered = ("step",)
+
+    def __init__(self, task_count: int) -> None:
+        super().__init__(task_count)
+        self.step = torch.zeros((), dtype=torch.int64)
+
+    def weights(self, losses: Tensor, present: Tensor, evidence: Tensor | None = None) -> Tensor:
+        """Return weights (K,) of which one is 1; the losses do not matter."""
+        generator = torch.Generator().manual_seed(int(self.step))
+        self.step += 1
+        draws = torch.rand(self.task_count, generator=generator) * present.cpu()
+        return torch.nn.functional.one_hot(draws.argmax(), self.task_count).float()
+
+
 def build_variant(name: str, task_count: int) -> Weighting:
     """Build a strategy by its name in the tables."""
     strategy, options = VARIANTS[name]
     if strategy == "repaired art":
         return RepairedArt(task_count, **options)
+    if strategy == "one at random":
+        return OneAtRandom(task_count)
     return build_weighting(strategy, task_count, options)

@@ -10,7 +10,7 @@ import torch
 from benchmarks.weighting import main
 from benchmarks.weighting_report import paired, paired_table
 from benchmarks.weighting_runs import BALANCED, SETTINGS, Bench, Run, generated_images
-from benchmarks.weighting_variants import STRATEGIES, RepairedArt
+from benchmarks.weighting_variants import STRATEGIES, OneAtRandom, RepairedArt
 from polyrestore.data import BatchSource
 from polyrestore.training.weighting import WEIGHTINGS, Evidence
 
@@ -110,3 +110,11 @@ def test_repaired_art_ignores_absent_tasks() -> None:
     assert weights.sum() == pytest.approx(1)
     assert strategy.average[1] == before["average"][1]
     assert strategy.average[2] == pytest.approx(0.3)
+
+
+def test_one_at_random_puts_all_weight_on_a_present_task_and_reaches_each() -> None:
+    strategy, present = OneAtRandom(4), torch.tensor([True, False, True, True])
+    weights = torch.stack([strategy.weights(torch.ones(4), present) for _ in range(60)])
+    assert torch.equal(weights.sum(1), torch.ones(60))
+    assert weights[:, 1].sum() == 0
+    assert weights[:, [0, 2, 3]].sum(0).min() > 8
