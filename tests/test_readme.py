@@ -10,9 +10,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from polyrestore.bundles import shipped
 from polyrestore.cli.main import run
+from tests.backbones.published import TINY, tiny
 from tests.tiny_bundle import save_tiny_bundle
 
 ROOT = Path(__file__).parents[1]
@@ -37,13 +39,16 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "checkout").mkdir()
     for folder in ("examples", "recipes"):
         (tmp_path / "checkout" / folder).symlink_to(ROOT / folder, target_is_directory=True)
+    # What a reader has downloaded.
+    published = {"params": tiny("restormer", TINY["restormer"]).state_dict()}
+    torch.save(published, tmp_path / "checkout" / "deraining.pth")
     monkeypatch.chdir(tmp_path / "checkout")
     return tmp_path / "checkout"
 
 
 def test_the_commands_run_in_their_order(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = commands("README.md", "console")
-    assert {command[1] for command in found} >= {"restore", "inspect", "degrade", "list", "train"}
+    assert {command[1] for command in found} >= {"restore", "inspect", "degrade", "list", "train", "import"}
     for program, *arguments in found:
         assert program == "polyrestore"
         assert run(arguments) == 0, f"{shlex.join(arguments)}: {capsys.readouterr().err}"

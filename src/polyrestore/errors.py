@@ -45,6 +45,14 @@ class BundleError(PolyrestoreError):
     """A bundle is missing, incomplete, corrupt or of a newer format."""
 
 
+class CheckpointError(PolyrestoreError):
+    """A foreign checkpoint cannot be read, or belongs to no backbone that is known here."""
+
+
+class PluginError(PolyrestoreError):
+    """A Python file that should add to the registries is missing or fails."""
+
+
 class RecipeError(PolyrestoreError):
     """A training recipe has an unknown key or a value that cannot be used."""
 

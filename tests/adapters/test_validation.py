@@ -20,7 +20,10 @@ LORA_LAYERS = {
     *("context.0", "context.2", "intro", "ending", "strided", "up"),
     *(f"levels.{block}.{layer}" for block in ("0.0", "0.1", "1.0") for layer in ("widen", "narrow")),
 }
-BOTTLENECK_LAYERS = {"up", *(path for path in LORA_LAYERS if path.startswith("levels."))}
+BOTTLENECK_LAYERS = {
+    *("intro", "ending", "up", *(f"levels.{block}.spatial" for block in ("0.0", "0.1", "1.0"))),
+    *(path for path in LORA_LAYERS if path.startswith("levels.")),
+}
 
 
 def test_the_layers_that_each_kind_takes(network):
@@ -116,7 +119,7 @@ def test_an_adapter_that_does_not_fit_is_refused_before_anything_changes(
     [
         (LoraConfig(targets=("levels.0.0.widenn",)), "did you mean 'levels.0.0.widen'"),
         (LoraConfig(targets=("levels.0.0.spatial",)), "cannot take a lora"),
-        (BottleneckConfig(targets=("intro",)), "cannot take a bottleneck"),
+        (BottleneckConfig(targets=("strided",)), "cannot take a bottleneck"),
         (LoraConfig(targets=()), "at least one target"),
     ],
 )

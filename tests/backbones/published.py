@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from polyrestore.adapters import AdapterBank, LoraConfig
-from polyrestore.backbones import Backbone, build_backbone
+from polyrestore.backbones import BACKBONES, Backbone, build_backbone
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
+
+TINY: dict[str, dict[str, Any]] = {name: dict(kind.tiny_options) for name, kind in BACKBONES.items()}
+"""Options of a network of each kind that is small enough for tests."""
 
 
 def tiny(name: str, options: dict[str, object], seed: int = 0) -> Backbone:

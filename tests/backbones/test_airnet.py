@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from polyrestore.adapters import AdapterBank, LoraConfig
 from polyrestore.backbones import build_backbone
 from polyrestore.errors import BackboneError
+from tests.backbones.published import TINY as TINY_OPTIONS
 
-TINY = {"width": 4, "groups": 2, "blocks": 1, "queue_length": 12}
+TINY = TINY_OPTIONS["airnet"]
 
 PUBLISHED_SHAPES = {
     "R.head.0.weight": (64, 3, 3, 3),

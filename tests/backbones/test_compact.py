@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.errors import BackboneError, UnknownNameError
+from tests.backbones.published import TINY as TINY_OPTIONS
 
-TINY = {"width": 8, "encoder_blocks": (1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1), "context_dim": 16}
+TINY = TINY_OPTIONS["compact"]
 
 
 def tiny(**options):

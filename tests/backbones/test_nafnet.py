@@ -10,7 +10,7 @@ from polyrestore.backbones.statistics import Statistics
 from polyrestore.errors import BackboneError
 from tests.backbones import published
 
-TINY = {"width": 4, "encoder_blocks": (1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1)}
+TINY = published.TINY["nafnet"]
 DEEP = {"encoder_blocks": (2, 2, 4, 8), "middle_blocks": 12, "decoder_blocks": (2, 2, 2, 2)}
 KEYS = {
     "intro.weight": (32, 3, 3, 3),

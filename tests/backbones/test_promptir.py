@@ -11,14 +11,7 @@ from polyrestore.backbones.statistics import Window
 from polyrestore.errors import BackboneError
 from tests.backbones import published
 
-TINY = {
-    "dim": 4,
-    "blocks": (1, 1, 1, 1),
-    "refinement_blocks": 1,
-    "heads": (1, 2, 2, 4),
-    "prompt_widths": (2, 4, 6),
-    "prompt_sizes": (6, 5, 4),
-}
+TINY = published.TINY["promptir"]
 KEYS = {
     "patch_embed.proj.weight": (48, 3, 3, 3),
     "prompt1.prompt_param": (1, 5, 64, 64, 64),

@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrestore.backbones.restormer import Norm
 from polyrestore.backbones.statistics import RecordedStatistics, ReplayedStatistics, Statistics, Window
+from polyrestore.backbones.transposed import Norm
 from polyrestore.errors import BackboneError
 from tests.backbones import published
 
-TINY = {"dim": 4, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 2, 2, 4)}
+TINY = published.TINY["restormer"]
 KEYS = {
     "patch_embed.proj.weight": (48, 3, 3, 3),
     "encoder_level1.0.norm1.body.weight": (48,),

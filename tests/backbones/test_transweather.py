@@ -6,16 +6,9 @@ from hypothesis import strategies as st
 from polyrestore.adapters import AdapterBank, LoraConfig
 from polyrestore.backbones import build_backbone
 from polyrestore.errors import BackboneError
+from tests.backbones.published import TINY as TINY_OPTIONS
 
-TINY = {
-    "dims": (4, 4, 8, 8),
-    "depths": (1, 1, 1, 1),
-    "heads": (1, 2, 2, 2),
-    "decoder_depth": 1,
-    "decoder_heads": 2,
-    "queries": 4,
-    "tail_dims": (4, 4),
-}
+TINY = TINY_OPTIONS["transweather"]
 UNUSED = ("Tenc.mini_patch_embed4.", "convtail.conv_output.")
 
 PUBLISHED_SHAPES = {

@@ -35,7 +35,7 @@ def test_the_card_names_data_licence_and_results(bundle):
 
 def test_a_bare_bundle_says_what_it_lacks(bundle):
     card = model_card(Bundle("bare", bundle.backbone, info=BundleInfo()))
-    for sentence in ("None: name the degradation yourself.", "Not recorded.", "None recorded."):
+    for sentence in ("None: the backbone restores every image alone.", "Not recorded.", "None recorded."):
         assert sentence in card
 
 

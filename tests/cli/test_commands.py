@@ -131,5 +131,12 @@ def test_lists(call: Callable, bundle: str) -> None:
         outcome = call("list", kind)
         assert outcome.code == 0
         assert outcome.out
+    backbones = {entry["name"]: entry for entry in json.loads(call("list", "backbones", "--json").out)}
+    assert backbones["restormer"]["parameters"] == 26_126_644
+    assert backbones["restormer"]["options"]["blocks"] == [4, 6, 6, 8]
+    weightings = {entry["name"]: entry for entry in json.loads(call("list", "weightings", "--json").out)}
+    assert weightings["art"]["options"] == {"temperature": 0.1, "momentum": 0.01, "forgetting": 0.0}
+    assert weightings["uniform"]["options"] == {}
+    assert all(entry["summary"].endswith(".") for entry in weightings.values())
     adapters = json.loads(call("list", "adapters", "--bundle", bundle, "--json").out)
     assert all(entry["kind"] == "lora" and entry["parameters"] > 0 for entry in adapters)

@@ -149,6 +149,20 @@ def test_a_bundle_without_recogniser_wants_a_name(bundle: Any) -> None:
         restorer.recognise(random_pixels())
 
 
+def test_a_backbone_alone_restores_every_image(bundle: Any) -> None:
+    bundle.adapters, bundle.recogniser = {}, None
+    restorer, pixels = Restorer(bundle, "cpu", tile_px=24), random_pixels()
+    assert restorer.is_bare
+    restored = restorer.restore(pixels)
+    assert (restored.weights, restored.recognition, restored.unchanged) == ({}, None, False)
+    torch.testing.assert_close(restored.pixels, expected(bundle, {}, pixels), atol=1e-5, rtol=0)
+    assert float((restored.pixels - pixels).abs().max()) > 1e-3
+    half = restorer.restore(pixels, strength=0.5).pixels
+    torch.testing.assert_close(half, (pixels + restored.pixels) / 2)
+    with pytest.raises(CompositionError, match="has no adapters to name"):
+        restorer.restore(pixels, as_="noise")
+
+
 def test_recognition_settings_that_are_not_known_are_refused(bundle: Any) -> None:
     bundle.recognition_settings = {"temperatur": 0.1}
     with pytest.raises(BundleError, match="'tiny' has recognition settings that do not fit: .*temperatur"):

@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import save_file
 
 from polyrestore.backbones import build_backbone
-from polyrestore.data import Batch, Synthesis
+from polyrestore.data import Batch
+from polyrestore.training.data_table import DataTable
 from polyrestore.training.expected_error import ExpectedErrorJob
 from polyrestore.training.loop import train
-from polyrestore.training.recipe import DataTable, OptimiserTable, PretrainingRecipe
+from polyrestore.training.recipe import OptimiserTable, PretrainingRecipe
 from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.weighting import Evidence, build_weighting
 
@@ -30,7 +31,10 @@ class Halves:
     """Gives each process its part of a batch that depends on the step alone."""
 
     processes: int
-    synthesis: Synthesis = Synthesis(tasks=TASKS)
+    tasks: tuple[str, ...] = TASKS
+
+    def drawing_shares(self) -> torch.Tensor:
+        return torch.ones(len(TASKS))
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         generator = torch.Generator().manual_seed(step)

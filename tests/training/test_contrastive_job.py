@@ -6,13 +6,15 @@ import torch
 from polyrestore.bundles import load_bundle
 from polyrestore.errors import RecipeError
 from polyrestore.training.checkpoint import load_checkpoint, newest_checkpoint
+from polyrestore.training.contrastive_job import encoder_recipe
 from polyrestore.training.recipe import load_recipe
 from polyrestore.training.run import run_recipe
-from tests.tiny_backbones import TINY_BACKBONES
+from polyrestore.training.schedule import learning_rate
+from tests.backbones.published import TINY
 from tests.training.conftest import toml_value
 
 AIRNET = [
-    "backbone=airnet", f"backbone_options={toml_value(TINY_BACKBONES['airnet'])}", "checkpoint_every=2",
+    "backbone=airnet", f"backbone_options={toml_value(TINY['airnet'])}", "checkpoint_every=2",
     "contrast={ encoder_steps = 4, encoder_learning_rate = 1e-2, crop_px = 24 }", "weighting.name=art",
 ]  # fmt: skip
 
@@ -66,7 +68,7 @@ def test_the_two_crops_show_the_same_damaged_images(workshop):
     source = batch_source(
         recipe, synthesis_of(recipe, recipe.synthesis.tasks), load_clean(recipe.data.clean), {}
     )
-    network = build_backbone("airnet", **TINY_BACKBONES["airnet"])
+    network = build_backbone("airnet", **TINY["airnet"])
     job = ContrastiveJob(network, source, None, table=ContrastTable(crop_px=32), seed=3)
     batch, whole = job.batch(5, 0), source.batch(5, 0)
     assert torch.equal(batch.degraded, whole.degraded)
@@ -98,6 +100,17 @@ def test_the_two_crops_show_the_same_damaged_images(workshop):
 def test_what_does_not_go_together_is_refused(workshop, override, problem):
     overrides = [*AIRNET, override]
     if override == "backbone=compact":
-        overrides[1] = f"backbone_options={toml_value(TINY_BACKBONES['compact'])}"
+        overrides[1] = f"backbone_options={toml_value(TINY['compact'])}"
     with pytest.raises(RecipeError, match=problem):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)
+
+
+def test_the_encoder_has_a_schedule_of_its_own(workshop):
+    recipe = load_recipe(
+        workshop / "pretraining.toml",
+        [*AIRNET, "contrast.encoder_milestones=[2]", "optimiser.warmup_steps=0"],
+    )
+    first = encoder_recipe(recipe)
+    rates = [learning_rate(step, first.steps, first.optimiser) for step in range(first.steps)]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3])
+    assert (recipe.steps, first.steps) == (6, 4)

@@ -82,3 +82,11 @@ def test_a_base_that_is_none_is_refused(workshop, content, problem):
 def test_unknown_keys_of_optional_tables_are_named_with_the_nearest(workshop):
     with pytest.raises(RecipeError, match="contrast.crop_pixels.*crop_px"):
         load_recipe(workshop / "pretraining.toml", ["contrast.crop_pixels=3"])
+
+
+def test_several_bases_lie_over_each_other_in_order(workshop):
+    (workshop / "network.part.toml").write_text("steps = 11\n[backbone_options]\nwidth = 4\n")
+    (workshop / "both.toml").write_text('base = ["pretraining.toml", "network.part.toml"]\nseed = 3\n')
+    recipe = load_recipe(workshop / "both.toml")
+    assert (recipe.steps, recipe.seed, recipe.backbone_options["width"]) == (11, 3, 4)
+    assert recipe.backbone_options["middle_blocks"] == 1

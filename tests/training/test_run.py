@@ -14,7 +14,9 @@ from polyrestore.training.recipe import load_recipe
 from polyrestore.training.recogniser_phase import clean_threshold
 from polyrestore.training.restoration_job import RestorationJob, compositions
 from polyrestore.training.run import run_recipe
-from polyrestore.training.sources import batch_source, synthesis_of
+from polyrestore.training.sources import training_source
+from tests.backbones.published import TINY
+from tests.training.conftest import toml_value
 
 ADAPTERS = """
 phase = "adapters"
@@ -147,8 +149,7 @@ def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop):
 
 def test_a_task_counts_as_much_as_it_is_drawn(workshop):
     recipe = load_recipe(workshop / "pretraining.toml", ["synthesis.task_shares={ noise = 4.0 }"])
-    source = batch_source(recipe, synthesis_of(recipe, recipe.synthesis.tasks), [], {})
-    job = RestorationJob(build_backbone("compact", width=8), source, None)
+    job = RestorationJob(build_backbone("compact", width=8), training_source(recipe), None)
     assert job.shares().tolist() == [2.0, 0.5, 0.5]
 
 
@@ -228,3 +229,21 @@ def test_the_clean_threshold_leaves_nearly_all_clean_images_alone():
     assert clean_threshold([0.9] * 37 + [0.25, 0.2, 0.1]) == 0.25
     assert clean_threshold([0.9, 0.95]) == 0.6
     assert clean_threshold([0.01] * 4) == 0.05
+
+
+def test_routed_adapters_need_linear_layers(workshop):
+    overrides = ["backbone=nafnet", f"backbone_options={toml_value(TINY['nafnet'])}", "routed_rank=2"]
+    with pytest.raises(RecipeError, match="no linear layers"):
+        run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)
+
+
+def test_a_fresh_start_is_not_mixed_with_the_old_run(workshop, monkeypatch):
+    recipe, folder = workshop / "pretraining.toml", workshop / "out"
+    run_recipe(recipe, output_folder=folder)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(KilledError):
+            run_recipe(recipe, output_folder=folder, resume=False)
+    assert [path.name for path in folder.glob("*.safetensors")] == ["checkpoint-00000002.safetensors"]
+    run_recipe(recipe, output_folder=folder)
+    assert sorted(losses(folder)) == [1, 2, 3, 4, 5, 6]

@@ -14,7 +14,7 @@ from polyrestore.adapters.config import Adapter, AdapterConfig, check_adapter_na
 from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
-from polyrestore.adapters.validation import build_parts, resolve_targets
+from polyrestore.adapters.validation import adaptable_layers, build_parts, resolve_targets
 from polyrestore.errors import AdapterError, nearest_names
 
 
@@ -45,6 +45,7 @@ class AdapterBank:
             raise AdapterError("the backbone already has adapters; use its bank, or detach that one first")
         self.backbone = backbone
         self._layers = {path: module for path, module in backbone.named_modules() if path}
+        self._adaptable = adaptable_layers(backbone)
         self._adapted: dict[str, AdaptedLayer] = {}
         self._configs: dict[str, AdapterConfig] = {}
         self._composition: dict[str, float] | list[dict[str, float]] = {}
@@ -87,7 +88,7 @@ class AdapterBank:
             AdapterError: the name is taken, or the adapter does not fit; nothing has changed then.
         """
         self._check_free(adapter.name)
-        self._install(adapter.name, adapter.config, build_parts(adapter, self._layers))
+        self._install(adapter.name, adapter.config, build_parts(adapter, self._layers, self._adaptable))
 
     def create(self, name: str, config: AdapterConfig, generator: Generator) -> None:
         """Add a new adapter that adds nothing yet, inactive, with starting values from ``generator``.
@@ -98,7 +99,7 @@ class AdapterBank:
         self._check_free(name)
         check_adapter_name(name)
         part_class = adapter_kind(config.kind)
-        targets = resolve_targets(config, self._layers)
+        targets = resolve_targets(config, self._layers, self._adaptable)
         parts = {path: part_class(config, self._layers[path]) for path in targets}
         for part in parts.values():
             part.initialise(generator)

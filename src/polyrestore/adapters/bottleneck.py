@@ -1,4 +1,4 @@
-"""AdaIR's convolutional bottleneck in parallel to a 1x1 convolution; being non-linear, it never merges."""
+"""AdaIR's convolutional bottleneck in parallel to a convolution; being non-linear, it never merges."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from torch.nn import functional
 
 from polyrestore.adapters.config import AdapterConfig, BottleneckConfig
 from polyrestore.adapters.part import AdapterPart, Scale, Weights
+from polyrestore.backbones.base import AdaptableLayers
 
 
 class BottleneckPart(AdapterPart):
     """``scale * up(GELU(depthwise(down(x))))``, 1x1, 3x3 depth-wise and 1x1 (AdaIR, arXiv 2404.11475).
 
     The paper does not publish the layout. Width: the layer's narrower side divided by the reduction, so that
-    layers which widen or narrow cost no more than square ones; every convolution has a bias. The 3x3 kernel
-    lets an output pixel see one pixel further at its layer's resolution than the bare backbone does.
+    layers which widen or narrow cost no more than square ones; every convolution has a bias. Beside a 1x1
+    convolution the 3x3 kernel lets an output pixel see one pixel further, at its layer's resolution, than the
+    bare backbone does.
     """
 
     kind: ClassVar[str] = "bottleneck"
@@ -41,11 +43,17 @@ class BottleneckPart(AdapterPart):
 
     @staticmethod
     def accepts(layer: nn.Module) -> bool:
-        """Return True for 1x1 convolutions without groups whose output is as large as their input."""
-        if type(layer) is not nn.Conv2d:
+        """Return True for 1x1 and 3x3 convolutions, in groups or not, with outputs as large as inputs."""
+        if type(layer) is not nn.Conv2d or layer.stride != (1, 1):
             return False
-        pointwise = layer.kernel_size == (1, 1) and layer.groups == 1
-        return pointwise and layer.stride == (1, 1) and layer.padding in ((0, 0), "same", "valid")
+        if layer.kernel_size == (1, 1):
+            return layer.padding in ((0, 0), "same", "valid")
+        return layer.kernel_size == (3, 3) and layer.padding in (layer.dilation, "same")
+
+    @staticmethod
+    def preferred(layers: AdaptableLayers) -> tuple[str, ...] | None:
+        """Return the convolutions beside which the backbone wants a module to run."""
+        return layers.paralleled
 
     def initialise(self, generator: Generator) -> None:
         """Draw all but the last convolution from ``generator``; the last is zero, so nothing is added yet."""

@@ -23,8 +23,8 @@ class LoraConfig:
     Attributes:
         rank: inner width of every update.
         alpha: the update is multiplied by ``alpha / rank``, as PEFT does.
-        targets: module paths to adapt; None means every layer that can be (1x1 and 3x3 convolutions without
-            groups, and linear layers).
+        targets: module paths to adapt; None means those that the backbone names, or where it names none,
+            every layer that can be (1x1 and 3x3 convolutions without groups, and linear layers).
 
     Raises:
         AdapterError: a value is out of range.
@@ -45,11 +45,12 @@ class LoraConfig:
 
 @dataclass(frozen=True)
 class BottleneckConfig:
-    """AdaIR's convolutional adapter beside 1x1 convolutions (arXiv 2404.11475).
+    """AdaIR's convolutional adapter beside convolutions (arXiv 2404.11475).
 
     Attributes:
         reduction: the bottleneck has this many times fewer channels than its layer's narrower side.
-        targets: module paths to adapt; None means every 1x1 convolution that keeps the image size.
+        targets: module paths to adapt; None means those that the backbone names, or where it names none,
+            every 1x1 or 3x3 convolution that keeps the image size.
 
     Raises:
         AdapterError: a value is out of range.

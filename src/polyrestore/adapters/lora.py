@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from polyrestore.adapters.config import AdapterConfig, LoraConfig
 from polyrestore.adapters.part import AdapterPart, Scale, Weights
+from polyrestore.backbones.base import AdaptableLayers
 
 _KERNELS = ((1, 1), (3, 3))
 
@@ -48,6 +49,11 @@ class LoraPart(AdapterPart):
         if type(layer) is nn.Conv2d:
             return layer.groups == 1 and layer.kernel_size in _KERNELS
         return type(layer) is nn.Linear
+
+    @staticmethod
+    def preferred(layers: AdaptableLayers) -> tuple[str, ...] | None:
+        """Return the layers whose weights the backbone wants updated."""
+        return layers.updated
 
     def initialise(self, generator: Generator) -> None:
         """Draw A from ``generator`` and set B to zero, so that training starts at the bare backbone."""

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from polyrestore.adapters.config import AdapterConfig
+from polyrestore.backbones.base import AdaptableLayers
 
 Scale = float | Tensor
 """A composition weight: one number, or a tensor that broadcasts over the layer's output (one per sample)."""
@@ -33,6 +34,11 @@ class AdapterPart(nn.Module):
     @staticmethod
     def accepts(layer: nn.Module) -> bool:
         """Return whether this kind of adapter can sit beside ``layer``."""
+        raise NotImplementedError
+
+    @staticmethod
+    def preferred(layers: AdaptableLayers) -> tuple[str, ...] | None:
+        """Return which of a backbone's layers this kind sits beside by default; None for all it accepts."""
         raise NotImplementedError
 
     def initialise(self, generator: Generator) -> None:

@@ -16,8 +16,9 @@ from polyrestore.adapters.layer import AdaptedLayer
 def added_radius_px(bank: AdapterBank, probe_px: int) -> int:
     """Return an upper bound on what the adapters that act now add to the backbone's receptive radius.
 
-    A LoRA adds nothing. A bottleneck adapter adds one pixel at the resolution of its layer, which is found by
-    running the backbone once; layers are counted as if they all came one after the other.
+    A LoRA adds nothing, and neither does a bottleneck adapter beside a 3x3 convolution, which sees as far.
+    Beside a 1x1 convolution it adds one pixel at the resolution of its layer, which is found by running the
+    backbone once; layers are counted as if they all came one after the other.
 
     Args:
         bank: with a composition that acts, merged or not.
@@ -39,7 +40,8 @@ def added_radius_px(bank: AdapterBank, probe_px: int) -> int:
     if not names:
         return 0
     layers = [module for module in bank.backbone.modules() if isinstance(module, AdaptedLayer)]
-    hooked = [layer for layer in layers if any(layer.has_part(name) for name in names)]
+    beside = [layer for layer in layers if any(layer.has_part(name) for name in names)]
+    hooked = [layer for layer in beside if layer.kernel_size == (1, 1)]
     handles = [layer.register_forward_pre_hook(record) for layer in hooked]
     parameter = next(bank.backbone.parameters())
     try:

@@ -10,31 +10,56 @@ from torch import Tensor, nn
 from polyrestore.adapters.config import Adapter, AdapterConfig
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
+from polyrestore.backbones.base import AdaptableLayers, Backbone
 from polyrestore.errors import AdapterError, nearest_names
 
 
-def eligible_layers(kind: str, layers: Mapping[str, nn.Module]) -> tuple[str, ...]:
-    """Return the paths of the layers that an adapter of ``kind`` can sit beside, sorted."""
-    accepts = adapter_kind(kind).accepts
-    return tuple(sorted(path for path, layer in layers.items() if accepts(layer)))
+def adaptable_layers(network: nn.Module) -> AdaptableLayers:
+    """Return what a network says about its layers; one that is no backbone says nothing."""
+    return network.adaptable_layers() if isinstance(network, Backbone) else AdaptableLayers()
 
 
-def resolve_targets(config: AdapterConfig, layers: Mapping[str, nn.Module]) -> tuple[str, ...]:
+def eligible_layers(
+    kind: str, layers: Mapping[str, nn.Module], adaptable: AdaptableLayers | None = None
+) -> tuple[str, ...]:
+    """Return the paths of the layers that an adapter of ``kind`` can sit beside, sorted.
+
+    Args:
+        kind: of the adapter.
+        layers: by module path.
+        adaptable: what their network says about them; layers that it never runs are left out.
+    """
+    accepts, runs = adapter_kind(kind).accepts, (adaptable or AdaptableLayers()).runs
+    return tuple(sorted(path for path, layer in layers.items() if accepts(layer) and runs(path)))
+
+
+def resolve_targets(
+    config: AdapterConfig, layers: Mapping[str, nn.Module], adaptable: AdaptableLayers
+) -> tuple[str, ...]:
     """Return the module paths that ``config`` means in a network, sorted.
 
+    Args:
+        config: of the adapter.
+        layers: the network's modules by path, without adapters.
+        adaptable: what the network says about them.
+
     Raises:
-        AdapterError: a target does not exist, cannot be adapted by this kind, or there is none at all.
+        AdapterError: a target does not exist, is never run, cannot be adapted by this kind, or there is none.
     """
-    eligible = eligible_layers(config.kind, layers)
+    eligible = eligible_layers(config.kind, layers, adaptable)
     if config.targets is None:
-        if not eligible:
+        preferred = adapter_kind(config.kind).preferred(adaptable)
+        chosen = eligible if preferred is None else tuple(sorted(set(preferred) & set(eligible)))
+        if not chosen:
             raise AdapterError(f"the backbone has no layer that a {config.kind} adapter can sit beside")
-        return eligible
+        return chosen
     if not config.targets:
         raise AdapterError("an adapter needs at least one target layer; leave targets out to take every one")
     for path in config.targets:
         if path not in layers:
             raise AdapterError(f"the backbone has no layer {path!r}; {nearest_names(path, eligible)}")
+        if not adaptable.runs(path):
+            raise AdapterError(f"restoring never runs layer {path!r}; an adapter there would do nothing")
         if path not in eligible:
             raise AdapterError(f"layer {path!r} ({layers[path]}) cannot take a {config.kind} adapter")
     return tuple(sorted(set(config.targets)))
@@ -81,10 +106,13 @@ def check_fits(adapter: Adapter, backbone: nn.Module) -> None:
     Raises:
         AdapterError: targets, names, ranks, shapes or values do not fit.
     """
-    build_parts(adapter, {path: module for path, module in backbone.named_modules() if path})
+    layers = {path: module for path, module in backbone.named_modules() if path}
+    build_parts(adapter, layers, adaptable_layers(backbone))
 
 
-def build_parts(adapter: Adapter, layers: Mapping[str, nn.Module]) -> dict[str, AdapterPart]:
+def build_parts(
+    adapter: Adapter, layers: Mapping[str, nn.Module], adaptable: AdaptableLayers
+) -> dict[str, AdapterPart]:
     """Return the parts of ``adapter`` by module path, filled and checked but put nowhere yet.
 
     Raises:
@@ -98,7 +126,7 @@ def build_parts(adapter: Adapter, layers: Mapping[str, nn.Module]) -> dict[str, 
                 f"adapter {adapter.name!r} has tensors for {path!r}, which the backbone does not have; "
                 "it was made for another one"
             )
-    targets = resolve_targets(adapter.config, layers)
+    targets = resolve_targets(adapter.config, layers, adaptable)
     if set(targets) != set(by_path):
         path = min(set(targets) ^ set(by_path))
         state = "is a target but has no tensors" if path in targets else "has tensors but is not a target"

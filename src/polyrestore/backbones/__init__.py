@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from polyrestore.backbones.airnet import AirNet
@@ -14,7 +13,7 @@ from polyrestore.backbones.restormer import Restormer
 from polyrestore.backbones.transweather import TransWeather
 from polyrestore.errors import BackboneError, unknown_name
 
-BACKBONES: dict[str, Callable[..., Backbone]] = {
+BACKBONES: dict[str, type[Backbone]] = {
     "airnet": AirNet,
     "compact": Compact,
     "nafnet": NAFNet,

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
 from polyrestore.backbones.contrastive import SLOPE, ContrastiveEncoder, MomentumContrast
 from polyrestore.backbones.deformable import deformable_convolution
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.errors import BackboneError
 
 KERNEL = 3
@@ -139,6 +140,8 @@ class AirNet(Backbone):
         temperature: divides the similarities in the contrastive loss.
     """
 
+    tiny_options = {"width": 4, "groups": 2, "blocks": 1, "queue_length": 12}
+
     def __init__(
         self,
         width: int = 64,
@@ -184,9 +187,31 @@ class AirNet(Backbone):
         slow = self.E.E.encoder_k.named_parameters(prefix="E.E.encoder_k")
         return {**super().moving_state(), **dict(slow)}
 
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the widths and numbers of a published state dict; what only contrast uses is assumed."""
+        if "R.head.0.weight" not in shapes or "E.E.encoder_q.E_pre.backbone.0.weight" not in shapes:
+            return None
+        # A convolution ends the body, and every group in it.
+        options: dict[str, object] = {
+            "width": shapes.size("R.head.0.weight", 0),
+            "groups": max(0, shapes.count("R.body") - 1),
+            "blocks": max(0, shapes.count("R.body.0.body") - 1),
+        }
+        if "E.E.queue" in shapes:
+            return PublishedOptions(
+                {**options, "queue_length": shapes.size("E.E.queue", 1)}, ("momentum", "temperature")
+            )
+        return PublishedOptions(options, ("queue_length", "momentum", "temperature"))
+
     def skippable_keys(self) -> frozenset[str]:
         """Return the queue's keys: its length differs between checkpoints, and restoring needs none of it."""
         return frozenset({"E.E.queue", "E.E.queue_ptr"})
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return the restorer and the degradation map; the contrast is for training alone."""
+        contrast = ("E.E.encoder_k", "E.E.encoder_q.E", "E.E.encoder_q.mlp")
+        return AdaptableLayers(paralleled=layers_in(self, GuidedBlock, ("conv1", "conv2")), idle=contrast)
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), RGB in [0, 1], any size from 1x1; ``context`` is not used."""

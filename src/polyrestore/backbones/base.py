@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,52 @@ class BackboneDescription:
     exact_tiles: bool = True
 
 
+@dataclass(frozen=True)
+class AdaptableLayers:
+    """Where adapters sit in a backbone unless their configuration names other layers.
+
+    Attributes:
+        updated: paths of the layers whose weights an update changes; None for every layer that can be.
+        paralleled: paths of the convolutions over feature maps beside which a module runs; None likewise.
+        idle: paths of the modules that restoring never runs; an adapter in them would do nothing.
+    """
+
+    updated: tuple[str, ...] | None = None
+    paralleled: tuple[str, ...] | None = None
+    idle: tuple[str, ...] = ()
+
+    def runs(self, path: str) -> bool:
+        """Return whether restoring runs the layer at ``path``."""
+        return not any(path == module or path.startswith(f"{module}.") for module in self.idle)
+
+
 class Backbone(nn.Module):
     """The shared network: image in, restored image out.
 
-    ``options`` are the keyword arguments that rebuild the same architecture through the registry.
+    ``options`` are the keyword arguments that rebuild the same architecture through the registry;
+    ``tiny_options`` are some that make a network of a few thousand parameters, for trial runs and tests.
     """
 
+    tiny_options: ClassVar[Mapping[str, Any]] = {}
     description: BackboneDescription
     options: dict[str, object]
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the options of the network that a state dict under the published names belongs to.
+
+        Whether every key and shape fits is checked by the caller: only what the options need is read here.
+
+        Args:
+            shapes: of the state dict, without wrappers and prefixes around its keys.
+
+        Returns:
+            None when the state dict is not one of this architecture.
+
+        Raises:
+            BackboneError: it is one, but a part that decides about an option is missing or makes no sense.
+        """
+        return None
 
     def skippable_keys(self) -> frozenset[str]:
         """Return the state dict's keys that a foreign checkpoint may lack or have in another shape.
@@ -55,6 +97,10 @@ class Backbone(nn.Module):
     def moving_state(self) -> dict[str, Tensor]:
         """Return the tensors that training changes without a gradient, by name: the buffers at least."""
         return dict(self.named_buffers())
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return where adapters sit by default, and where none can; the same before and after they do."""
+        return AdaptableLayers()
 
     def context(self, image: Tensor) -> Tensor:
         """Return the global context of whole images.
@@ -91,3 +137,9 @@ class Backbone(nn.Module):
             (B, 3, H, W), not clipped.
         """
         raise NotImplementedError
+
+
+def layers_in(network: nn.Module, block: type[nn.Module], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths of the layers called ``names`` in every block of one type, block by block."""
+    blocks = [path for path, module in network.named_modules() if isinstance(module, block)]
+    return tuple(f"{path}.{name}" for path in blocks for name in names)

@@ -9,6 +9,7 @@ Everything else is local, so tiles with enough overlap equal the untiled result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
 from polyrestore.backbones.layers import (
     COLOUR_LEVELS,
     ChannelNorm,
@@ -24,6 +25,7 @@ from polyrestore.backbones.layers import (
     colour_levels,
     pad_to_multiple,
 )
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 
 THUMBNAIL_PX = 64
 RESIDUAL_SCALE = 0.1
@@ -114,6 +116,14 @@ class Compact(Backbone):
         shuffle: pixel-unshuffle factor of the stem; 2 makes the first level half the resolution.
     """
 
+    tiny_options = {
+        "width": 8,
+        "encoder_blocks": (1, 1),
+        "middle_blocks": 1,
+        "decoder_blocks": (1, 1),
+        "context_dim": 16,
+    }
+
     def __init__(
         self,
         width: int = 32,
@@ -169,6 +179,28 @@ class Compact(Backbone):
     def output_layer(self) -> nn.Conv2d:
         """Return the convolution that makes the image out of the decoder's last features."""
         return self.ending
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the widths, the blocks of each level and the stem's factor of a state dict."""
+        if "context_encoder.linear1.weight" not in shapes:
+            return None
+        levels = range(shapes.count("downs"))
+        return PublishedOptions(
+            {
+                "width": shapes.size("intro.weight", 0),
+                "encoder_blocks": [shapes.count(f"encoders.{level}") for level in levels],
+                "middle_blocks": shapes.count("middle"),
+                "decoder_blocks": [shapes.count(f"decoders.{level}") for level in levels],
+                "context_dim": shapes.size("tone.linear.weight", 1),
+                # The image and its toned copy, each with as many pixels per place as the factor squared.
+                "shuffle": max(1, math.isqrt(shapes.size("intro.weight", 1) // 6)),
+            }
+        )
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return every layer for updates, and the last convolution of each of a block's two branches."""
+        return AdaptableLayers(paralleled=layers_in(self, CompactBlock, ("conv3", "conv5")))
 
     def context(self, image: Tensor) -> Tensor:
         """Return the context (B, D) of whole images (B, 3, H, W)."""

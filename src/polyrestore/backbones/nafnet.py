@@ -8,8 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from polyrestore.backbones.base import BackboneDescription
+from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
 from polyrestore.backbones.layers import ChannelNorm, SimpleGate
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, StatisticsBackbone
 
 
@@ -55,6 +56,8 @@ class NAFNet(StatisticsBackbone):
     """
 
     padding_mode = "constant"
+
+    tiny_options = {"width": 4, "encoder_blocks": (1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1)}
 
     def __init__(
         self,
@@ -102,6 +105,28 @@ class NAFNet(StatisticsBackbone):
     def output_layer(self) -> nn.Conv2d:
         """Return the convolution that makes the image out of the decoder's last features."""
         return self.ending
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the width, and the blocks of each level, of a published state dict."""
+        if "intro.weight" not in shapes or not shapes.count("middle_blks"):
+            return None
+        levels = range(shapes.count("downs"))
+        return PublishedOptions(
+            {
+                "width": shapes.size("intro.weight", 0),
+                "encoder_blocks": [shapes.count(f"encoders.{level}") for level in levels],
+                "middle_blocks": shapes.count("middle_blks"),
+                "decoder_blocks": [shapes.count(f"decoders.{level}") for level in levels],
+            }
+        )
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return the 1x1 convolutions of the blocks, and the last one of each of their two branches."""
+        return AdaptableLayers(
+            updated=layers_in(self, NAFBlock, ("conv1", "sca.1", "conv3", "conv4", "conv5")),
+            paralleled=layers_in(self, NAFBlock, ("conv3", "conv5")),
+        )
 
     def _restore(self, padded: Tensor, statistics: Statistics) -> Tensor:
         features = self.intro(padded.contiguous(memory_format=torch.channels_last))

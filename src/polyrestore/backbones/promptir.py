@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.backbones.restormer import Resample, RestormerTrunk, TransformerBlock
+from polyrestore.backbones.base import AdaptableLayers, layers_in
+from polyrestore.backbones.restormer import LEVELS, RestormerTrunk
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, Window
+from polyrestore.backbones.transposed import Resample, TransformerBlock
 
 PROMPTS = 5
 _IDLE_WIDTHS = (64, 128, 256)
@@ -86,6 +90,15 @@ class PromptIR(RestormerTrunk):
         context_limit_px: see :class:`StatisticsBackbone`.
     """
 
+    tiny_options = {
+        "dim": 4,
+        "blocks": (1, 1, 1, 1),
+        "refinement_blocks": 1,
+        "heads": (1, 2, 2, 4),
+        "prompt_widths": (2, 4, 6),
+        "prompt_sizes": (6, 5, 4),
+    }
+
     def __init__(
         self,
         dim: int = 48,
@@ -130,6 +143,27 @@ class PromptIR(RestormerTrunk):
             self.add_module(f"reduce_noise_channel_{level}", nn.Conv2d(below + idle, below, 1, bias=False))
         self.up4_3 = Resample(4 * dim, up=True)
         self.reduce_chan_level3 = nn.Conv2d(6 * dim, 4 * dim, 1, bias=False)
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the trunk's options, and the prompts' widths and sizes."""
+        trunk = super().published_options(shapes) if "prompt1.prompt_param" in shapes else None
+        if trunk is None:
+            return None
+        prompts = [f"prompt{level}.prompt_param" for level in range(1, LEVELS)]
+        sizes = {
+            "prompt_widths": [shapes.size(key, 2) for key in prompts],
+            "prompt_sizes": [shapes.size(key, 3) for key in prompts],
+        }
+        return PublishedOptions({**trunk.options, **sizes})
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return those of the trunk, and the linear layers that mix the prompts."""
+        trunk = super().adaptable_layers()
+        levels = range(1, LEVELS)
+        idle = [name for level in levels for name in (f"chnl_reduce{level}", f"reduce_noise_channel_{level}")]
+        prompts = layers_in(self, PromptBlock, ("linear_layer",))
+        return replace(trunk, updated=(*(trunk.updated or ()), *prompts), idle=tuple(idle))
 
     def _prompted(self, features: Tensor, level: int, statistics: Statistics) -> Tensor:
         prompt = self.get_submodule(f"prompt{level}")(features, statistics, 2**level)

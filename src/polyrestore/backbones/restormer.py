@@ -7,120 +7,14 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from polyrestore.backbones.base import BackboneDescription
-from polyrestore.backbones.layers import ChannelNorm
+from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
+from polyrestore.backbones.shapes import PublishedOptions, Shapes, shortest_factor
 from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, StatisticsBackbone
+from polyrestore.backbones.transposed import PatchEmbed, Resample, TransformerBlock
 
 LEVELS = 4
 _STEPS_PER_BLOCK = 2
-
-
-class BiasFreeNorm(nn.Module):
-    """Each pixel divided by the standard deviation of its channels, whose mean is not subtracted."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        variance = features.var(dim=1, correction=0, keepdim=True)
-        return features * torch.rsqrt(variance + 1e-5) * self.weight[:, None, None]
-
-
-class Norm(nn.Module):
-    """One of the two normalisations, under the name that published checkpoints give it."""
-
-    def __init__(self, width: int, bias: bool) -> None:
-        super().__init__()
-        self.body = ChannelNorm(width, eps=1e-5) if bias else BiasFreeNorm(width)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        return cast(Tensor, self.body(features))
-
-
-class TransposedAttention(nn.Module):
-    """Multi-head attention between channels instead of pixels (MDTA, section 3.1)."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
-        self.qkv = nn.Conv2d(width, 3 * width, 1, bias=False)
-        self.qkv_dwconv = nn.Conv2d(3 * width, 3 * width, 3, padding=1, groups=3 * width, bias=False)
-        self.project_out = nn.Conv2d(width, width, 1, bias=False)
-
-    def forward(self, features: Tensor, statistics: Statistics) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        queries, keys, values = (
-            part.flatten(2).unflatten(1, (self.heads, -1))
-            for part in self.qkv_dwconv(self.qkv(features)).chunk(3, dim=1)
-        )
-        attention = (statistics.cosines(queries, keys) * self.temperature).softmax(dim=-1)
-        attended = (attention @ values).flatten(1, 2).unflatten(2, features.shape[-2:])
-        return cast(Tensor, self.project_out(attended))
-
-
-class GatedFeedForward(nn.Module):
-    """Depth-wise convolution whose one half gates the other (GDFN, section 3.2)."""
-
-    def __init__(self, width: int, expansion: float) -> None:
-        super().__init__()
-        hidden = int(width * expansion)
-        self.project_in = nn.Conv2d(width, 2 * hidden, 1, bias=False)
-        self.dwconv = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
-        self.project_out = nn.Conv2d(hidden, width, 1, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        gate, value = self.dwconv(self.project_in(features)).chunk(2, dim=1)
-        return cast(Tensor, self.project_out(functional.gelu(gate) * value))
-
-
-class TransformerBlock(nn.Module):
-    """Transposed attention and a gated feed-forward network, each normalised and residual."""
-
-    def __init__(self, width: int, heads: int, expansion: float, norm_bias: bool) -> None:
-        super().__init__()
-        if width % heads:
-            raise ValueError(f"{heads} attention heads do not divide {width} channels")
-        self.norm1 = Norm(width, norm_bias)
-        self.attn = TransposedAttention(width, heads)
-        self.norm2 = Norm(width, norm_bias)
-        self.ffn = GatedFeedForward(width, expansion)
-
-    def forward(self, features: Tensor, statistics: Statistics) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        features = features + self.attn(self.norm1(features), statistics)
-        return cast(Tensor, features + self.ffn(self.norm2(features)))
-
-
-class PatchEmbed(nn.Module):
-    """The first convolution, from colours to features."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, width, 3, padding=1, bias=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Map (B, 3, H, W) to (B, C, H, W)."""
-        return cast(Tensor, self.proj(image))
-
-
-class Resample(nn.Module):
-    """A 3x3 convolution and a pixel shuffle: half the size and twice the channels, or the reverse."""
-
-    def __init__(self, width: int, up: bool) -> None:
-        super().__init__()
-        convolution = nn.Conv2d(width, 2 * width if up else width // 2, 3, padding=1, bias=False)
-        self.body = nn.Sequential(convolution, nn.PixelShuffle(2) if up else nn.PixelUnshuffle(2))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, 2C, H/2, W/2), or to (B, C/2, 2H, 2W)."""
-        return cast(Tensor, self.body(features))
 
 
 class RestormerTrunk(StatisticsBackbone):
@@ -142,6 +36,7 @@ class RestormerTrunk(StatisticsBackbone):
         norm_bias: bool,
         context_limit_px: int,
         prompt_blocks: int = 0,
+        conv_bias: bool = False,
     ) -> None:
         super().__init__(context_limit_px)
         if len(blocks) != LEVELS or len(heads) != LEVELS:
@@ -165,7 +60,7 @@ class RestormerTrunk(StatisticsBackbone):
 
         def stage(count: int, width: int, level: int) -> nn.ModuleList:
             return nn.ModuleList(
-                TransformerBlock(width, heads[level], expansion, norm_bias) for _ in range(count)
+                TransformerBlock(width, heads[level], expansion, norm_bias, conv_bias) for _ in range(count)
             )
 
         self.patch_embed = PatchEmbed(dim)
@@ -181,9 +76,36 @@ class RestormerTrunk(StatisticsBackbone):
         self.decoder_level1 = stage(blocks[0], 2 * dim, 0)
         self.refinement = stage(refinement_blocks, 2 * dim, 0)
         self.up3_2 = Resample(4 * dim, up=True)
-        self.reduce_chan_level2 = nn.Conv2d(4 * dim, 2 * dim, 1, bias=False)
+        self.reduce_chan_level2 = nn.Conv2d(4 * dim, 2 * dim, 1, bias=conv_bias)
         self.up2_1 = Resample(2 * dim, up=True)
-        self.output = nn.Conv2d(2 * dim, 3, 3, padding=1, bias=False)
+        self.output = nn.Conv2d(2 * dim, 3, 3, padding=1, bias=conv_bias)
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the width, blocks, heads, expansion and kind of normalisation of a published state dict."""
+        if "patch_embed.proj.weight" not in shapes or "latent.0.attn.temperature" not in shapes:
+            return None
+        stages = ["encoder_level1", "encoder_level2", "encoder_level3", "latent"]
+        feed_forwards = [f"{stage}.0.ffn.project_out.weight" for stage in stages]
+        widths = [shapes.size(key, 0) for key in feed_forwards]
+        return PublishedOptions(
+            {
+                "dim": shapes.size("patch_embed.proj.weight", 0),
+                "blocks": [shapes.count(stage) for stage in stages],
+                "refinement_blocks": shapes.count("refinement"),
+                "heads": [shapes.size(f"{stage}.0.attn.temperature", 0) for stage in stages],
+                "expansion": shortest_factor(widths, [shapes.size(key, 1) for key in feed_forwards]),
+                "norm_bias": "latent.0.norm1.body.bias" in shapes,
+            }
+        )
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return the 1x1 convolutions of the blocks, and the last one of each of their two branches."""
+        names = ("attn.qkv", "attn.project_out", "ffn.project_in", "ffn.project_out")
+        return AdaptableLayers(
+            updated=layers_in(self, TransformerBlock, names),
+            paralleled=layers_in(self, TransformerBlock, ("attn.project_out", "ffn.project_out")),
+        )
 
     def _prompted(self, features: Tensor, level: int, statistics: Statistics) -> Tensor:
         """Return what goes up from ``level`` (3 at the lowest resolution, then 2 and 1)."""
@@ -224,8 +146,11 @@ class Restormer(RestormerTrunk):
         heads: attention heads per level.
         expansion: hidden channels of the feed-forward network, relative to its width.
         norm_bias: the layer normalisation with mean and bias; the denoising checkpoints have it without.
+        conv_bias: biases in the blocks' convolutions and the last ones; no published checkpoint has them.
         context_limit_px: see :class:`StatisticsBackbone`.
     """
+
+    tiny_options = {"dim": 4, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 2, 2, 4)}
 
     def __init__(
         self,
@@ -235,13 +160,31 @@ class Restormer(RestormerTrunk):
         heads: Sequence[int] = (1, 2, 4, 8),
         expansion: float = 2.66,
         norm_bias: bool = True,
+        conv_bias: bool = False,
         context_limit_px: int = CONTEXT_LIMIT_PX,
     ) -> None:
         super().__init__(
-            "restormer", dim, blocks, refinement_blocks, heads, expansion, norm_bias, context_limit_px
+            "restormer",
+            dim,
+            blocks,
+            refinement_blocks,
+            heads,
+            expansion,
+            norm_bias,
+            context_limit_px,
+            conv_bias=conv_bias,
         )
+        self.options |= {"conv_bias": conv_bias}
         self.up4_3 = Resample(8 * dim, up=True)
-        self.reduce_chan_level3 = nn.Conv2d(8 * dim, 4 * dim, 1, bias=False)
+        self.reduce_chan_level3 = nn.Conv2d(8 * dim, 4 * dim, 1, bias=conv_bias)
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the trunk's options, and whether its convolutions have biases."""
+        trunk = super().published_options(shapes)
+        if trunk is None:
+            return None
+        return PublishedOptions({**trunk.options, "conv_bias": "latent.0.attn.qkv.bias" in shapes})
 
 
 def _receptive_radius(blocks: Sequence[int], refinement_blocks: int, prompt_blocks: int) -> int:

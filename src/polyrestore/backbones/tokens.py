@@ -99,7 +99,8 @@ class Attention(nn.Module):
         if self.task_query is None:
             queries = self._by_head(self.q(tokens))
         else:
-            learned = self._by_head(self.q(self.task_query)).expand(len(tokens), -1, -1, -1)
+            # One row of queries per sample before the layer, so that an adapter can differ between samples.
+            learned = self._by_head(self.q(self.task_query.expand(len(tokens), -1, -1)))
             queries = functional.interpolate(learned, size=keys.shape[-2:])
         answer = functional.scaled_dot_product_attention(queries, keys, values)
         return cast(Tensor, self.proj(answer.transpose(1, 2).flatten(2)))

@@ -12,8 +12,9 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
 from polyrestore.backbones.layers import pad_to_multiple
+from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.tokens import (
     EPSILON,
     PatchEmbedding,
@@ -181,6 +182,16 @@ class TransWeather(Backbone):
         tail_dims: channels at half and at full resolution.
     """
 
+    tiny_options = {
+        "dims": (4, 4, 8, 8),
+        "depths": (1, 1, 1, 1),
+        "heads": (1, 2, 2, 2),
+        "decoder_depth": 1,
+        "decoder_heads": 2,
+        "queries": 4,
+        "tail_dims": (4, 4),
+    }
+
     def __init__(
         self,
         dims: Sequence[int] = (64, 128, 320, 512),
@@ -224,6 +235,40 @@ class TransWeather(Backbone):
     def output_layer(self) -> nn.Conv2d:
         """Return the convolution that makes the image out of the decoder's last features."""
         return self.clean.conv2d
+
+    @classmethod
+    def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
+        """Return the widths, depths, reductions and queries of a published state dict; heads are assumed."""
+        if "Tenc.patch_embed1.proj.weight" not in shapes or "Tdec.block1.0.attn.task_query" not in shapes:
+            return None
+
+        def reduction(stage: int) -> int:
+            key = f"Tenc.block{stage}.0.attn.sr.weight"
+            return shapes.size(key, 2) if key in shapes else 1
+
+        stages = range(1, STAGES + 1)
+        options: dict[str, object] = {
+            "dims": [shapes.size(f"Tenc.patch_embed{stage}.proj.weight", 0) for stage in stages],
+            "depths": [shapes.count(f"Tenc.block{stage}") for stage in stages],
+            "reductions": [reduction(stage) for stage in stages],
+            "decoder_depth": shapes.count("Tdec.block1"),
+            "queries": shapes.size("Tdec.block1.0.attn.task_query", 1),
+            "tail_dims": [shapes.size(f"convtail.convd{side}x.conv2d.weight", 1) for side in (2, 1)],
+        }
+        return PublishedOptions(options, ("heads", "decoder_heads"))
+
+    def adaptable_layers(self) -> AdaptableLayers:
+        """Return the linear layers of all blocks; in parallel, what sees tokens as a map, and the tail.
+
+        The decoder's blocks get no parallel module: at 1/64 of the size it has no neighbourhood to look at,
+        and three quarters of the parameters would go there.
+        """
+        maps = [path for path in layers_in(self, TokenBlock, ("mlp.dwconv.dwconv",)) if path[:5] == "Tenc."]
+        return AdaptableLayers(
+            updated=layers_in(self, TokenBlock, ("attn.q", "attn.kv", "attn.proj", "mlp.fc1", "mlp.fc2")),
+            paralleled=(*maps, *layers_in(self, ResidualPair, ("conv2.conv2d",))),
+            idle=("Tenc.mini_patch_embed4", "convtail.conv_output"),
+        )
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), RGB in [0, 1], any size from 1x1; ``context`` is not used."""

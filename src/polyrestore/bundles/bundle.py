@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from polyrestore.recognition import Recogniser
 
 
+UNKNOWN_LICENCE = "unknown"
+"""In place of an SPDX identifier: nobody has said under which licence the weights are."""
+
+
 class MeasuredResult(BaseModel):
     """One figure, with the protocol without which it means nothing.
 
@@ -39,7 +43,7 @@ class BundleInfo(BaseModel):
     """Where a bundle came from and what it is worth.
 
     Attributes:
-        licence: SPDX identifier of the weights' licence.
+        licence: SPDX identifier of the weights' licence, or ``UNKNOWN_LICENCE``.
         version: of the weights, raised whenever they are trained again.
         summary: one or two sentences for the top of the model card.
         provenance: one line per source of training data, with its licence.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from polyrestore.adapters import Adapter, BottleneckConfig, bare_state_dict
-from polyrestore.bundles.bundle import Bundle
+from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo
 
 
 def model_card(bundle: Bundle, dtype: torch.dtype = torch.float16) -> str:
@@ -35,7 +35,7 @@ def model_card(bundle: Bundle, dtype: torch.dtype = torch.float16) -> str:
         "## Measured results\n",
         _results(bundle),
         "## Licence\n",
-        _paragraph(f"The weights, version {info.version}, are under {info.licence}; see `LICENSE`."),
+        _paragraph(_licence(info)),
         "## How to use\n",
         _usage(),
     ]
@@ -44,11 +44,22 @@ def model_card(bundle: Bundle, dtype: torch.dtype = torch.float16) -> str:
 
 def licence_text(licence: str) -> str:
     """Return the text of a bundle's ``LICENSE`` for an SPDX identifier."""
+    if licence == UNKNOWN_LICENCE:
+        return (
+            "The licence of the weights in this folder is not known here.\n"
+            "Ask those who published them before you pass them on.\n"
+        )
     return (
         f"The weights in this folder are licensed under {licence}.\n\n"
         f"SPDX-License-Identifier: {licence}\n"
         f"The full text is at https://spdx.org/licenses/{licence}.html\n"
     )
+
+
+def _licence(info: BundleInfo) -> str:
+    if info.licence == UNKNOWN_LICENCE:
+        return f"The licence of the weights, version {info.version}, is not known here; see `LICENSE`."
+    return f"The weights, version {info.version}, are under {info.licence}; see `LICENSE`."
 
 
 def _front_matter(licence: str) -> str:
@@ -97,6 +108,8 @@ def _size(adapter: Adapter) -> str:
 
 
 def _recognition(bundle: Bundle) -> str:
+    if bundle.recogniser is None and not bundle.adapters:
+        return _paragraph("None: the backbone restores every image alone.")
     if bundle.recogniser is None:
         return _paragraph("None: name the degradation yourself.")
     parameters = sum(tensor.numel() for tensor in bundle.recogniser.state_dict().values())

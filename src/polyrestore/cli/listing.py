@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
@@ -41,7 +42,9 @@ def list_command(
     if as_json:
         print_json(entries)
     elif entries:
-        print_table(tuple(entries[0]), [tuple(_cell(value) for value in entry.values()) for entry in entries])
+        # A column has no room for options; they are in the JSON.
+        columns = [name for name, value in entries[0].items() if not isinstance(value, dict)]
+        print_table(columns, [tuple(_cell(entry[name]) for name in columns) for entry in entries])
     else:
         print(f"no {kind.value}")
 
@@ -89,6 +92,7 @@ def _backbones() -> Entries:
                 "receptive_radius_px": facts.receptive_radius_px,
                 "global_context": facts.global_context,
                 "exact_tiles": facts.exact_tiles,
+                "options": backbone.options,
             }
         )
     return entries
@@ -98,9 +102,19 @@ def _weightings() -> Entries:
     from polyrestore.training.weighting import WEIGHTINGS
 
     return [
-        {"name": name, "summary": (strategy.__doc__ or "").strip().split("\n")[0]}
+        {
+            "name": name,
+            "summary": (strategy.__doc__ or "").strip().split("\n")[0],
+            "options": _options(strategy),
+        }
         for name, strategy in WEIGHTINGS.items()
     ]
+
+
+def _options(build: Callable[..., Any]) -> dict[str, Any]:
+    """Return the default by name of what may be set; what has no default is not the user's to give."""
+    parameters = inspect.signature(build).parameters.values()
+    return {entry.name: entry.default for entry in parameters if entry.default is not entry.empty}
 
 
 def _bundles() -> Entries:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import polyrestore
+from polyrestore.cli.data import data_app
 from polyrestore.cli.degrade import degrade_command
+from polyrestore.cli.importing import import_command
 from polyrestore.cli.inspect import inspect_command
 from polyrestore.cli.listing import list_command
 from polyrestore.cli.restore import restore_command
 from polyrestore.cli.show import error_line
 from polyrestore.cli.train import train_command
 from polyrestore.errors import PolyrestoreError
+from polyrestore.plugins import load_plugin
 
 app = typer.Typer(
     name="polyrestore",
@@ -29,18 +33,26 @@ app.command("restore")(restore_command)
 app.command("inspect")(inspect_command)
 app.command("degrade")(degrade_command)
 app.command("train")(train_command)
+app.command("import")(import_command)
 app.command("list")(list_command)
+app.add_typer(data_app)
 
 
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
+    plugins: Annotated[
+        list[Path] | None,
+        typer.Option("--plugin", metavar="FILE", help="Python file that adds networks or strategies first."),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
 ) -> None:
     """Restore damaged photographs: noise, rain, haze, blur, darkness and more, recognised automatically."""
     if version:
         print(f"polyrestore {polyrestore.__version__}")
         raise typer.Exit
+    for path in plugins or ():
+        load_plugin(path)
     if context.invoked_subcommand is None:
         print(context.get_help())
 

@@ -85,7 +85,8 @@ def restore_command(
             on_file=on_file,
         )
     if summary.found <= _LONGEST_TABLE:
-        rows = [_row(record) for record in records]
+        nothing = "backbone alone" if restorer.is_bare else "clean"
+        rows = [_row(record, nothing) for record in records]
         print_table(("file", "status", "composition", "seconds"), rows)
     print(
         f"{summary.found} found: {summary.restored} restored, {summary.skipped} skipped, "
@@ -127,7 +128,7 @@ def _shown(
         yield start, show
 
 
-def _row(record: FileRecord) -> tuple[str, str, str, str]:
-    composition = "" if record.status == "failed" else weights_text(record.weights)
+def _row(record: FileRecord, nothing: str) -> tuple[str, str, str, str]:
+    composition = "" if record.status == "failed" else weights_text(record.weights, nothing)
     seconds = "" if record.seconds is None else f"{record.seconds:.2f}"
     return record.output or Path(record.input).name, record.status, composition, seconds

@@ -13,10 +13,10 @@ def error_line(message: str) -> None:
     print("error: " + " ".join(message.split()), file=sys.stderr)
 
 
-def weights_text(weights: Mapping[str, float]) -> str:
-    """Return "rain 0.70, noise 0.30", largest first, or "clean" when nothing acts."""
+def weights_text(weights: Mapping[str, float], nothing: str = "clean") -> str:
+    """Return "rain 0.70, noise 0.30", largest first, or ``nothing`` when no adapter acts."""
     ordered = sorted(weights.items(), key=lambda entry: -entry[1])
-    return ", ".join(f"{name} {weight:.2f}" for name, weight in ordered) or "clean"
+    return ", ".join(f"{name} {weight:.2f}" for name, weight in ordered) or nothing
 
 
 def print_json(value: Any) -> None:

@@ -18,6 +18,9 @@ def train_command(
         typer.Option("--output", "-o", help="Folder for checkpoints, log and bundle; runs/NAME by default."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew instead of resuming.")] = False,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="Only a few steps, of a tiny network on generated images.")
+    ] = False,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the recipe; may be repeated."),
@@ -26,7 +29,9 @@ def train_command(
     """Train a backbone, adapters or a recogniser as a recipe says. Run again, it resumes."""
     from polyrestore.training.run import run_recipe
 
-    folder = run_recipe(recipe, output_folder=output, resume=not fresh, overrides=tuple(overrides or ()))
+    folder = run_recipe(
+        recipe, output_folder=output, resume=not fresh, overrides=tuple(overrides or ()), tiny=tiny
+    )
     # torchrun numbers its processes; only the first one speaks.
     if os.environ.get("RANK", "0") == "0":
         print(f"written to {folder}")

@@ -1,15 +1,45 @@
-"""Images in memory and training batches made from them."""
+"""Images in memory or on disk, and training batches made from them."""
 
+from polyrestore.data.checking import Problem, check_sets
+from polyrestore.data.duplicates import Duplicate, HashMemory, find_duplicates
 from polyrestore.data.images import Pair, align_pair, load_burst, load_clean, load_pairs
-from polyrestore.data.synthesis import Batch, BatchSource, OneCompositionSource, Synthesis, mixed_seed
+from polyrestore.data.layouts import LAYOUTS, FoundSet, find_sets
+from polyrestore.data.samples import ImageFile, PixelCache, Sample
+from polyrestore.data.synthesis import (
+    Batch,
+    BatchSource,
+    OneCompositionSource,
+    Source,
+    Synthesis,
+    mixed_seed,
+)
+from polyrestore.data.task_source import TaskSource
+from polyrestore.data.tasks import FixedNoise, SampleGroup, SyntheticDamage, Task
 
 __all__ = [
+    "LAYOUTS",
     "Batch",
     "BatchSource",
+    "Duplicate",
+    "FixedNoise",
+    "FoundSet",
+    "HashMemory",
+    "ImageFile",
     "OneCompositionSource",
     "Pair",
+    "PixelCache",
+    "Problem",
+    "Sample",
+    "SampleGroup",
+    "Source",
+    "SyntheticDamage",
     "Synthesis",
+    "Task",
+    "TaskSource",
     "align_pair",
+    "check_sets",
+    "find_duplicates",
+    "find_sets",
     "load_burst",
     "load_clean",
     "load_pairs",

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 
 from polyrestore.data.augmentation import vary_light
 from polyrestore.data.images import Pair, random_patch
+from polyrestore.data.sampling import Sampler, draw_tasks
 from polyrestore.degradations import DEGRADATIONS, degrade_batch, mix_regions
 
 
@@ -45,6 +47,20 @@ class Batch:
             self.presence.to(device),
             other,
         )
+
+
+class Source(Protocol):
+    """Where training batches come from."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks, in the order of their indices."""
+
+    def drawing_shares(self) -> Tensor:
+        """Return how often each task is drawn, (K,), not normalised."""
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """Return the batch of a step and of a process; nothing else may decide what is in it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,7 @@ class BatchSource:
         pairs: real pairs by task name; they replace synthetic samples of that task.
         pair_share: probability of the replacement.
         vary_light: share of the clean patches that :func:`polyrestore.data.augmentation.vary_light` changes.
+        sampler: how often each task comes; "proportional" counts a task's own pairs beside the clean images.
     """
 
     clean_images: Sequence[Tensor]
@@ -105,6 +122,21 @@ class BatchSource:
     pairs: dict[str, list[Pair]] = field(default_factory=dict)
     pair_share: float = 0.5
     vary_light: float = 0.0
+    sampler: Sampler = "task_shares"
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks."""
+        return self.synthesis.tasks
+
+    def drawing_shares(self) -> Tensor:
+        """Return how often each task is drawn, (K,), not normalised."""
+        if self.sampler == "task_shares":
+            return self.synthesis.drawing_shares()
+        own = [len(self.pairs.get(name, ())) for name in self.tasks]
+        if self.sampler == "balanced":
+            return torch.ones(len(own))
+        return torch.tensor([float(len(self.clean_images) + count) for count in own])
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step (and of a process, where several train together)."""
@@ -117,23 +149,23 @@ class BatchSource:
         clean = torch.cat(patches)
         if self.vary_light:
             clean = vary_light(clean, self.vary_light, generator)
-        severities, task = self._draw(generator)
+        severities, task = self._draw(step, rank, generator)
         degraded = degrade_batch(clean, severities, generator)
         presence = (~severities.isnan()).float()
         mixed = (torch.rand(self.batch_size, generator=generator) < self.synthesis.region_share).nonzero()
         if mixed.numel():
             rows = mixed.flatten()
-            other, _ = self._draw(generator)
+            other, _ = self._draw(step, rank, generator)
             second = degrade_batch(clean[rows], other[rows], generator)
             degraded[rows] = mix_regions(degraded[rows], second, generator)
             presence[rows] = torch.maximum(presence[rows], (~other[rows].isnan()).float())
         self._place_pairs(degraded, clean, task, presence, generator)
         return Batch(degraded, clean, task, presence)
 
-    def _draw(self, generator: Generator) -> tuple[Tensor, Tensor]:
+    def _draw(self, step: int, rank: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draw severities (B, N) with NaN where absent, and the task of each sample (B,)."""
         names, synthesis, count = list(DEGRADATIONS), self.synthesis, self.batch_size
-        task = torch.multinomial(synthesis.drawing_shares(), count, replacement=True, generator=generator)
+        task = draw_tasks(self.sampler, self.drawing_shares(), count, step, rank, generator)
         columns = torch.tensor([names.index(name) for name in synthesis.tasks])
         partners = torch.tensor([names.index(name) for name in synthesis.partners or synthesis.tasks])
         low, high = synthesis.severity
@@ -181,15 +213,19 @@ class OneCompositionSource:
     source: BatchSource
 
     @property
-    def synthesis(self) -> Synthesis:
-        """How samples are damaged."""
-        return self.source.synthesis
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks."""
+        return self.source.tasks
+
+    def drawing_shares(self) -> Tensor:
+        """Return how often each task is drawn, (K,), not normalised."""
+        return self.source.drawing_shares()
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step; all processes see the same degradations."""
         source, synthesis = self.source, self.source.synthesis
         generator = Generator().manual_seed(mixed_seed(source.seed, step))
-        index = int(torch.multinomial(synthesis.drawing_shares(), 1, generator=generator))
+        index = int(draw_tasks(source.sampler, self.drawing_shares(), 1, step, 0, generator))
         name = synthesis.tasks[index]
         others = [other for other in synthesis.partners or synthesis.tasks if other != name]
         draw, place = torch.rand(2, generator=generator).tolist()

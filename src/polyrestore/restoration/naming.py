@@ -26,8 +26,10 @@ def named_composition(text: str | Mapping[str, float], known: Iterable[str]) -> 
     """
     choices = sorted(known)
     weights = _parse(text) if isinstance(text, str) else {name: _number(name, text[name]) for name in text}
+    if not choices:
+        raise CompositionError("the bundle has no adapters to name; leave the composition out")
     if not weights:
-        raise CompositionError("name at least one adapter, such as " + ", ".join(choices[:3] or ["noise"]))
+        raise CompositionError("name at least one adapter, such as " + ", ".join(choices[:3]))
     for name, weight in weights.items():
         if name not in choices:
             raise CompositionError(f"the bundle has no adapter {name!r}; {nearest_names(name, choices)}")

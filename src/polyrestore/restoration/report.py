@@ -33,7 +33,7 @@ class FileRecord:
         output: path of the result relative to the output folder; None when there is none.
         status: "restored", "skipped" (an earlier run restored it in the same way) or "failed".
         error: what went wrong, None unless failed.
-        weights: the composition; empty when the image was left as it was.
+        weights: the composition; empty when the image was left as it was, or the bundle has no adapters.
         similarities: what the recogniser saw, empty when the degradations were named.
         seconds: time that restoring took, without reading and writing.
         width: of the result, in pixels.

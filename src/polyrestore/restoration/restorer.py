@@ -32,11 +32,13 @@ class Restored:
 
     Attributes:
         pixels: (3, H, W) float32 RGB in [0, 1], on the CPU, as large as the input.
-        weights: the composition that acted; empty when the image was left as it was.
+        weights: the composition that acted; empty when the image was left as it was, or has been through the
+            bare backbone.
         recognition: what the recogniser saw; None when the composition was named.
         seconds: wall time from pixels to pixels.
         metadata: what the input file came with; the defaults for an input that was not a file.
         notes: what of the input file could not be read as it was.
+        bare: True when the backbone ran without adapters, because its bundle has none.
     """
 
     pixels: Tensor
@@ -45,11 +47,12 @@ class Restored:
     seconds: float
     metadata: ImageMetadata = field(default_factory=ImageMetadata, repr=False)
     notes: tuple[str, ...] = ()
+    bare: bool = False
 
     @property
     def unchanged(self) -> bool:
-        """True when no adapter acted and the pixels are those of the input."""
-        return not self.weights
+        """True when no network ran and the pixels are those of the input."""
+        return not self.weights and not self.bare
 
     def save(self, path: str | Path) -> tuple[str, ...]:
         """Write the image with the input's metadata, whole or not at all.
@@ -97,6 +100,11 @@ class Restorer:
         self._lock = threading.Lock()
 
     @property
+    def is_bare(self) -> bool:
+        """True when there is the backbone alone: it restores every image, and nothing is recognised."""
+        return not self._bank.names and self._recogniser is None
+
+    @property
     def adapters(self) -> tuple[str, ...]:
         """The names of the adapters, sorted."""
         return self._bank.names
@@ -118,6 +126,8 @@ class Restorer:
     ) -> Restored:
         """Restore one image.
 
+        With neither adapters nor a recogniser in the bundle, as after an import, the backbone does it alone.
+
         Args:
             image: a path; a Pillow image; an array (H, W, 3) or (H, W), uint8, uint16 or floats in [0, 1];
                 or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
@@ -128,7 +138,7 @@ class Restorer:
         Raises:
             ImageError: the image cannot be read or is malformed.
             CompositionError: an unknown adapter, weights that do not add up, or a strength outside [0, 1].
-            BundleError: no composition is named and the bundle has no recogniser.
+            BundleError: no composition is named and the bundle has adapters but no recogniser.
             BackboneError: the network cannot be run on the image.
         """
         if not 0 <= strength <= 1:
@@ -136,15 +146,18 @@ class Restorer:
         named = None if as_ is None else named_composition(as_, self.adapters)
         source = as_image(image)
         started = time.perf_counter()
-        recognition = self._recognise(source.pixels) if named is None else None
-        weights = named if recognition is None else dict(recognition.weights)
-        assert weights is not None
+        recognition, weights = None, named or {}
+        if named is None and not self.is_bare:
+            recognition = self._recognise(source.pixels)
+            weights = dict(recognition.weights)
         pixels = source.pixels
-        if weights:
+        if weights or self.is_bare:
             restored = self._run(pixels, weights)
             pixels = (pixels + strength * (restored - pixels)).clamp(0, 1)
         seconds = time.perf_counter() - started
-        return Restored(pixels, weights, recognition, seconds, source.metadata, source.notes)
+        return Restored(
+            pixels, weights, recognition, seconds, source.metadata, source.notes, bare=self.is_bare
+        )
 
     def _recognise(self, pixels: Tensor) -> Recognition:
         if self._recogniser is None:

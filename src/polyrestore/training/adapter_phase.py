@@ -18,7 +18,7 @@ from polyrestore.training.export import extended_info, save_trained, training_re
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import AdapterRecipe
 from polyrestore.training.restoration_job import RestorationJob
-from polyrestore.training.sources import batch_source, load_real_pairs, synthesis_of
+from polyrestore.training.sources import batch_source, held_out_images, load_real_pairs, synthesis_of
 from polyrestore.training.validation import ValidationSet
 from polyrestore.training.weighting import build_weighting
 
@@ -31,13 +31,16 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     """
     bundle = load_bundle(recipe.bundle)
     backbone = bundle.backbone
+    held = backbone.description.name
+    if recipe.backbone not in ("", held):
+        raise RecipeError(f"the backbone of {recipe.bundle} is {held!r}, not {recipe.backbone!r}")
     use_channels_last(backbone)
     bank = AdapterBank(backbone)
     for name in recipe.adapters:
         bank.create(name, adapter_config(recipe, name), torch.Generator().manual_seed(recipe.seed))
         if name in bundle.adapters:
             continue_from(bank, name, bundle.adapters[name])
-    held_out = ValidationSet(load_clean([recipe.data.validation]), recipe.adapters)
+    held_out = ValidationSet(held_out_images(recipe.data), recipe.adapters)
     synthesis = synthesis_of(recipe, recipe.adapters)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
     job = RestorationJob(backbone, OneCompositionSource(source), held_out, bank, recipe.loss)

@@ -52,6 +52,8 @@ def load_optimiser_tensors(optimiser: torch.optim.Optimizer, tensors: Mapping[st
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     """Write a checkpoint, read it back, then delete all but the newest ``keep``.
 
+    Those of later steps are left over from a run that was started anew, and go as well.
+
     Raises:
         OutputError: the file cannot be written.
         TrainingError: what was read back differs; nothing is deleted.
@@ -68,7 +70,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path
     written = load_file(path)
     if written.keys() != flat.keys() or any(not _same(written[name], flat[name]) for name in flat):
         raise TrainingError(f"checkpoint {path} differs from what was written; the older ones were kept")
-    for old in sorted(folder.glob(PATTERN))[:-keep]:
+    found = sorted(folder.glob(PATTERN))
+    place = found.index(path)
+    for old in (*found[: max(0, place + 1 - keep)], *found[place + 1 :]):
         old.unlink(missing_ok=True)
     return path
 
@@ -105,10 +109,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def same_recipe(saved: str, current: str) -> bool:
-    """Compare recipes but for how often a run logs, validates and saves."""
-    free = {"log_every", "validate_every", "checkpoint_every"}
+    """Compare recipes but for what does not change the outcome: when a run logs and saves, and its speed."""
     first, second = json.loads(saved), json.loads(current)
-    for key in free:
-        first.pop(key, None)
-        second.pop(key, None)
+    for recipe in (first, second):
+        for key in ("log_every", "validate_every", "checkpoint_every", "tensorboard"):
+            recipe.pop(key, None)
+        for key in ("workers", "cache_mb"):
+            recipe.get("data", {}).pop(key, None)
     return bool(first == second)

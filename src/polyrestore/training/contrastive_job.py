@@ -112,7 +112,17 @@ def encoder_recipe(recipe: PretrainingRecipe) -> PretrainingRecipe:
     """Return the recipe of the steps in which the encoder is trained alone."""
     table = recipe.contrast or ContrastTable()
     rate = table.encoder_learning_rate or recipe.optimiser.learning_rate
-    optimiser = recipe.optimiser.model_copy(update={"learning_rate": rate, "schedule": "constant"})
+    changes = {
+        "learning_rate": rate,
+        "schedule": "steps",
+        "milestones": table.encoder_milestones,
+        "decay": 0.1,
+        "final_share": 0.0,
+    }
     return recipe.model_copy(
-        update={"name": f"{recipe.name}, encoder", "optimiser": optimiser, "steps": table.encoder_steps}
+        update={
+            "name": f"{recipe.name}, encoder",
+            "optimiser": recipe.optimiser.model_copy(update=changes),
+            "steps": table.encoder_steps,
+        }
     )

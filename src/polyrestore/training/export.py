@@ -23,7 +23,10 @@ def training_record(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, A
     content = json.loads(recipe.model_dump_json())
     data = content["data"]
     data["clean"] = [_short(path) for path in data["clean"]]
-    data["validation"] = _short(data["validation"])
+    if data["validation"] is not None:
+        data["validation"] = _short(data["validation"])
+    for table in (*data.get("sets", ()), *data.get("validation_sets", ())):
+        table.update({key: _short(table[key]) for key in ("folder", "shards") if table[key] is not None})
     for table in ("pairs", "bursts"):
         data[table] = {name: [_short(path) for path in paths] for name, paths in data[table].items()}
     for source in ("bundle", "start_from"):

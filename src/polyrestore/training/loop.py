@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -27,6 +28,7 @@ from polyrestore.training.ema import ParameterAverage
 from polyrestore.training.job import Job
 from polyrestore.training.log import RunLog
 from polyrestore.training.optimisers import build_optimiser
+from polyrestore.training.prefetch import batches
 from polyrestore.training.recipe import Recipe
 from polyrestore.training.schedule import learning_rate
 from polyrestore.training.step import Stepper
@@ -52,6 +54,8 @@ def train(
     Raises:
         TrainingError: a loss is not finite, or the newest checkpoint belongs to another recipe.
     """
+    # The precision is global in accelerate, and an earlier run of this process may have had another one.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(
         mixed_precision=recipe.precision,
         cpu=not torch.cuda.is_available(),
@@ -75,8 +79,10 @@ def train(
         event="start", recipe=json.loads(run.recipe), first_step=start, steps=steps, updates=steps - start,
         processes=processes, effective_batch=batch, trainable=trainable, torch=torch.__version__,
     )  # fmt: skip
+    wanted = range(start * table.accumulation, steps * table.accumulation)
+    made = batches(job, wanted, accelerator.process_index, recipe.data.workers)
     stepper = Stepper(
-        job, module, list(parameters.values()), prepared, weighting, job.shares(), accelerator, recipe
+        job, module, list(parameters.values()), prepared, weighting, job.shares(), accelerator, recipe, made
     )
     figures: dict[str, float] = {}
     running = torch.zeros(3, len(job.tasks))
@@ -90,6 +96,7 @@ def train(
                 f"({recipe.data.batch_size} x {processes} processes x {table.accumulation} accumulated)"
                 + (f", going on after step {start:,}" if start else ""),
                 highlight=False,
+                soft_wrap=True,
             )
         bar = progress.add_task(recipe.name, total=steps, completed=start)
         for step in range(start, steps):

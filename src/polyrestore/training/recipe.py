@@ -7,58 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, nearest_names
-
-
-class Strict(BaseModel):
-    """A table of a recipe: unknown keys are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataTable(Strict):
-    """Where the images are; relative paths start at the recipe's folder.
-
-    Attributes:
-        provenance: one line per source, what its images are and under which licence, for the model card.
-        clean: folders of clean photographs.
-        validation: folder of clean photographs that are held back.
-        pairs: by task, folders with ``input`` and ``target``.
-        aligned: tasks whose pairs are shifted onto their targets first, for data sets whose targets are not
-            the frame that the inputs show.
-        bursts: by task, folders of frames to average.
-        pair_share: probability that a sample of a task with pairs is a real one.
-        patch_px: side of the training patches.
-        zoom_out: largest reduction of a photograph before a patch is cut.
-        vary_light: share of the clean patches whose light, contrast and colours are varied.
-        batch_size: samples per batch and process.
-    """
-
-    provenance: tuple[str, ...] = ()
-    clean: tuple[Path, ...] = Field(min_length=1)
-    validation: Path
-    pairs: dict[str, tuple[Path, ...]] = {}
-    bursts: dict[str, tuple[Path, ...]] = {}
-    aligned: tuple[str, ...] = ()
-    pair_share: float = Field(0.5, ge=0, le=1)
-    patch_px: int = Field(96, ge=16)
-    zoom_out: float = Field(3.0, ge=1)
-    vary_light: float = Field(0.0, ge=0, le=1)
-    batch_size: int = Field(16, ge=1)
-
-
-class SynthesisTable(Strict):
-    """How samples are damaged; see :class:`polyrestore.data.Synthesis`."""
-
-    tasks: tuple[str, ...] = tuple(DEGRADATIONS)
-    mixture_share: float = Field(0.35, ge=0, le=1)
-    region_share: float = Field(0.1, ge=0, le=1)
-    clean_share: float = Field(0.0, ge=0, le=1)
-    severity: tuple[float, float] = (0.02, 1.0)
-    task_shares: dict[str, Annotated[float, Field(gt=0)]] = {}
+from polyrestore.training.data_table import DataTable, Strict, SynthesisTable, resolve
 
 
 class OptimiserTable(Strict):
@@ -104,12 +56,14 @@ class ContrastTable(Strict):
     Attributes:
         encoder_steps: steps in which the encoder is trained alone, before the others.
         encoder_learning_rate: of those steps; the optimiser's when 0.
+        encoder_milestones: steps at which it is divided by ten.
         share: how much the contrastive loss counts beside the pixel loss.
         crop_px: two crops of this size are cut from every patch; the whole patch twice when 0.
     """
 
     encoder_steps: int = Field(0, ge=0)
     encoder_learning_rate: float = Field(0.0, ge=0)
+    encoder_milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
     share: float = Field(0.1, ge=0)
     crop_px: int = Field(0, ge=0)
 
@@ -166,11 +120,13 @@ class AdapterRecipe(Recipe):
 
     ``options_for`` says by adapter what differs from ``adapter_options``. In ``synthesis``, ``task_shares``
     are the shares of the steps, and ``mixture_share`` is how often two adapters act together.
-    ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+    ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe;
+    ``backbone``, if given, is the one that it must hold.
     """
 
     phase: Literal["adapters"]
     bundle: str
+    backbone: str = ""
     adapters: tuple[str, ...] = Field(min_length=1)
     kind: str = "lora"
     adapter_options: dict[str, Any] = {}
@@ -197,7 +153,8 @@ _PHASES: dict[str, type[Recipe]] = {
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Read a recipe and apply overrides such as ``optimiser.learning_rate=1e-4``.
 
-    A recipe that says ``base = "other.toml"`` changes the one beside it, table by table.
+    A recipe that says ``base = "other.toml"`` changes the one beside it, table by table; several bases are
+    laid over each other in order, and may be parts that are no recipes by themselves.
 
     Raises:
         RecipeError: the file is missing or no TOML, a key is unknown, or a value does not fit.
@@ -209,7 +166,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
         recipe = _ADAPTER.validate_python(content)
     except ValidationError as error:
         raise RecipeError(f"{path}: {_explain(error, content)}") from error
-    changes: dict[str, Any] = {"data": _resolve(recipe.data, path.parent)}
+    changes: dict[str, Any] = {"data": resolve(recipe.data, path.parent)}
     source = "start_from" if isinstance(recipe, PretrainingRecipe) else "bundle"
     if "/" in getattr(recipe, source):
         changes[source] = str(path.parent / getattr(recipe, source))
@@ -217,7 +174,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
 
 
 def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a recipe's tables, on top of those of its base if it names one."""
+    """Read a recipe's tables, on top of those of its bases."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -227,13 +184,16 @@ def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
     if "base" not in content:
         return content
-    base = content.pop("base")
-    # In one folder, relative paths mean the same in both.
-    if not isinstance(base, str) or Path(base).name != base:
-        raise RecipeError(f"{path}: base must be the name of a recipe in the same folder, not {base!r}")
-    if path in readers:
-        raise RecipeError(f"{path}: its base leads back to itself")
-    return _merged(_read(path.parent / base, (*readers, path)), content)
+    named = content.pop("base")
+    whole: dict[str, Any] = {}
+    for base in named if isinstance(named, list) else [named]:
+        # In one folder, relative paths mean the same in both.
+        if not isinstance(base, str) or Path(base).name != base:
+            raise RecipeError(f"{path}: base must name a recipe in the same folder, not {base!r}")
+        if path in readers:
+            raise RecipeError(f"{path}: its base leads back to itself")
+        whole = _merged(whole, _read(path.parent / base, (*readers, path)))
+    return _merged(whole, content)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -261,18 +221,6 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     content[last] = value
 
 
-def _resolve(data: DataTable, folder: Path) -> DataTable:
-    """Make the paths of a recipe relative to the folder it lies in."""
-    return data.model_copy(
-        update={
-            "clean": tuple(folder / path for path in data.clean),
-            "validation": folder / data.validation,
-            "pairs": {name: tuple(folder / path for path in paths) for name, paths in data.pairs.items()},
-            "bursts": {name: tuple(folder / path for path in paths) for name, paths in data.bursts.items()},
-        }
-    )
-
-
 def _explain(error: ValidationError, content: dict[str, Any]) -> str:
     """Put the first problem of a validation error into one line."""
     first = error.errors()[0]
@@ -285,6 +233,8 @@ def _explain(error: ValidationError, content: dict[str, Any]) -> str:
         return f"phase must be one of {', '.join(_PHASES)}, not {content.get('phase')!r}"
     if first["type"] == "missing":
         return f"the key {where!r} is missing"
+    if first["type"] == "value_error":
+        return f"{where}: {first['ctx']['error']}"
     return f"{where} = {first['input']!r}: {first['msg']}"
 
 

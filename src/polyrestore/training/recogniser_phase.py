@@ -25,7 +25,7 @@ from polyrestore.training.export import extended_info, save_trained, training_re
 from polyrestore.training.job import Job, TaskLosses, losses_by_task
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import RecogniserRecipe
-from polyrestore.training.sources import batch_source, load_real_pairs, synthesis_of
+from polyrestore.training.sources import batch_source, held_out_images, load_real_pairs, synthesis_of
 from polyrestore.training.weighting import build_weighting
 
 TRAINING_TEMPERATURE = 0.1
@@ -80,7 +80,7 @@ class RecogniserJob(Job):
 
     def shares(self) -> Tensor:
         """Return how much each class counts: as often as it is drawn."""
-        shares = torch.cat([self.source.synthesis.drawing_shares(), torch.ones(1)])
+        shares = torch.cat([self.source.drawing_shares(), torch.ones(1)])
         return shares / shares.mean()
 
     def batch(self, step: int, rank: int) -> Batch:
@@ -141,7 +141,7 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
     names = tuple(name for name in DEGRADATIONS if name in bundle.adapters) or recipe.synthesis.tasks
     if not names:
         raise RecipeError(f"bundle {recipe.bundle!r} has no adapters to recognise degradations for")
-    held_out = load_clean([recipe.data.validation])
+    held_out = held_out_images(recipe.data)
     synthesis = synthesis_of(recipe, names)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
     recogniser = build_recogniser(**recipe.recogniser_options)

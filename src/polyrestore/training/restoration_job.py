@@ -11,10 +11,10 @@ from torch.nn import Parameter, functional
 
 from polyrestore.adapters import AdapterBank
 from polyrestore.backbones import Backbone
-from polyrestore.data import Batch, BatchSource, OneCompositionSource
+from polyrestore.data import Batch, Source
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.training.job import Job, TaskLosses, losses_by_task
-from polyrestore.training.validation import ValidationSet
+from polyrestore.training.validation import Validation
 
 CHARBONNIER_SOFTNESS = 1e-3
 
@@ -45,13 +45,13 @@ class RestorationJob(Job):
     """
 
     network: Backbone
-    source: BatchSource | OneCompositionSource
-    validation: ValidationSet
+    source: Source
+    validation: Validation
     bank: AdapterBank | None = None
     loss: str = "l1"
 
     def __post_init__(self) -> None:
-        self.tasks = self.source.synthesis.tasks
+        self.tasks = self.source.tasks
         self.module = self.network
         # An adapter that no sample of a batch goes through has no gradient.
         self.sparse = self.bank is not None
@@ -66,7 +66,7 @@ class RestorationJob(Job):
 
     def shares(self) -> Tensor:
         """Return how much each task counts: as often as it is drawn."""
-        shares = self.source.synthesis.drawing_shares()
+        shares = self.source.drawing_shares()
         return shares / shares.mean()
 
     def batch(self, step: int, rank: int) -> Batch:
@@ -94,12 +94,17 @@ class RestorationJob(Job):
         return losses_by_task(error, batch.task, len(self.tasks), **others)
 
     def validate(self) -> dict[str, float]:
-        """Return the PSNR in dB by degradation, and "mean"."""
+        """Return the PSNR in dB by task, and "mean"."""
         bank = self.bank
-        prepare = None if bank is None else lambda name: bank.activate({name: 1.0})
+
+        def activate(composition: tuple[str, ...]) -> None:
+            if bank is not None:
+                present = [name for name in composition if name in bank.names]
+                bank.activate(dict.fromkeys(present, 1 / max(1, len(present))))
+
         self.network.eval()
         try:
-            return self.validation.measure(self.network, prepare)
+            return self.validation.measure(self.network, activate)
         finally:
             self.network.train()
 

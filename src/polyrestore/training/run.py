@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.adapters import AdapterBank, LoraConfig
+from polyrestore.adapters import AdapterBank, LoraConfig, eligible_layers
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
-from polyrestore.data import BatchSource, load_clean
+from polyrestore.data import Source, TaskSource
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.training.adapter_phase import train_adapters
@@ -29,8 +29,11 @@ from polyrestore.training.recipe import (
 )
 from polyrestore.training.recogniser_phase import train_recogniser
 from polyrestore.training.restoration_job import RestorationJob
-from polyrestore.training.sources import batch_source, load_real_pairs, synthesis_of
-from polyrestore.training.validation import ValidationSet
+from polyrestore.training.set_check import refuse_duplicates
+from polyrestore.training.sources import trained_degradations, training_source
+from polyrestore.training.task_validation import TaskValidation, validation_of
+from polyrestore.training.tiny import tiny_recipe
+from polyrestore.training.validation import Validation
 from polyrestore.training.weighting import Evidence, build_weighting
 from polyrestore.training.weighting.uniform import Uniform
 
@@ -41,6 +44,7 @@ def run_recipe(
     output_folder: Path | None = None,
     resume: bool = True,
     overrides: Sequence[str] = (),
+    tiny: bool = False,
 ) -> Path:
     """Train as a recipe says and return the folder of the resulting bundle.
 
@@ -49,6 +53,7 @@ def run_recipe(
         output_folder: where checkpoints, the log and the bundle go; ``runs/<recipe name>`` when None.
         resume: go on from the newest checkpoint in the output folder.
         overrides: changes to the recipe such as ``steps=100``.
+        tiny: a few steps of a tiny network on generated images instead, to see that the recipe runs.
 
     Raises:
         RecipeError: the recipe has an unknown key or a value that does not fit.
@@ -57,8 +62,10 @@ def run_recipe(
     """
     recipe = load_recipe(recipe_path, overrides)
     _check_tasks(recipe)
-    folder = output_folder or Path("runs") / recipe.name
+    folder = output_folder or Path("runs") / (f"{recipe.name}-tiny" if tiny else recipe.name)
     torch.manual_seed(recipe.seed)
+    if tiny:
+        recipe = tiny_recipe(recipe, folder / "generated")
     if isinstance(recipe, PretrainingRecipe):
         return _pretrain(recipe, folder, resume)
     if isinstance(recipe, AdapterRecipe):
@@ -68,6 +75,8 @@ def run_recipe(
 
 
 def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
+    if recipe.routed_rank and recipe.contrast is not None:
+        raise RecipeError("routed_rank and [contrast] exclude each other")
     backbone = build_backbone(recipe.backbone, **recipe.backbone_options)
     if recipe.start_from:
         start = load_bundle(recipe.start_from).backbone
@@ -75,11 +84,13 @@ def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
             raise RecipeError(f"the backbone of {recipe.start_from} is not the one of the recipe")
         backbone = start
     use_channels_last(backbone)
-    synthesis = synthesis_of(recipe, recipe.synthesis.tasks)
-    source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
-    validation = ValidationSet(load_clean([recipe.data.validation]), synthesis.tasks)
-    bank = routed_bank(recipe, backbone) if recipe.routed_rank else None
-    weighting = build_weighting(recipe.weighting.name, len(source.synthesis.tasks), recipe.weighting.options)
+    source = training_source(recipe)
+    validation = validation_of(recipe, source)
+    if recipe.data.check_duplicates and isinstance(source, TaskSource):
+        assert isinstance(validation, TaskValidation)
+        refuse_duplicates(source.task_list, validation.tasks, folder)
+    bank = routed_bank(recipe, backbone, trained_degradations(source)) if recipe.routed_rank else None
+    weighting = build_weighting(recipe.weighting.name, len(source.tasks), recipe.weighting.options)
     job: RestorationJob
     if recipe.contrast is not None:
         if weighting.evidence is Evidence.SCALES:
@@ -97,15 +108,13 @@ def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
 def _contrastive_job(
     recipe: PretrainingRecipe,
     backbone: Backbone,
-    source: BatchSource,
-    validation: ValidationSet,
+    source: Source,
+    validation: Validation,
     folder: Path,
     resume: bool,
 ) -> ContrastiveJob:
     """Train a backbone's encoder alone for as long as the recipe says, and return the job for the rest."""
     table = recipe.contrast or ContrastTable()
-    if recipe.routed_rank:
-        raise RecipeError("routed_rank and [contrast] exclude each other")
     arguments = (backbone, source, validation, None, recipe.loss, table, recipe.seed)
     if table.encoder_steps:
         first = encoder_recipe(recipe)
@@ -114,25 +123,39 @@ def _contrastive_job(
     return ContrastiveJob(*arguments)
 
 
-def routed_bank(recipe: PretrainingRecipe, backbone: Backbone) -> AdapterBank:
-    """Give a backbone one LoRA per task on its linear layers, and leave the backbone itself trainable."""
-    targets = tuple(path for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear)
+def routed_bank(recipe: PretrainingRecipe, backbone: Backbone, names: Sequence[str]) -> AdapterBank:
+    """Give a backbone one LoRA per degradation on its linear layers, and leave it trainable itself."""
+    linear = {path: layer for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear}
+    targets = eligible_layers("lora", linear, backbone.adaptable_layers())
+    if not targets:
+        raise RecipeError(
+            f"backbone {recipe.backbone!r} has no linear layers for routed adapters; set routed_rank = 0"
+        )
     config = LoraConfig(rank=recipe.routed_rank, alpha=float(recipe.routed_rank), targets=targets)
     bank = AdapterBank(backbone)
     generator = torch.Generator().manual_seed(recipe.seed)
-    for name in recipe.synthesis.tasks:
+    for name in names:
         bank.create(name, config, generator)
     backbone.requires_grad_(True)
     return bank
 
 
 def _check_tasks(recipe: Recipe) -> None:
-    named = [*recipe.synthesis.tasks, *recipe.synthesis.task_shares, *recipe.data.pairs, *recipe.data.bursts]
+    data, synthesis = recipe.data, recipe.synthesis
+    if data.sets and not isinstance(recipe, PretrainingRecipe):
+        raise RecipeError('[[data.sets]] are for phase "pretraining"; this phase needs data.clean')
+    if data.sets and "tasks" in synthesis.model_fields_set:
+        raise RecipeError("synthesis.tasks go with data.clean; with [[data.sets]] the sets name the tasks")
+    if synthesis.task_shares and data.sampler != "task_shares":
+        raise RecipeError(f"synthesis.task_shares are not used by sampler {data.sampler!r}; drop one of them")
+    named = [*synthesis.tasks, *data.pairs, *data.bursts]
+    # With sets, the tasks have names of their own, which are known when the sets have been looked at.
+    named += [] if data.sets else [*synthesis.task_shares]
     if isinstance(recipe, AdapterRecipe):
         named += [*recipe.adapters, *recipe.options_for]
     for name in named:
         if name not in DEGRADATIONS:
             raise unknown_name("degradation", name, DEGRADATIONS)
-    low, high = recipe.synthesis.severity
+    low, high = synthesis.severity
     if not 0 <= low <= high <= 1:
         raise RecipeError(f"synthesis.severity = [{low}, {high}] must be two values in [0, 1], in order")

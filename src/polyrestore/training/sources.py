@@ -4,8 +4,58 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from polyrestore.data import BatchSource, Pair, Synthesis, align_pair, load_burst, load_pairs
-from polyrestore.training.recipe import DataTable, Recipe
+from polyrestore.data import (
+    BatchSource,
+    Pair,
+    PixelCache,
+    Source,
+    Synthesis,
+    TaskSource,
+    align_pair,
+    load_burst,
+    load_clean,
+    load_pairs,
+)
+from polyrestore.degradations import DEGRADATIONS
+from polyrestore.errors import RecipeError, unknown_name
+from polyrestore.training.data_table import DataTable
+from polyrestore.training.recipe import Recipe
+from polyrestore.training.sets import load_tasks
+
+
+def training_source(recipe: Recipe) -> Source:
+    """Return the training batches of a recipe with all its tasks, from memory or from sets on disk.
+
+    Raises:
+        RecipeError: the sets do not have what the recipe asks for.
+        DataError: images are missing or do not pair up.
+    """
+    if not recipe.data.sets:
+        synthesis = synthesis_of(recipe, recipe.synthesis.tasks)
+        return batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
+    data = recipe.data
+    tasks = load_tasks(data.sets, recipe.synthesis.severity)
+    source = TaskSource(
+        task_list=tasks,
+        batch_size=data.batch_size,
+        patch_px=data.patch_px,
+        seed=recipe.seed,
+        sampler=data.sampler,
+        task_shares=recipe.synthesis.task_shares,
+        cache=PixelCache(data.cache_mb * 2**20),
+    )
+    for name in recipe.synthesis.task_shares:
+        if name not in source.tasks:
+            raise unknown_name("task", name, source.tasks)
+    return source
+
+
+def trained_degradations(source: Source) -> tuple[str, ...]:
+    """Return the degradations that occur in the tasks of a source, in the order of ``DEGRADATIONS``."""
+    if not isinstance(source, TaskSource):
+        return source.tasks
+    present = {name for task in source.task_list for name in task.composition}
+    return tuple(name for name in DEGRADATIONS if name in present)
 
 
 def batch_source(
@@ -23,12 +73,25 @@ def batch_source(
         pairs=pairs,
         pair_share=data.pair_share,
         vary_light=data.vary_light,
+        sampler=data.sampler,
     )
 
 
 def synthesis_of(recipe: Recipe, tasks: tuple[str, ...], partners: tuple[str, ...] = ()) -> Synthesis:
     """Return the synthesis of a recipe for some tasks; partners join them in mixtures."""
     return Synthesis(**{**recipe.synthesis.model_dump(), "tasks": tasks, "partners": partners})
+
+
+def held_out_images(data: DataTable) -> list[Tensor]:
+    """Read the clean photographs that are held back, uint8 (3, H, W) each.
+
+    Raises:
+        RecipeError: the recipe names none.
+        DataError: the folder is missing or holds no image.
+    """
+    if data.validation is None:
+        raise RecipeError("data.validation is missing: a folder of clean photographs that are held back")
+    return load_clean([data.validation])
 
 
 def load_real_pairs(data: DataTable) -> dict[str, list[Pair]]:

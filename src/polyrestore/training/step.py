@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from polyrestore.data import mixed_seed
+from polyrestore.data import Batch, mixed_seed
 from polyrestore.errors import TrainingError
 from polyrestore.training.job import Job, TaskLosses
 from polyrestore.training.recipe import Recipe
@@ -35,6 +35,7 @@ class Stepper:
         shares: (K,) how much each task counts besides, with a mean of 1.
         accelerator: knows the processes, the device and the precision.
         recipe: the accumulation, the clipping and the seed.
+        batches: this process's batches, one for each part of each step.
     """
 
     job: Job
@@ -45,6 +46,7 @@ class Stepper:
     shares: Tensor
     accelerator: Accelerator
     recipe: Recipe
+    batches: Iterator[Batch]
 
     def make(self, step: int) -> Tensor:
         """Make one step; return (3, K): summed losses, sample counts and weights.
@@ -61,8 +63,7 @@ class Stepper:
             last = part == table.accumulation - 1
             synchronised = contextlib.nullcontext() if last else accelerator.no_sync(self.module)
             with synchronised:
-                index = step * table.accumulation + part
-                batch = self.job.batch(index, accelerator.process_index).to(accelerator.device)
+                batch = next(self.batches).to(accelerator.device)
                 with accelerator.autocast():
                     local = self.job.losses(self.module, batch)
                 loss, seen = self._weighted(local, step)

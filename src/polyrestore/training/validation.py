@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -11,6 +12,16 @@ from polyrestore.degradations import DEGRADATIONS, degrade
 
 SEVERITIES = (0.25, 0.5, 0.75)
 CROP_PX = 160
+
+# Called with the degradations of the images that come next, to activate their adapters.
+Prepare = Callable[[tuple[str, ...]], None]
+
+
+class Validation(Protocol):
+    """What a run is measured on."""
+
+    def measure(self, restore: nn.Module, prepare: Prepare | None = None) -> dict[str, float]:
+        """Return the PSNR in dB by task, on outputs rounded to 8 bits, and their "mean"."""
 
 
 class ValidationSet:
@@ -27,7 +38,7 @@ class ValidationSet:
         self, images: Sequence[Tensor], tasks: Sequence[str], crops: int = 12, seed: int = 1234
     ) -> None:
         side = min([CROP_PX, *(size for image in images for size in image.shape[1:])])
-        self.clean = torch.stack([_centre(image, side) for image in images[:crops]]).float() / 255
+        self.clean = torch.stack([centre(image, side) for image in images[:crops]]).float() / 255
         self.degraded: dict[str, Tensor] = {}
         for name in tasks:
             generator = Generator().manual_seed(seed + list(DEGRADATIONS).index(name))
@@ -38,26 +49,33 @@ class ValidationSet:
             self.degraded[name] = torch.cat(parts)
 
     @torch.inference_mode()
-    def measure(self, restore: nn.Module, prepare: Callable[[str], None] | None = None) -> dict[str, float]:
+    def measure(self, restore: nn.Module, prepare: Prepare | None = None) -> dict[str, float]:
         """Return the PSNR in dB by degradation, on outputs rounded to 8 bits, and their "mean".
 
         Args:
             restore: maps (B, 3, H, W) to (B, 3, H, W).
-            prepare: called with each degradation's name first, to activate its adapter.
+            prepare: called with each degradation first, to activate its adapter.
         """
         figures = {}
         device = next(restore.parameters()).device
         for name, degraded in self.degraded.items():
             if prepare is not None:
-                prepare(name)
+                prepare((name,))
             parts = [restore(chunk.to(device)).float().cpu() for chunk in torch.split(degraded, 4)]
-            restored = (torch.cat(parts).clamp(0, 1) * 255).round() / 255
-            error = (restored - self.clean).square().mean((1, 2, 3)).clamp(min=1e-8)
-            figures[name] = round(float((-10 * error.log10()).mean()), 3)
+            figures[name] = round(mean_psnr(torch.cat(parts), self.clean), 3)
         figures["mean"] = round(sum(figures.values()) / max(1, len(figures)), 3)
         return figures
 
 
-def _centre(image: Tensor, side: int) -> Tensor:
-    top, left = (image.shape[1] - side) // 2, (image.shape[2] - side) // 2
-    return image[:, top : top + side, left : left + side]
+def mean_psnr(restored: Tensor, clean: Tensor) -> float:
+    """Return the mean PSNR in dB of images (B, 3, H, W) rounded to 8 bits, at most 80 dB each."""
+    rounded = (restored.clamp(0, 1) * 255).round() / 255
+    error = (rounded - clean).square().mean((1, 2, 3)).clamp(min=1e-8)
+    return float((-10 * error.log10()).mean())
+
+
+def centre(image: Tensor, side: int) -> Tensor:
+    """Cut the square of at most ``side`` pixels out of the middle of an image (3, H, W)."""
+    height, width = min(side, image.shape[1]), min(side, image.shape[2])
+    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+    return image[:, top : top + height, left : left + width]

@@ -1,0 +1,49 @@
+"""``polyrestore import``: published weights become a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyrestore.cli.options import AsJson
+from polyrestore.cli.show import print_json
+
+
+def import_command(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A .pth, .pt, .ckpt or .safetensors file.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle; it must be new.")],
+    name: Annotated[str | None, typer.Option(help="Of the bundle; the file's name by default.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(metavar="SPDX", help="Licence of the weights, such as MIT.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the network; may be repeated."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a bundle of published weights: Restormer, NAFNet, AirNet, TransWeather, PromptIR.
+
+    The network and its options are recognised from the weights. Code in the file is not run.
+    """
+    from polyrestore.bundles import import_checkpoint
+    from polyrestore.cli.values import parse_values
+
+    imported = import_checkpoint(
+        checkpoint, output, name=name, licence=licence, options=parse_values(overrides or ())
+    )
+    if as_json:
+        print_json({**vars(imported), "folder": str(imported.folder)})
+        return
+    where = f", found in {' / '.join(imported.found_in)}" if imported.found_in else ""
+    print(f"{imported.folder}: {imported.backbone}, {imported.parameters:,} parameters{where}")
+    print("options: " + ", ".join(f"{key} {value}" for key, value in imported.options.items()))
+    if imported.assumed:
+        assumed = ", ".join(f"{key} {value}" for key, value in imported.assumed.items())
+        print(f"note: the weights do not tell these, published values were taken: {assumed}")
+    if licence is None:
+        print("note: the licence of the weights is not known; state it with --licence")

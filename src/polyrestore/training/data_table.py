@@ -1,0 +1,177 @@
+"""The tables of a recipe that say where images come from and how they are damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+from polyrestore.data.sampling import Sampler
+from polyrestore.degradations import DEGRADATIONS
+
+# A recipe that does not use them is written down as before they existed, so that older runs can go on.
+_LATER_KEYS = (
+    "sets", "validation_sets", "sampler", "cache_mb", "validation_crop_px", "validation_images",
+    "check_duplicates", "workers",
+)  # fmt: skip
+
+
+class Strict(BaseModel):
+    """A table of a recipe: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SetTable(Strict):
+    """A set of images, ``[[data.sets]]`` or ``[[data.validation_sets]]``.
+
+    Attributes:
+        folder: where the set lies.
+        shards: instead of the folder, a folder of tar shards or a pattern such as "shards/*.tar".
+        layout: how it is laid out, see :data:`polyrestore.data.LAYOUTS`; "auto" to look.
+        split: "train", "validation", "test" or "all"; where it is not given, the split that fits.
+        tasks: which of the set's tasks to use; all when empty.
+        task: what to call the task, for sets that do not say or to choose another name.
+        degradations: the degradations that act in the task, where neither the set nor the task's name tells.
+        severity: range of the synthetic severities, for clean photographs.
+        sigma_255: strength of Gaussian noise as the published comparisons add it, for clean photographs.
+        share: how much one of these samples counts against one of another set.
+        zoom_out: largest reduction of an image before a patch is cut.
+    """
+
+    folder: Path | None = None
+    shards: Path | None = None
+    layout: str = "auto"
+    split: str = ""
+    tasks: tuple[str, ...] = ()
+    task: str = ""
+    degradations: tuple[str, ...] = ()
+    severity: tuple[float, float] | None = None
+    sigma_255: float | None = Field(None, gt=0)
+    share: float = Field(1.0, gt=0)
+    zoom_out: float = Field(1.0, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.folder is None) == (self.shards is None):
+            raise ValueError("a set has either a folder or shards")
+        if self.severity is not None and self.sigma_255 is not None:
+            raise ValueError("a set has either severity or sigma_255")
+        if self.severity is not None and not 0 <= self.severity[0] <= self.severity[1] <= 1:
+            raise ValueError(f"severity = {list(self.severity)} must be two values in [0, 1], in order")
+        if self.sigma_255 is not None and self.degradations not in ((), ("noise",)):
+            raise ValueError("sigma_255 makes noise and nothing else; leave degradations out")
+        return self
+
+    @property
+    def place(self) -> Path:
+        """The folder or the shards."""
+        place = self.folder if self.shards is None else self.shards
+        assert place is not None
+        return place
+
+
+class DataTable(Strict):
+    """Where the images are; relative paths start at the recipe's folder.
+
+    Samples come from ``clean`` (with ``pairs`` and ``bursts``), which are held in memory, or from ``sets``,
+    which are read when they are needed.
+
+    Attributes:
+        provenance: one line per source, what its images are and under which licence, for the model card.
+        clean: folders of clean photographs.
+        validation: folder of clean photographs that are held back.
+        pairs: by task, folders with ``input`` and ``target``.
+        aligned: tasks whose pairs are shifted onto their targets first, for data sets whose targets are not
+            the frame that the inputs show.
+        bursts: by task, folders of frames to average.
+        pair_share: probability that a sample of a task with pairs is a real one.
+        patch_px: side of the training patches.
+        zoom_out: largest reduction of a photograph before a patch is cut.
+        vary_light: share of the clean patches whose light, contrast and colours are varied.
+        batch_size: samples per batch and process.
+        workers: processes that make batches while the network trains; they are the same for any number.
+        sets: sets of images on disk, by task.
+        validation_sets: sets that are held back; the figures are given by task.
+        sampler: how often each task comes: "task_shares" as ``synthesis.task_shares`` says, "balanced" all
+            alike in every batch, "proportional" by its number of samples.
+        cache_mb: how much of the sets is kept in memory, in megabytes of pixels.
+        validation_crop_px: side of the square in the middle of each validation image; 0 for whole images.
+        validation_images: images per task and validation, spread over the set; 0 for all.
+        check_duplicates: stop when a training image shows what a validation image shows.
+    """
+
+    provenance: tuple[str, ...] = ()
+    clean: tuple[Path, ...] = ()
+    validation: Path | None = None
+    pairs: dict[str, tuple[Path, ...]] = {}
+    bursts: dict[str, tuple[Path, ...]] = {}
+    aligned: tuple[str, ...] = ()
+    pair_share: float = Field(0.5, ge=0, le=1)
+    patch_px: int = Field(96, ge=16)
+    zoom_out: float = Field(3.0, ge=1)
+    vary_light: float = Field(0.0, ge=0, le=1)
+    batch_size: int = Field(16, ge=1)
+    workers: int = Field(0, ge=0)
+    sets: tuple[SetTable, ...] = ()
+    validation_sets: tuple[SetTable, ...] = ()
+    sampler: Sampler = "task_shares"
+    cache_mb: int = Field(2048, ge=0)
+    validation_crop_px: int = Field(160, ge=0)
+    validation_images: int = Field(12, ge=0)
+    check_duplicates: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.clean) == bool(self.sets):
+            raise ValueError("images come from either data.clean or [[data.sets]]; give one of them")
+        if self.sets and (self.pairs or self.bursts or self.aligned):
+            raise ValueError("data.pairs, bursts and aligned go with data.clean; name pairs in [[data.sets]]")
+        if self.clean and self.validation_sets:
+            raise ValueError("[[data.validation_sets]] go with [[data.sets]]; data.clean has data.validation")
+        if self.validation is None and not self.validation_sets:
+            raise ValueError(
+                "nothing to validate on; give data.validation"
+                + (" or [[data.validation_sets]]" if self.sets else "")
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _serialise(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        content = handler(self)
+        for key in _LATER_KEYS:
+            if getattr(self, key) == type(self).model_fields[key].default:
+                content.pop(key, None)
+        return content
+
+
+class SynthesisTable(Strict):
+    """How samples are damaged; see :class:`polyrestore.data.Synthesis`."""
+
+    tasks: tuple[str, ...] = tuple(DEGRADATIONS)
+    mixture_share: float = Field(0.35, ge=0, le=1)
+    region_share: float = Field(0.1, ge=0, le=1)
+    clean_share: float = Field(0.0, ge=0, le=1)
+    severity: tuple[float, float] = (0.02, 1.0)
+    task_shares: dict[str, Annotated[float, Field(gt=0)]] = {}
+
+
+def resolve(data: DataTable, folder: Path) -> DataTable:
+    """Make the paths of a recipe relative to the folder it lies in."""
+
+    def place(table: SetTable) -> SetTable:
+        key = "folder" if table.shards is None else "shards"
+        return table.model_copy(update={key: folder / table.place})
+
+    return data.model_copy(
+        update={
+            "clean": tuple(folder / path for path in data.clean),
+            "validation": None if data.validation is None else folder / data.validation,
+            "pairs": {name: tuple(folder / path for path in paths) for name, paths in data.pairs.items()},
+            "bursts": {name: tuple(folder / path for path in paths) for name, paths in data.bursts.items()},
+            "sets": tuple(place(table) for table in data.sets),
+            "validation_sets": tuple(place(table) for table in data.validation_sets),
+        }
+    )
