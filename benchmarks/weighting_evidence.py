@@ -115,10 +115,10 @@ def step_costs(bench: Bench, setting: str, steps: int, rounds: int) -> dict[str,
     steppers = {label: _stepper(bench, Run(setting, name, 0, steps)) for label, name in entries.items()}
     order = list(steppers)
     times: dict[str, list[float]] = {label: [] for label in order}
-    for turn in range(rounds + 2):
+    for turn in range(min(rounds + 2, steps)):
         for label in order[turn % len(order) :] + order[: turn % len(order)]:
             start = time.process_time()
-            steppers[label].make(turn % steps)
+            steppers[label].make(turn)
             times[label].append(time.process_time() - start)
     # The first turns fill caches.
     kept = {label: values[2:] for label, values in times.items()}
@@ -142,4 +142,5 @@ def _stepper(bench: Bench, run: Run) -> Stepper:
     parameters = list(job.trainable().values())
     optimiser = build_optimiser(parameters, recipe.optimiser)
     module, prepared = accelerator.prepare(job.module, optimiser)
-    return Stepper(job, module, parameters, prepared, weighting, job.shares(), accelerator, recipe)
+    batches = (job.batch(step, 0) for step in range(run.steps))
+    return Stepper(job, module, parameters, prepared, weighting, job.shares(), accelerator, recipe, batches)

@@ -21,9 +21,10 @@ from polyrestore.backbones.layers import use_channels_last
 from polyrestore.data import Batch, BatchSource, Synthesis
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.files import write_bytes, write_text
+from polyrestore.training.data_table import DataTable
 from polyrestore.training.expected_error import ExpectedErrorJob
 from polyrestore.training.loop import train
-from polyrestore.training.recipe import DataTable, OptimiserTable, Recipe
+from polyrestore.training.recipe import OptimiserTable, Recipe
 from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.validation import SEVERITIES, ValidationSet
 from polyrestore.training.weighting import Evidence
@@ -168,7 +169,7 @@ class Bench:
         for checkpoint in folder.glob("*.safetensors"):
             checkpoint.unlink()
         job.network.eval()
-        severities = by_severity(job.network, job.validation)
+        severities = by_severity(job.network, self.validation(job.tasks))
         return {
             **vars(run), "strategy": strategy, "options": options, "psnr": figures,
             "psnr_by_severity": severities, "parameters": sum(p.numel() for p in job.network.parameters()),
