@@ -35,7 +35,7 @@ from polyrestore.data import load_clean
 from polyrestore.files import write_text
 
 HERE = Path(__file__).resolve().parent
-COST_TURNS = 60
+COST_TURNS = 100
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,19 @@ def severity_table(records: Records) -> list[str]:
 def cost_table(costs: dict[str, dict[str, float]]) -> list[str]:
     rows = [
         [name, f"{row['milliseconds']:.1f}", f"{row['ratio']:.3f}",
-         f"{row['lower_quartile']:.3f} to {row['upper_quartile']:.3f}"]
+         f"{row['lower_quartile']:.3f} to {row['upper_quartile']:.3f}", f"{row['judging_milliseconds']:.2f}"]
         for name, row in costs.items()
     ]  # fmt: skip
-    return _table(["strategy", "ms per step", "relative to uniform", "middle half of the turns"], rows)
+    return _table(
+        [
+            "strategy",
+            "ms per step",
+            "relative to uniform",
+            "middle half of the turns",
+            "of it the strategy, ms",
+        ],
+        rows,
+    )
 
 
 def ratio_tables(statistics: dict[str, Any]) -> list[str]:
