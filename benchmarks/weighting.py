@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks.weighting_evidence import ratio_statistics, step_costs
-from benchmarks.weighting_report import by_part, by_variant, plot_differences, plot_weights, tables
+from benchmarks.weighting_report import by_part, by_variant, plot_differences, plot_weights, tables, title_of
 from benchmarks.weighting_runs import (
     OPTIMISER,
     PATCH_PX,
@@ -52,10 +52,10 @@ class Part:
 PLAN = (
     Part("compact", "balanced", list(VARIANTS), 500),
     Part("compact", "rare", [*STRATEGIES, "art T=2", "art, smoothed"], 500),
-    Part("compact", "large batches", ("uniform", "art", "art, smoothed"), 200),
     Part("transweather", "balanced", ("uniform", "art"), 500),
     Part("airnet", "balanced", ("uniform", "art"), 250, seeds=2),
-    Part("compact", "balanced", ["uniform", "art", "art, no constants"], 2000, seeds=1),
+    Part("compact", "balanced", ("uniform", "art"), 800, seeds=1),
+    Part("compact", "rare", ("uniform", "art"), 800, seeds=1),
 )
 
 
@@ -64,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     bench = make_bench(options)
     number, count = map(int, options.share.split("/"))
-    for run in planned(options)[number - 1 :: count]:
+    runs = [] if options.finished else planned(options)[number - 1 :: count]
+    for run in runs:
         record = bench.result(run)
         print(run.name, record["psnr"], record["processor_seconds"], flush=True)
     if count == 1:
@@ -96,35 +97,34 @@ def make_bench(options: argparse.Namespace) -> Bench:
 
 
 def write_report(bench: Bench, options: argparse.Namespace) -> None:
-    runs = planned(options)
+    runs = [run for run in planned(options) if bench.finished(run)]
     settings = dict.fromkeys(run.setting for run in runs)
     records = [bench.result(run) for run in runs]
-    first = [run for run in runs if run.network == "compact" and run.seed == 0]
-    report: dict[str, Any] = {
-        "about": about(options, records),
-        "optimiser": OPTIMISER.model_dump(mode="json"),
-        "settings": {name: asdict(SETTINGS[name]) for name in settings},
-        "inputs": {name: inputs(bench, name) for name in settings},
-        "costs": costs(bench, first[0], options) if first else {},
-        "ratios": {
-            f"{run.variant}, {run.setting}, {run.steps} steps": ratio_statistics(bench, run)
-            for run in first
-            if run.variant in ("uniform", "art")
-        },
-        "runs": [without_traces(record) for record in records],
-    }
-    write_text(options.output / "weighting.json", json.dumps(report, indent=1) + "\n")
-    text = tables(report)
-    write_text(options.output / "weighting.md", text)
-    print(text)
     # The parts in which all strategies take part.
     whole = {
         title: part
         for title, part in by_part(records).items()
         if part[0]["network"] == "compact" and len(by_variant(part)) >= min(4, len(by_variant(records)))
     }
+    first = [
+        run for run in runs if run.seed == 0 and run.variant in ("uniform", "art") and title_of(run) in whole
+    ]
+    report: dict[str, Any] = {
+        "about": about(options, records),
+        "optimiser": OPTIMISER.model_dump(mode="json"),
+        "settings": {name: asdict(SETTINGS[name]) for name in settings},
+        "inputs": {name: inputs(bench, name) for name in settings},
+        "costs": costs(bench, first[0]) if first else {},
+        "ratios": {f"{run.variant}, {title_of(run)}": ratio_statistics(bench, run) for run in first},
+        "runs": [without_traces(record) for record in records],
+    }
+    write_text(options.output / "weighting.json", json.dumps(report, indent=1) + "\n")
+    text = tables(report)
+    write_text(options.output / "weighting.md", text)
+    print(text)
     for part in whole.values():
-        plot_weights(part, options.plots / f"weighting-weights-{part[0]['setting']}.png")
+        shown = [record for record in part if record["variant"] in (*STRATEGIES, "art T=2")]
+        plot_weights(shown, options.plots / f"weighting-weights-{part[0]['setting']}.png")
     if whole:
         plot_differences(whole, options.plots / "weighting-differences.png")
 
@@ -136,7 +136,7 @@ def inputs(bench: Bench, setting: str) -> dict[str, float]:
     return {**figures, "mean": round(fmean(figures.values()), 3)}
 
 
-def costs(bench: Bench, run: Run, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+def costs(bench: Bench, run: Run) -> dict[str, dict[str, float]]:
     """Return the cost of a step of every strategy, measured once."""
     path = bench.folder / "costs.json"
     if not path.exists():
@@ -176,6 +176,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", help="of the plan, only these")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=0, help="for all runs, instead of the plan's")
+    parser.add_argument("--finished", action="store_true", help="make no run, report on those there are")
     parser.add_argument("--share", default="1/1", help="i/n: make every n-th run only, from the i-th on")
     return parser.parse_args(arguments)
 

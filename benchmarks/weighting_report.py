@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.weighting_runs import WINDOW_STEPS
+from benchmarks.weighting_runs import WINDOW_STEPS, Run
 from polyrestore.training.validation import SEVERITIES
 
 Records = Sequence[dict[str, Any]]
 
 # Two-sided 5 % limits of Student's t by degrees of freedom.
 LIMITS = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78}
+RUN_KEYS = tuple(each.name for each in fields(Run))
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377")
 
 
@@ -125,9 +127,13 @@ def by_part(records: Records) -> dict[str, list[dict[str, Any]]]:
     """Group records into those that can be compared."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for record in records:
-        title = f"{record['setting']}, {record['network']}, {record['steps']} steps"
-        groups.setdefault(title, []).append(record)
+        groups.setdefault(title_of(Run(**{key: record[key] for key in RUN_KEYS})), []).append(record)
     return groups
+
+
+def title_of(run: Run) -> str:
+    """Return the title under which a run is reported."""
+    return f"{run.setting}, {run.network}, {run.steps} steps"
 
 
 def by_variant(records: Records) -> dict[str, list[dict[str, Any]]]:
@@ -188,7 +194,7 @@ def _save(figure: Any, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=80)
     pyplot.close(figure)
 
 

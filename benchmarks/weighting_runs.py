@@ -56,7 +56,6 @@ BALANCED = ("noise", "jpeg", "rain", "haze", "motion_blur")
 SETTINGS = {
     "balanced": Setting(BALANCED),
     "rare": Setting(("noise", "jpeg", "rain", "haze", "low_light"), {"low_light": 0.2}),
-    "large batches": Setting(BALANCED, batch_size=48),
 }
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -125,10 +124,14 @@ class Bench:
     folder: Path
     _validation: dict[tuple[str, ...], ValidationSet] = field(default_factory=dict)
 
+    def finished(self, run: Run) -> bool:
+        """Return whether a run has been made."""
+        return (self.folder / run.name / "result.json").exists()
+
     def result(self, run: Run) -> dict[str, Any]:
         """Return a run's record, from its file if it has been made before."""
         path = self.folder / run.name / "result.json"
-        if not path.exists():
+        if not self.finished(run):
             write_text(path, json.dumps(self._make(run)))
         record: dict[str, Any] = json.loads(path.read_text())
         return record
