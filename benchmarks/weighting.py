@@ -27,7 +27,6 @@ from benchmarks.weighting_runs import (
     SETTINGS,
     Bench,
     Run,
-    by_severity,
     generated_images,
 )
 from benchmarks.weighting_variants import STRATEGIES, VARIANTS
@@ -131,8 +130,11 @@ def write_report(bench: Bench, options: argparse.Namespace) -> None:
 
 def inputs(bench: Bench, setting: str) -> dict[str, float]:
     """Return the PSNR of the damaged validation crops themselves, by task."""
-    severities = by_severity(lambda image: image, bench.validation(SETTINGS[setting].tasks))
-    figures = {task: round(fmean(values), 3) for task, values in severities.items()}
+    validation = bench.validation(SETTINGS[setting].tasks)
+    figures = {}
+    for task, degraded in validation.degraded.items():
+        error = ((degraded.clamp(0, 1) * 255).round() / 255 - validation.clean).square().mean((1, 2, 3))
+        figures[task] = round(float((-10 * error.clamp(min=1e-8).log10()).mean()), 3)
     return {**figures, "mean": round(fmean(figures.values()), 3)}
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -208,13 +208,13 @@ def build_network(name: str) -> Backbone:
 
 
 @torch.inference_mode()
-def by_severity(restore: Callable[[Tensor], Tensor], validation: ValidationSet) -> dict[str, list[float]]:
+def by_severity(network: Backbone, validation: ValidationSet) -> dict[str, list[float]]:
     """Return the PSNR in dB of each task at each of the fixed severities, in their order."""
     figures: dict[str, list[float]] = {}
     for task, degraded in validation.degraded.items():
         figures[task] = []
         for start in range(len(SEVERITIES)):
-            restored = torch.cat([restore(crop[None]) for crop in degraded[start :: len(SEVERITIES)]])
+            restored = torch.cat([network(crop[None]) for crop in degraded[start :: len(SEVERITIES)]])
             error = (restored.clamp(0, 1) - validation.clean[start :: len(SEVERITIES)]).square()
             psnr = -10 * error.mean((1, 2, 3)).clamp(min=1e-8).log10()
             figures[task].append(round(float(psnr.mean()), 3))
