@@ -100,9 +100,9 @@ def test_train_passes_its_options_on(call: Callable, monkeypatch: pytest.MonkeyP
     assert calls == [
         (
             Path("recipe.toml"),
-            {"output_folder": tmp_path, "resume": False, "overrides": ("steps=3", "seed=1")},
+            {"output_folder": tmp_path, "resume": False, "overrides": ("steps=3", "seed=1"), "tiny": False},
         ),
-        (Path("recipe.toml"), {"output_folder": None, "resume": True, "overrides": ()}),
+        (Path("recipe.toml"), {"output_folder": None, "resume": True, "overrides": (), "tiny": False}),
     ]
 
 

@@ -54,4 +54,18 @@ def test_check_compares_the_splits_of_one_folder(call, tmp_path):
     outcome = call("data", "check", tmp_path / "RainDrop")
     assert outcome.code == 1
     assert "duplicate: " in outcome.out
-    assert "1 samples to train on, 1 held out: 1 problems" in outcome.out
+    assert "1 samples to train on, 1 held out: 1 problem\n" in outcome.out
+
+
+def test_packed_sets_can_be_inspected_and_checked(call, tmp_path):
+    plant(tmp_path / "LOL", *TREES["LOL"][1])
+    outcome = call("data", "pack", tmp_path / "LOL", "-o", tmp_path / "shards")
+    assert outcome.code == 0
+    assert outcome.out.startswith("2 samples in 1 shards, written to ")
+    outcome = call("data", "inspect", tmp_path / "shards", "--json")
+    found = {(e["layout"], e["split"], e["task"], e["kind"]) for e in json.loads(outcome.out)}
+    assert found == {("shards", split, "low_light", "pairs") for split in ("train", "test")}
+    assert call("data", "check", tmp_path / "shards").code == 0
+    outcome = call("data", "pack", tmp_path / "LOL", "-o", tmp_path / "shards")
+    assert outcome.code == 1
+    assert "there already" in outcome.err

@@ -26,6 +26,7 @@ kind = "{kind}"
 [data]
 clean = ["in"]
 validation = "in"
+check_duplicates = false
 patch_px = 16
 batch_size = 2
 """

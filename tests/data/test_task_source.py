@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from hypothesis import given
@@ -155,3 +157,11 @@ def test_the_cache_holds_no_more_than_its_limit(tmp_path):
     assert cache.read(files[0]) is first
     nothing = PixelCache(0)
     assert nothing.read(files[0]) is not nothing.read(files[0])
+
+
+def test_a_source_can_be_sent_to_another_process(tasks):
+    here = source(tasks, cache=PixelCache(10**6))
+    first = here.batch(4)
+    there = pickle.loads(pickle.dumps(here))
+    assert there.cache.held_bytes == 0
+    assert torch.equal(there.batch(4).degraded, first.degraded)

@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from polyrestore.errors import OutputError
 from polyrestore.training.log import RunLog
 from polyrestore.training.run import run_recipe
 
@@ -52,3 +53,11 @@ def test_tensorboard_reads_the_scalars(workshop):
         events.Tags()["scalars"]
     )
     assert [each.step for each in events.Scalars("validation/mean")] == [3, 6]
+
+
+def test_a_log_that_cannot_be_written_is_one_clear_error(tmp_path):
+    log = RunLog(tmp_path / "run", enabled=True, first_step=0, tensorboard=False)
+    log.path.unlink()
+    log.path.mkdir()
+    with pytest.raises(OutputError, match="cannot write"):
+        log.write(event="start")

@@ -50,3 +50,15 @@ def test_the_log_tells_the_effective_batch(outcomes):
     for folder, processes in zip(outcomes, (1, 2), strict=True):
         start = json.loads((folder / "art" / "log.jsonl").read_text().splitlines()[0])
         assert (start["processes"], start["effective_batch"], start["updates"]) == (processes, 8, 5)
+
+
+@pytest.mark.parametrize("name", ["adapters", "recogniser"])
+def test_every_phase_finds_the_other_processes(tmp_path, name):
+    recipe = Path(__file__).parents[2] / "recipes" / f"{name}.toml"
+    run(
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
+        "-m", "polyrestore", "train", str(recipe), "--tiny", "-o", str(tmp_path / "out"),
+    )  # fmt: skip
+    start = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])
+    assert (start["processes"], start["effective_batch"]) == (2, 8)
+    assert (tmp_path / "out" / "bundle" / "model.json").exists()

@@ -5,7 +5,7 @@ import torch
 
 from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
-from polyrestore.data import FixedNoise, SyntheticDamage
+from polyrestore.data import FixedNoise, SyntheticDamage, find_sets, pack
 from polyrestore.errors import DataError, RecipeError, UnknownNameError
 from polyrestore.training.recipe import load_recipe
 from polyrestore.training.restoration_job import RestorationJob
@@ -210,7 +210,7 @@ def test_unknown_tasks_and_missing_folders_are_named(library):
         run_recipe(write(library, '[[data.sets]]\nfolder = "gone"\n' + HELD_OUT), output_folder=library / "o")
 
 
-def test_other_phases_refuse_sets(library):
+def test_the_recogniser_refuses_sets(library):
     path = write(library, SETS + HELD_OUT)
     text = (
         path.read_text()
@@ -219,7 +219,7 @@ def test_other_phases_refuse_sets(library):
     )
     text = text.split("[backbone_options]")[0] + "[data]" + text.split("[data]")[1]
     path.write_text(text.replace('[weighting]\nname = "art"\n', ""))
-    with pytest.raises(RecipeError, match="are for phase"):
+    with pytest.raises(RecipeError, match="are not for phase"):
         run_recipe(path, output_folder=library / "out")
 
 
@@ -250,3 +250,46 @@ def test_a_recipe_is_checked_on_the_command_line(library, call):
     outcome = call("data", "check", library / "sets.toml")
     assert outcome.code == 1
     assert "BSD400/5.png shows what" in outcome.out
+
+
+def test_shards_take_the_place_of_a_folder(library):
+    for name in ("LOL", "CDD-11_train", "BSD400"):
+        pack(find_sets(library / name), library / name, library / "shards" / name)
+    recipe = load_recipe(library / "sets.toml")
+    in_shards = SETS.replace('folder = "', 'shards = "shards/')
+    other = load_recipe(write(library, in_shards + HELD_OUT))
+    assert other.data.sets[0].shards == library / "shards" / "LOL"
+    first, second = training_source(recipe).batch(2), training_source(other).batch(2)
+    assert all(
+        torch.equal(getattr(first, name), getattr(second, name))
+        for name in ("degraded", "clean", "task", "presence")
+    )
+
+
+def test_adapters_train_on_sets_a_task_a_batch(library, tmp_path):
+    start = run_recipe(library / "sets.toml", output_folder=tmp_path / "start", overrides=["steps=1"])
+    content = (library / "sets.toml").read_text()
+    head, tables = content[: content.index("[data]")], content[content.index("[data]") :]
+    kept = [line for line in head.splitlines() if line.startswith(("seed", "steps", "log", "valid", "check"))]
+    first = ['phase = "adapters"', 'name = "adapted"', f'bundle = "{start}"', *kept]
+    names = 'adapters = ["low_light", "haze", "rain", "noise"]'
+    extended = names.replace("]", ', "jpeg"]')
+    tables = tables.replace('[weighting]\nname = "art"\n', "")
+    recipe = library / "adapters.toml"
+    recipe.write_text("\n".join([*first, names, "adapter_options = { rank = 2 }", tables]))
+    with pytest.raises(RecipeError, match="no adapter is trained on task 'compressed' .jpeg."):
+        run_recipe(recipe, output_folder=tmp_path / "other")
+    recipe.write_text(recipe.read_text().replace(names, extended))
+    bundle = load_bundle(str(run_recipe(recipe, output_folder=tmp_path / "adapted")))
+    assert sorted(bundle.adapters) == ["haze", "jpeg", "low_light", "noise", "rain"]
+    figures = bundle.info.training["adapter low_light"]["validation_psnr"]
+    assert set(figures) == {"before", "after"}
+    # No held-out set shows rain.
+    assert bundle.info.training["adapter rain"]["validation_psnr"] == {}
+    lines = [json.loads(line) for line in (tmp_path / "adapted" / "log.jsonl").read_text().splitlines()]
+    drawn = [set(line["losses"]) for line in lines if line["event"] == "losses"]
+    assert all(len(tasks) == 1 for tasks in drawn)
+    assert len(set.union(*drawn)) > 2
+    recipe.write_text(recipe.read_text().replace('"noise"', '"snow"'))
+    with pytest.raises(RecipeError, match="no set has samples for adapter 'snow'"):
+        run_recipe(recipe, output_folder=tmp_path / "other")

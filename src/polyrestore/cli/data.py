@@ -11,7 +11,7 @@ from polyrestore.cli.options import AsJson
 from polyrestore.cli.show import print_json, print_table
 
 if TYPE_CHECKING:
-    from polyrestore.data import Sample
+    from polyrestore.data import FoundSet, Sample
 
 data_app = typer.Typer(
     name="data",
@@ -19,7 +19,9 @@ data_app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with one set or several.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="A folder with one set or several, or with shards.")
+]
 LayoutName = Annotated[
     str, typer.Option("--layout", metavar="NAME", help="Look for this layout only; auto looks for all.")
 ]
@@ -27,22 +29,20 @@ LayoutName = Annotated[
 
 @data_app.command("inspect")
 def inspect_command(folder: Folder, layout: LayoutName = "auto", as_json: AsJson = False) -> None:
-    """Show which sets lie in a folder: their layout, splits, tasks and numbers of images.
+    """Show which sets lie in a folder, or in shards: their layout, splits, tasks and numbers of images.
 
     No image is decoded; images without a partner are an error.
     """
-    from polyrestore.data import find_sets
-
     entries = [
         {
             "layout": found.layout,
             "folder": str(found.folder if as_json else found.folder.relative_to(folder)),
             "split": found.split,
             "task": task,
-            "kind": "clean photographs" if found.layout == "clean" else "pairs",
+            "kind": _kind(found, task),
             "samples": count,
         }
-        for found in find_sets(folder, layout)
+        for found in _sets_in(folder, layout)
         for task, count in found.counts().items()
     ]
     if as_json:
@@ -86,22 +86,52 @@ def check_command(
     else:
         for problem in problems:
             print(f"{problem.kind}: {problem.message}")
-        found = f"{len(problems)} problems" if problems else "nothing wrong"
+        count = len(problems)
+        found = f"{count} problem{'s' * (count > 1)}" if problems else "nothing wrong"
         print(f"{len(training)} samples to train on, {len(held_out)} held out: {found}")
     if problems:
         raise typer.Exit(1)
 
 
+@data_app.command("pack")
+def pack_command(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="SHARDS", help="A new folder for them.")],
+    layout: LayoutName = "auto",
+    shard_mb: Annotated[int, typer.Option("--shard-mb", min=1, help="About how large a shard gets.")] = 1000,
+) -> None:
+    """Pack the sets in a folder into tar shards, with the images' bytes as they are.
+
+    In a recipe, shards = "SHARDS" takes the place of folder = "FOLDER".
+    """
+    from polyrestore.data import find_sets, pack
+
+    found = find_sets(folder, layout)
+    shards = pack(found, folder, output, shard_mb)
+    samples = sum(len(each.samples) for each in found)
+    print(f"{samples} samples in {len(shards)} shards, written to {output}")
+
+
+def _sets_in(place: Path, layout: str = "auto") -> list[FoundSet]:
+    from polyrestore.data import find_sets, find_shards, holds_shards
+
+    return find_shards(place) if holds_shards(place) else find_sets(place, layout)
+
+
+def _kind(found: FoundSet, task: str) -> str:
+    return "pairs" if any(sample.degraded for sample in found.samples if sample.task == task) else "clean"
+
+
 def _sides(place: Path, against: Path | None) -> tuple[list[Sample], list[Sample]]:
     """Return the samples on both sides of a comparison."""
-    from polyrestore.data import find_sets
-    from polyrestore.training.recipe import load_recipe
-    from polyrestore.training.set_check import recipe_samples
 
     def all_of(folder: Path) -> list[Sample]:
-        return [sample for found in find_sets(folder) for sample in found.samples]
+        return [sample for found in _sets_in(folder) for sample in found.samples]
 
     if place.suffix == ".toml":
+        from polyrestore.training.recipe import load_recipe
+        from polyrestore.training.set_check import recipe_samples
+
         training, held_out = recipe_samples(load_recipe(place))
         return training, held_out if against is None else all_of(against)
     samples = all_of(place)

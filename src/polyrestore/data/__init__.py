@@ -5,6 +5,7 @@ from polyrestore.data.duplicates import Duplicate, HashMemory, find_duplicates
 from polyrestore.data.images import Pair, align_pair, load_burst, load_clean, load_pairs
 from polyrestore.data.layouts import LAYOUTS, FoundSet, find_sets
 from polyrestore.data.samples import ImageFile, PixelCache, Sample
+from polyrestore.data.shards import find_shards, holds_shards, pack
 from polyrestore.data.synthesis import (
     Batch,
     BatchSource,
@@ -13,7 +14,7 @@ from polyrestore.data.synthesis import (
     Synthesis,
     mixed_seed,
 )
-from polyrestore.data.task_source import TaskSource
+from polyrestore.data.task_source import OneTaskSource, TaskSource
 from polyrestore.data.tasks import FixedNoise, SampleGroup, SyntheticDamage, Task
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "HashMemory",
     "ImageFile",
     "OneCompositionSource",
+    "OneTaskSource",
     "Pair",
     "PixelCache",
     "Problem",
@@ -40,8 +42,11 @@ __all__ = [
     "check_sets",
     "find_duplicates",
     "find_sets",
+    "find_shards",
+    "holds_shards",
     "load_burst",
     "load_clean",
     "load_pairs",
     "mixed_seed",
+    "pack",
 ]

@@ -103,7 +103,8 @@ class Sample:
 class PixelCache:
     """Pixels of the files that were read last, up to a number of bytes.
 
-    What is in the cache changes how fast a batch is made, never what is in it.
+    What is in the cache changes how fast a batch is made, never what is in it. In another process it starts
+    empty.
 
     Args:
         limit_bytes: how much to keep; 0 keeps nothing.
@@ -114,6 +115,9 @@ class PixelCache:
         self.held_bytes = 0
         self._pixels: OrderedDict[ImageFile, Tensor] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[PixelCache], tuple[int]]:
+        return PixelCache, (self.limit_bytes,)
 
     def read(self, file: ImageFile) -> Tensor:
         """Return an image as uint8 (3, H, W), from memory where it is still there.

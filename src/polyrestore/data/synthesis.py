@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -201,16 +201,30 @@ class BatchSource:
             presence[position, list(DEGRADATIONS).index(name)] = 1
 
 
+class _DrawnSource(Source, Protocol):
+    """A source that draws tasks by a sampler."""
+
+    @property
+    def seed(self) -> int:
+        """With the step, decides everything."""
+
+    @property
+    def sampler(self) -> Sampler:
+        """How often each task comes."""
+
+
+DrawnSource = TypeVar("DrawnSource", bound=_DrawnSource)
+
+
 @dataclass(frozen=True)
-class OneCompositionSource:
-    """Batches whose samples all show the same: one degradation, or a mixture of two.
+class OneTaskAtATime(Generic[DrawnSource]):
+    """Batches whose samples all belong to one task, drawn anew for each batch, for all processes alike.
 
     Attributes:
-        source: where the images come from. Its synthesis says how often each task is drawn, and with
-            ``mixture_share`` how often a second one joins it.
+        source: where the images come from, and how often each task comes.
     """
 
-    source: BatchSource
+    source: DrawnSource
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -221,11 +235,24 @@ class OneCompositionSource:
         """Return how often each task is drawn, (K,), not normalised."""
         return self.source.drawing_shares()
 
+    def task_of(self, step: int) -> tuple[int, Generator]:
+        """Return the index of a step's task, and the generator for whatever else all processes share."""
+        generator = Generator().manual_seed(mixed_seed(self.source.seed, step))
+        drawn = draw_tasks(self.source.sampler, self.drawing_shares(), 1, step, 0, generator)
+        return int(drawn), generator
+
+
+@dataclass(frozen=True)
+class OneCompositionSource(OneTaskAtATime[BatchSource]):
+    """Batches whose samples all show the same: one degradation, or a mixture of two.
+
+    The source's synthesis says with ``mixture_share`` how often a second degradation joins the first.
+    """
+
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step; all processes see the same degradations."""
         source, synthesis = self.source, self.source.synthesis
-        generator = Generator().manual_seed(mixed_seed(source.seed, step))
-        index = int(draw_tasks(source.sampler, self.drawing_shares(), 1, step, 0, generator))
+        index, generator = self.task_of(step)
         name = synthesis.tasks[index]
         others = [other for other in synthesis.partners or synthesis.tasks if other != name]
         draw, place = torch.rand(2, generator=generator).tolist()

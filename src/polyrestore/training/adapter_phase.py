@@ -12,21 +12,29 @@ from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, LoraConfig
 from polyrestore.adapters.registry import adapter_kind
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
-from polyrestore.data import OneCompositionSource, load_clean
+from polyrestore.data import OneCompositionSource, OneTaskSource, Source, TaskSource, load_clean
 from polyrestore.errors import AdapterError, RecipeError
 from polyrestore.training.export import extended_info, save_trained, training_record
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import AdapterRecipe
 from polyrestore.training.restoration_job import RestorationJob
-from polyrestore.training.sources import batch_source, held_out_images, load_real_pairs, synthesis_of
-from polyrestore.training.validation import ValidationSet
+from polyrestore.training.sources import (
+    batch_source,
+    held_out_images,
+    load_real_pairs,
+    synthesis_of,
+    trained_degradations,
+    training_source,
+)
+from polyrestore.training.task_validation import validation_of
+from polyrestore.training.validation import Validation, ValidationSet
 from polyrestore.training.weighting import build_weighting
 
 
 def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     """Train a recipe's adapters and return the bundle with all of them.
 
-    Each batch trains one adapter on its own degradation, or two at half weight on the mixture of theirs: the
+    Each batch trains one adapter on its own degradation, or several at equal weights on their mixture: the
     adapters share no parameters, but those that act together later have done so before.
     """
     bundle = load_bundle(recipe.bundle)
@@ -40,22 +48,52 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
         bank.create(name, adapter_config(recipe, name), torch.Generator().manual_seed(recipe.seed))
         if name in bundle.adapters:
             continue_from(bank, name, bundle.adapters[name])
-    held_out = ValidationSet(held_out_images(recipe.data), recipe.adapters)
-    synthesis = synthesis_of(recipe, recipe.adapters)
-    source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
-    job = RestorationJob(backbone, OneCompositionSource(source), held_out, bank, recipe.loss)
+    source, held_out = _sources(recipe)
+    job = RestorationJob(backbone, source, held_out, bank, recipe.loss)
     before = job.validate()
     weighting = build_weighting("uniform", len(job.tasks))
     after = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
     info = bundle.info
     for name in recipe.adapters:
         bundle.adapters[name] = bank.export(name)
-        record = training_record(recipe, {"before": before[name], "after": after[name]})
+        measured = [task for task, composition in held_out.compositions().items() if name in composition]
+        figures = {
+            when: round(sum(values[task] for task in measured) / max(1, len(measured)), 3)
+            for when, values in (("before", before), ("after", after))
+        }
+        record = training_record(recipe, figures if measured else {})
         info = extended_info(info, recipe, f"adapter {name}", record)
     bank.detach()
     summary = "A backbone with one light adapter per degradation."
     bundle.info = info.model_copy(update={"summary": summary})
     return save_trained(folder / "bundle", bundle)
+
+
+def _sources(recipe: AdapterRecipe) -> tuple[Source, Validation]:
+    """Return batches of one composition each, and what is held back.
+
+    Raises:
+        RecipeError: no task needs one of the adapters, or a task needs none of them.
+    """
+    if not recipe.data.sets:
+        synthesis = synthesis_of(recipe, recipe.adapters)
+        clean = load_clean(recipe.data.clean)
+        source = batch_source(recipe, synthesis, clean, load_real_pairs(recipe.data))
+        held_out = ValidationSet(held_out_images(recipe.data), recipe.adapters)
+        return OneCompositionSource(source), held_out
+    tasks = training_source(recipe)
+    assert isinstance(tasks, TaskSource)
+    present = trained_degradations(tasks)
+    for name in recipe.adapters:
+        if name not in present:
+            raise RecipeError(f"no set has samples for adapter {name!r}; they are of {', '.join(present)}")
+    for task in tasks.task_list:
+        if not set(task.composition) & set(recipe.adapters):
+            acting = "+".join(task.composition)
+            raise RecipeError(
+                f"no adapter is trained on task {task.name!r} ({acting}); add one or drop the task"
+            )
+    return OneTaskSource(tasks), validation_of(recipe, tasks)
 
 
 def adapter_config(recipe: AdapterRecipe, name: str) -> AdapterConfig:

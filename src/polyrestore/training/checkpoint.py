@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyrestore.errors import TrainingError
+from polyrestore.errors import OutputError, TrainingError
 from polyrestore.files import atomic_path
 
 PATTERN = "checkpoint-*.safetensors"
@@ -66,7 +66,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path
     }
     metadata = {"format": FORMAT, "step": str(checkpoint.step), "recipe": checkpoint.recipe}
     with atomic_path(path) as temporary:
-        save_file(flat, temporary, metadata)
+        try:
+            save_file(flat, temporary, metadata)
+        except SafetensorError as error:
+            raise OutputError(f"cannot write the checkpoint {path}: {error}") from error
     written = load_file(path)
     if written.keys() != flat.keys() or any(not _same(written[name], flat[name]) for name in flat):
         raise TrainingError(f"checkpoint {path} differs from what was written; the older ones were kept")

@@ -60,7 +60,8 @@ def save_trained(folder: Path, bundle: Bundle) -> Path:
     """Write a bundle in float32 from the main process, while the others wait; return its folder."""
     from accelerate import PartialState
 
-    state = PartialState()
+    # Asked for as the loop does: whoever comes first decides how the processes find each other.
+    state = PartialState(cpu=not torch.cuda.is_available())
     if state.is_main_process:
         save_bundle(folder, bundle, dtype=torch.float32)
     state.wait_for_everyone()

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from polyrestore.errors import TrainingError
+from polyrestore.errors import OutputError, TrainingError
 from polyrestore.files import write_bytes
 
 
@@ -31,7 +31,6 @@ class RunLog:
         self._scalars: Any = None
         if not enabled:
             return
-        folder.mkdir(parents=True, exist_ok=True)
         write_bytes(self.path, _kept(self.path, first_step))
         if tensorboard:
             try:
@@ -43,10 +42,17 @@ class RunLog:
             self._scalars = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
 
     def write(self, **record: Any) -> None:
-        """Append one event."""
+        """Append one event.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
         if self.enabled:
-            with open(self.path, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+            try:
+                with open(self.path, "a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(record) + "\n")
+            except OSError as error:
+                raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def losses(self, tasks: tuple[str, ...], running: Tensor, step: int, **rates: float) -> None:
         """Write the tasks' mean losses and weights since the last time.

@@ -11,7 +11,7 @@ from polyrestore.adapters import AdapterBank, LoraConfig, eligible_layers
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
-from polyrestore.data import Source, TaskSource
+from polyrestore.data import Source
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.training.adapter_phase import train_adapters
@@ -31,7 +31,7 @@ from polyrestore.training.recogniser_phase import train_recogniser
 from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.set_check import refuse_duplicates
 from polyrestore.training.sources import trained_degradations, training_source
-from polyrestore.training.task_validation import TaskValidation, validation_of
+from polyrestore.training.task_validation import validation_of
 from polyrestore.training.tiny import tiny_recipe
 from polyrestore.training.validation import Validation
 from polyrestore.training.weighting import Evidence, build_weighting
@@ -66,6 +66,8 @@ def run_recipe(
     torch.manual_seed(recipe.seed)
     if tiny:
         recipe = tiny_recipe(recipe, folder / "generated")
+    if recipe.data.check_duplicates:
+        refuse_duplicates(recipe, folder)
     if isinstance(recipe, PretrainingRecipe):
         return _pretrain(recipe, folder, resume)
     if isinstance(recipe, AdapterRecipe):
@@ -86,9 +88,6 @@ def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
     use_channels_last(backbone)
     source = training_source(recipe)
     validation = validation_of(recipe, source)
-    if recipe.data.check_duplicates and isinstance(source, TaskSource):
-        assert isinstance(validation, TaskValidation)
-        refuse_duplicates(source.task_list, validation.tasks, folder)
     bank = routed_bank(recipe, backbone, trained_degradations(source)) if recipe.routed_rank else None
     weighting = build_weighting(recipe.weighting.name, len(source.tasks), recipe.weighting.options)
     job: RestorationJob
@@ -142,8 +141,8 @@ def routed_bank(recipe: PretrainingRecipe, backbone: Backbone, names: Sequence[s
 
 def _check_tasks(recipe: Recipe) -> None:
     data, synthesis = recipe.data, recipe.synthesis
-    if data.sets and not isinstance(recipe, PretrainingRecipe):
-        raise RecipeError('[[data.sets]] are for phase "pretraining"; this phase needs data.clean')
+    if data.sets and isinstance(recipe, RecogniserRecipe):
+        raise RecipeError('[[data.sets]] are not for phase "recogniser", which needs data.clean')
     if data.sets and "tasks" in synthesis.model_fields_set:
         raise RecipeError("synthesis.tasks go with data.clean; with [[data.sets]] the sets name the tasks")
     if synthesis.task_shares and data.sampler != "task_shares":

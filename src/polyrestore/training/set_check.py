@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from polyrestore.data import HashMemory, Sample, Task, find_duplicates, find_sets
+from polyrestore.data import HashMemory, Sample, find_duplicates, find_sets
 from polyrestore.data.duplicates import clean_files
 from polyrestore.errors import RecipeError
 from polyrestore.training.recipe import Recipe
@@ -15,20 +14,19 @@ HASHES_NAME = "image-hashes.json"
 SHOWN = 3
 
 
-def refuse_duplicates(training: Iterable[Task], held_out: Iterable[Task], folder: Path) -> None:
-    """Compare what tasks are trained on with what they are validated on.
+def refuse_duplicates(recipe: Recipe, folder: Path) -> None:
+    """Compare what a recipe trains on with what it validates on.
 
     Args:
-        training: tasks with their training samples.
-        held_out: tasks with their validation samples.
+        recipe: names the sets.
         folder: of the run; the hashes are kept there, so that going on with a run costs no time.
 
     Raises:
         RecipeError: an image is in both, mirrored or compressed once more or not.
-        DataError: imagehash is not installed.
+        DataError: imagehash is not installed, or a set is missing or incomplete.
         ImageError: an image cannot be read.
     """
-    first, second = (clean_files(_samples(tasks)) for tasks in (training, held_out))
+    first, second = map(clean_files, recipe_samples(recipe))
     found = find_duplicates(first, second, HashMemory(folder / HASHES_NAME))
     if found:
         shown = "; ".join(str(each) for each in found[:SHOWN]) + (" ..." if len(found) > SHOWN else "")
@@ -58,7 +56,3 @@ def recipe_samples(recipe: Recipe) -> tuple[list[Sample], list[Sample]]:
 
 def _found(folder: Path) -> list[Sample]:
     return [sample for found in find_sets(folder) for sample in found.samples]
-
-
-def _samples(tasks: Iterable[Task]) -> list[Sample]:
-    return [sample for task in tasks for group in task.groups for sample in group.samples]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polyrestore.data import FixedNoise, Sample, SampleGroup, SyntheticDamage, Task, find_sets
+from polyrestore.data import FixedNoise, Sample, SampleGroup, SyntheticDamage, Task, find_sets, find_shards
 from polyrestore.data.tasks import Damage
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, nearest_names
@@ -51,7 +51,8 @@ def set_samples(table: SetTable) -> list[Sample]:
     Raises:
         DataError: the set is missing or incomplete.
     """
-    return [sample for found in find_sets(table.place, table.layout) for sample in found.samples]
+    sets = find_sets(table.place, table.layout) if table.shards is None else find_shards(table.shards)
+    return [sample for found in sets for sample in found.samples]
 
 
 def chosen_samples(table: SetTable, held_out: bool) -> list[Sample]:

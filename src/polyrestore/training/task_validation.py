@@ -77,6 +77,10 @@ class TaskValidation:
     def _centre(self, image: Tensor) -> Tensor:
         return image if self.crop_px == 0 else centre(image, self.crop_px)
 
+    def compositions(self) -> dict[str, tuple[str, ...]]:
+        """Return the degradations that act in each task, by task."""
+        return {task.name: task.composition for task in self.tasks}
+
     @torch.inference_mode()
     def measure(self, restore: nn.Module, prepare: Prepare | None = None) -> dict[str, float]:
         """Return the PSNR in dB by task, on outputs rounded to 8 bits, and their "mean".

@@ -93,6 +93,8 @@ class _Images:
     def table(self, data: DataTable) -> DataTable:
         """Return the table with generated images in place of everything that it names."""
         changes: dict[str, Any] = {"patch_px": PATCH_PX, "batch_size": min(data.batch_size, STEPS)}
+        # Generated images are few and plain: likeness among them says nothing.
+        changes["check_duplicates"] = False
         if data.clean:
             changes["clean"] = (self._photographs("clean"),)
         if data.validation is not None:

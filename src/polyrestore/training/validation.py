@@ -20,6 +20,9 @@ Prepare = Callable[[tuple[str, ...]], None]
 class Validation(Protocol):
     """What a run is measured on."""
 
+    def compositions(self) -> dict[str, tuple[str, ...]]:
+        """Return the degradations that act in each task, by task."""
+
     def measure(self, restore: nn.Module, prepare: Prepare | None = None) -> dict[str, float]:
         """Return the PSNR in dB by task, on outputs rounded to 8 bits, and their "mean"."""
 
@@ -47,6 +50,10 @@ class ValidationSet:
                 for index, crop in enumerate(self.clean)
             ]
             self.degraded[name] = torch.cat(parts)
+
+    def compositions(self) -> dict[str, tuple[str, ...]]:
+        """Return the degradations that act in each task: the one that gives it its name."""
+        return {name: (name,) for name in self.degraded}
 
     @torch.inference_mode()
     def measure(self, restore: nn.Module, prepare: Prepare | None = None) -> dict[str, float]:
