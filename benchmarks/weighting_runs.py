@@ -55,6 +55,7 @@ class Setting:
 BALANCED = ("noise", "jpeg", "rain", "haze", "motion_blur")
 SETTINGS = {
     "balanced": Setting(BALANCED),
+    "large": Setting(BALANCED, batch_size=48),
     "rare": Setting(("noise", "jpeg", "rain", "haze", "low_light"), {"low_light": 0.2}),
 }
 
