@@ -44,9 +44,9 @@ class OptimiserTable(Strict):
 
 
 class WeightingTable(Strict):
-    """The strategy that balances the tasks."""
+    """The strategy that balances the tasks; uniform weights are hard to beat without knowing more."""
 
-    name: str = "art"
+    name: str = "uniform"
     options: dict[str, float] = {}
 
 
