@@ -140,3 +140,9 @@ def test_lists(call: Callable, bundle: str) -> None:
     assert all(entry["summary"].endswith(".") for entry in weightings.values())
     adapters = json.loads(call("list", "adapters", "--bundle", bundle, "--json").out)
     assert all(entry["kind"] == "lora" and entry["parameters"] > 0 for entry in adapters)
+
+
+def test_short_names_stay_whole_in_narrow_terminals(call: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    out = call("list", "backbones").out
+    assert all(name in out for name in ("transweather", "restormer", "airnet"))

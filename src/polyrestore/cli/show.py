@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+NAME_WIDTH = 24
+
 
 def error_line(message: str) -> None:
     """Print ``error: ...`` on standard error, on one line whatever the message holds."""
@@ -25,15 +27,17 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table as wide as the terminal allows; longer cells are wrapped."""
+    """Print a table as wide as the terminal allows; longer cells are wrapped, but short names stay whole."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
+    content = list(rows)
+    names = min(NAME_WIDTH, max((len(row[0]) for row in content), default=0))
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", min_width=None if index else names)
+    for row in content:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

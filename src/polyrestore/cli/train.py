@@ -11,7 +11,7 @@ import typer
 
 def train_command(
     recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/pretrain.toml.")
+        Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/pretraining.toml.")
     ],
     output: Annotated[
         Path | None,
