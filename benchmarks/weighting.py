@@ -50,7 +50,7 @@ class Part:
 
 PLAN = (
     Part("compact", "balanced", list(VARIANTS), 500),
-    Part("compact", "rare", [*STRATEGIES, "art T=2", "art, smoothed"], 500),
+    Part("compact", "rare", [*STRATEGIES, "art T=2", "art T=2 forgetting", "art, smoothed"], 500),
     Part("compact", "large", ("uniform", "art", "art T=2"), 500),
     Part("transweather", "balanced", ("uniform", "art"), 500),
     Part("airnet", "balanced", ("uniform", "art"), 250, seeds=2),

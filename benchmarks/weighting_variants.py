@@ -21,6 +21,7 @@ VARIANTS: dict[str, tuple[str, dict[str, float]]] = {
     "tur": ("tur", {}),
     "art T=0.5": ("art", {"temperature": 0.5}),
     "art T=2": ("art", {"temperature": 2.0}),
+    "art T=2 forgetting": ("art", {"temperature": 2.0, "forgetting": 0.01}),
     "art forgetting": ("art", {"forgetting": 0.01}),
     "art, no constants": ("repaired art", {}),
     "art, smoothed": ("repaired art", {"smoothing": 0.05}),
