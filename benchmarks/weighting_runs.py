@@ -26,6 +26,7 @@ from polyrestore.training.expected_error import ExpectedErrorJob
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import OptimiserTable, Recipe
 from polyrestore.training.restoration_job import RestorationJob
+from polyrestore.training.tiny import generated_photograph
 from polyrestore.training.validation import SEVERITIES, ValidationSet
 from polyrestore.training.weighting import Evidence
 
@@ -253,13 +254,9 @@ def traces(log: list[dict[str, Any]], tasks: tuple[str, ...]) -> dict[str, dict[
 
 
 def generated_images(count: int, seed: int, side: int = 96) -> list[Tensor]:
-    """Draw images without any file: smooth colours with a few sharp edges, uint8 (3, side, side)."""
-    generator = torch.Generator().manual_seed(seed)
-    images = []
-    for _ in range(count):
-        coarse = torch.rand((1, 3, 6, 6), generator=generator)
-        image = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic")[0].clamp(0, 1)
-        top, left = torch.randint(side // 2, (2,), generator=generator).tolist()
-        image[:, top : top + side // 3, left : left + side // 2] = torch.rand((3, 1, 1), generator=generator)
-        images.append((image * 255).to(torch.uint8))
-    return images
+    """Draw images without any file: uint8 (3, side, side)."""
+    # Far enough apart that no image occurs under two seeds.
+    first = 1000 * seed
+    return [
+        (generated_photograph(first + index, (side, side)) * 255).to(torch.uint8) for index in range(count)
+    ]

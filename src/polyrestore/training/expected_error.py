@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import Parameter
 
 from polyrestore.backbones import Backbone
 from polyrestore.data import Batch
@@ -60,7 +58,3 @@ class ExpectedErrorJob(RestorationJob):
         self.choose_adapters(batch)
         restored, scales = module(batch.degraded)
         return self.by_task(restored, batch, scales=scales)
-
-    def shared_layer(self) -> Sequence[Parameter]:
-        """Return the parameters of the network's last layer."""
-        return list(self.network.output_layer().parameters())

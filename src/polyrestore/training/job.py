@@ -72,16 +72,22 @@ class Job:
         raise NotImplementedError
 
 
-def losses_by_task(error: Tensor, task: Tensor, task_count: int, **others: Tensor) -> TaskLosses:
+def losses_by_task(
+    error: Tensor,
+    task: Tensor,
+    task_count: int,
+    *,
+    scales: Tensor | None = None,
+    extra: Tensor | None = None,
+) -> TaskLosses:
     """Add up errors (B,) by task index (B,); samples of index -1 belong to no task and are left out.
 
     ``scales`` (B,), if given, are added up likewise; ``extra`` is passed on.
     """
     member = torch.nn.functional.one_hot(task.clamp(min=0), task_count).float() * (task >= 0).float()[:, None]
-    scales = others.get("scales")
     return TaskLosses(
         sums=(error[:, None] * member).sum(0),
         counts=member.sum(0),
         scales=None if scales is None else (scales[:, None] * member).sum(0),
-        extra=others.get("extra"),
+        extra=extra,
     )

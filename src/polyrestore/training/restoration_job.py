@@ -88,10 +88,12 @@ class RestorationJob(Job):
         else:
             self.bank.activate_per_sample(routes)
 
-    def by_task(self, restored: Tensor, batch: Batch, **others: Tensor) -> TaskLosses:
+    def by_task(
+        self, restored: Tensor, batch: Batch, scales: Tensor | None = None, extra: Tensor | None = None
+    ) -> TaskLosses:
         """Compare restored images (B, 3, H, W) with a batch's clean ones, task by task."""
         error = PIXEL_LOSSES[self.loss](restored.float(), batch.clean).mean((1, 2, 3))
-        return losses_by_task(error, batch.task, len(self.tasks), **others)
+        return losses_by_task(error, batch.task, len(self.tasks), scales=scales, extra=extra)
 
     def validate(self) -> dict[str, float]:
         """Return the PSNR in dB by task, and "mean"."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyrestore.training.weighting.base import Weighting
+from polyrestore.training.weighting.base import Weighting, present_softmax
 
 LARGEST_LOSS = 0.99
 SMALLEST_LOSS = 1e-6
@@ -45,8 +45,7 @@ class Art(Weighting):
         losses = losses.detach().float().cpu().clamp(SMALLEST_LOSS, LARGEST_LOSS)
         present = present.cpu()
         ratio = (losses / self.average) * (self.best.log10() / losses.log10())
-        scores = torch.where(present, ratio / self.temperature, torch.full_like(ratio, float("-inf")))
-        weights = torch.softmax(scores, 0) if present.any() else torch.zeros_like(ratio)
+        weights = present_softmax(ratio / self.temperature, present)
         average = self.average + self.momentum * (losses - self.average)
         best = torch.minimum(self.best, losses)
         best = best + self.forgetting * (average - best).clamp(min=0)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar
 
+import torch
 from torch import Tensor
+
+
+def present_softmax(scores: Tensor, present: Tensor) -> Tensor:
+    """Return the softmax (K,) of scores over the present tasks, 0 for the others, all 0 where none is."""
+    chosen = torch.where(present, scores, float("-inf"))
+    return torch.softmax(chosen, 0) if present.any() else torch.zeros_like(chosen)
+
+
+def step_seed(seed: int, step: Tensor) -> int:
+    """Return a seed for the draws of one step, the same in every process."""
+    return (seed * 1_000_003 + int(step)) % 2**32
 
 
 class Evidence(Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyrestore.training.weighting.base import Weighting
+from polyrestore.training.weighting.base import Weighting, present_softmax
 
 
 class DynamicWeightAverage(Weighting):
@@ -39,8 +39,7 @@ class DynamicWeightAverage(Weighting):
         losses, present = losses.detach().float().cpu(), present.cpu()
         known = (self.older > 0) & (self.newer > 0)
         ratio = torch.where(known, self.newer / self.older.clamp(min=1e-12), 1.0)
-        scores = torch.where(present, ratio / self.temperature, float("-inf"))
-        weights = torch.softmax(scores, 0) if present.any() else torch.zeros_like(ratio)
+        weights = present_softmax(ratio / self.temperature, present)
         self.sums += torch.where(present, losses, 0.0)
         self.counts += present.float()
         self.step += 1

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.errors import TrainingError
-from polyrestore.training.weighting.base import Evidence, Weighting
+from polyrestore.training.weighting.base import Evidence, Weighting, step_seed
 
 
 class PCGrad(Weighting):
@@ -45,7 +45,7 @@ class PCGrad(Weighting):
         if len(chosen):
             # torchjd draws from torch's global generator.
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed((self.seed * 1_000_003 + int(self.step)) % 2**32)
+                torch.manual_seed(step_seed(self.seed, self.step))
                 weights[chosen] = self._project(evidence[chosen][:, chosen]).float() / len(chosen)
         self.step += 1
         return weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyrestore.training.weighting.base import Weighting
+from polyrestore.training.weighting.base import Weighting, present_softmax, step_seed
 
 
 class RandomWeighting(Weighting):
@@ -26,8 +26,7 @@ class RandomWeighting(Weighting):
     def weights(self, losses: Tensor, present: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Return this step's weights (K,) of the present tasks; the losses do not matter."""
         present = present.cpu()
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + int(self.step)) % 2**32)
+        generator = torch.Generator().manual_seed(step_seed(self.seed, self.step))
         self.step += 1
         scores = torch.randn(self.task_count, generator=generator)
-        scores = torch.where(present, scores, float("-inf"))
-        return torch.softmax(scores, 0) if present.any() else torch.zeros(self.task_count)
+        return present_softmax(scores, present)
