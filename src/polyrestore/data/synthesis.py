@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -29,6 +29,7 @@ class Batch:
         task: (B,) index into the tasks, -1 for samples that were left clean.
         presence: (B, N) share of each degradation in the sample, in the order of ``DEGRADATIONS``.
         other_crop: (B, 3, P, P) another part of each damaged image, for training by contrast only.
+        time: (B,) where each sample is on the path from noise to image, for generative training only.
     """
 
     degraded: Tensor
@@ -36,17 +37,12 @@ class Batch:
     task: Tensor
     presence: Tensor
     other_crop: Tensor | None = None
+    time: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        other = None if self.other_crop is None else self.other_crop.to(device)
-        return Batch(
-            self.degraded.to(device),
-            self.clean.to(device),
-            self.task.to(device),
-            self.presence.to(device),
-            other,
-        )
+        tensors = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{k: tensor.to(device) for k, tensor in tensors.items() if tensor is not None})
 
 
 class Source(Protocol):

@@ -115,6 +115,29 @@ class PretrainingRecipe(Recipe):
     licence: str = "Apache-2.0"
 
 
+class GenerativeRecipe(Recipe):
+    """Generative pre-training by flow matching, on clean photographs alone.
+
+    Attributes:
+        backbone: registry name of a network that generates.
+        backbone_options: its options.
+        start_from: bundle whose backbone to start from; a new one when empty.
+        time_centre: the times on the path from noise (0) to image (1) are drawn from a logit-normal
+            distribution (Esser et al., ICML 2024, arXiv 2403.03206); this is the mean of log(t / (1 - t)).
+        time_spread: its standard deviation.
+        licence: SPDX identifier of the weights' licence.
+    """
+
+    phase: Literal["generative"]
+    backbone: str = "flow"
+    backbone_options: dict[str, Any] = {}
+    start_from: str = ""
+    time_centre: float = 0.0
+    time_spread: float = Field(1.0, gt=0)
+    loss: Literal["l1", "mse", "smooth_l1", "charbonnier"] = "mse"
+    licence: str = "Apache-2.0"
+
+
 class AdapterRecipe(Recipe):
     """Phase 2: one adapter per degradation on the frozen backbone of a bundle.
 
@@ -141,10 +164,11 @@ class RecogniserRecipe(Recipe):
     recogniser_options: dict[str, Any] = {}
 
 
-AnyRecipe = PretrainingRecipe | AdapterRecipe | RecogniserRecipe
+AnyRecipe = PretrainingRecipe | GenerativeRecipe | AdapterRecipe | RecogniserRecipe
 _ADAPTER: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="phase")])
 _PHASES: dict[str, type[Recipe]] = {
     "pretraining": PretrainingRecipe,
+    "generative": GenerativeRecipe,
     "adapters": AdapterRecipe,
     "recogniser": RecogniserRecipe,
 }
@@ -167,7 +191,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     except ValidationError as error:
         raise RecipeError(f"{path}: {_explain(error, content)}") from error
     changes: dict[str, Any] = {"data": resolve(recipe.data, path.parent)}
-    source = "start_from" if isinstance(recipe, PretrainingRecipe) else "bundle"
+    source = "start_from" if isinstance(recipe, PretrainingRecipe | GenerativeRecipe) else "bundle"
     if "/" in getattr(recipe, source):
         changes[source] = str(path.parent / getattr(recipe, source))
     return recipe.model_copy(update=changes)
