@@ -48,7 +48,12 @@ ema_decay = 0.0
 
 def job(**changes):
     torch.manual_seed(0)
-    content = {"phase": "generative", "name": "tiny", "steps": 1, "data": {"clean": ["c"], "validation": "v"}} | changes
+    content = {
+        "phase": "generative",
+        "name": "tiny",
+        "steps": 1,
+        "data": {"clean": ["c"], "validation": "v"},
+    } | changes
     photographs = [(generated_photograph(seed) * 255).byte() for seed in range(3)]
     source = BatchSource(photographs, Synthesis(clean_share=1.0, region_share=0.0), 6, 32, 1.0, 1)
     recipe = GenerativeRecipe.model_validate(content)

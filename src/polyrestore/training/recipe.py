@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from polyrestore.data import MixtureWeights
 from polyrestore.errors import RecipeError, nearest_names
 from polyrestore.training.data_table import DataTable, Strict, SynthesisTable, resolve
 
@@ -141,10 +142,19 @@ class GenerativeRecipe(Recipe):
 class AdapterRecipe(Recipe):
     """Phase 2: one adapter per degradation on the frozen backbone of a bundle.
 
-    ``options_for`` says by adapter what differs from ``adapter_options``. In ``synthesis``, ``task_shares``
-    are the shares of the steps, and ``mixture_share`` is how often two adapters act together.
-    ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe;
-    ``backbone``, if given, is the one that it must hold.
+    In ``synthesis``, ``task_shares`` are the shares of the steps, and ``mixture_share`` is how often a second
+    adapter acts together with the first, and a third with the second; 0 trains each adapter alone.
+
+    Attributes:
+        bundle: name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+        backbone: if given, the one that the bundle must hold.
+        adapters: the degradations to train adapters for.
+        kind: of the adapters.
+        adapter_options: of the adapters' configuration.
+        options_for: by adapter, what differs from ``adapter_options``.
+        mixture_weights: "mean" or "full", see :class:`polyrestore.data.OneCompositionSource`; composed
+            later, the weights must be normalised likewise.
+        bystander_share: how often an adapter acts whose degradation is not there.
     """
 
     phase: Literal["adapters"]
@@ -154,6 +164,8 @@ class AdapterRecipe(Recipe):
     kind: str = "lora"
     adapter_options: dict[str, Any] = {}
     options_for: dict[str, dict[str, Any]] = {}
+    mixture_weights: MixtureWeights = "mean"
+    bystander_share: float = Field(0.0, ge=0, le=1)
 
 
 class RecogniserRecipe(Recipe):

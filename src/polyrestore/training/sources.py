@@ -98,9 +98,9 @@ def batch_source(
     )
 
 
-def synthesis_of(recipe: Recipe, tasks: tuple[str, ...], partners: tuple[str, ...] = ()) -> Synthesis:
-    """Return the synthesis of a recipe for some tasks; partners join them in mixtures."""
-    return Synthesis(**{**recipe.synthesis.model_dump(), "tasks": tasks, "partners": partners})
+def synthesis_of(recipe: Recipe, tasks: tuple[str, ...]) -> Synthesis:
+    """Return the synthesis of a recipe for some tasks."""
+    return Synthesis(**{**recipe.synthesis.model_dump(), "tasks": tasks})
 
 
 def held_out_images(data: DataTable) -> list[Tensor]:
