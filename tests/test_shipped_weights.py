@@ -12,9 +12,9 @@ from polyrestore.imaging import read_image
 PHOTOGRAPHS = Path(__file__).parents[1] / "examples" / "photographs"
 
 
-@pytest.fixture(scope="module")
-def restorer():
-    return polyrestore.load()
+@pytest.fixture(scope="module", params=["default", "generative"])
+def restorer(request):
+    return polyrestore.load(request.param)
 
 
 @pytest.fixture(scope="module")
