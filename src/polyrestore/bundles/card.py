@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from polyrestore.adapters import Adapter, BottleneckConfig, bare_state_dict
-from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo
+from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo, source_of
 
 
 def model_card(bundle: Bundle, dtype: torch.dtype = torch.float16) -> str:
@@ -114,6 +114,9 @@ def _recognition(bundle: Bundle) -> str:
         return _paragraph("None: name the degradation yourself.")
     parameters = sum(tensor.numel() for tensor in bundle.recogniser.state_dict().values())
     rows = [("parameters of the recogniser", f"{parameters:,}")]
+    source = source_of(bundle)
+    if source is not None:
+        rows.append((f"{source.kind} encoder, not in this folder", f"`{source.path}`"))
     rows += [(f"option `{key}`", f"`{value}`") for key, value in sorted(bundle.recogniser.options.items())]
     rows += [(f"setting `{key}`", f"`{value}`") for key, value in sorted(bundle.recognition_settings.items())]
     rows.append(("prototypes", ", ".join(f"`{name}`" for name in sorted(bundle.prototypes)) or "none"))

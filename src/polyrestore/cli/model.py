@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
     from polyrestore.restoration.restorer import Restorer
 
 
-def open_restorer(bundle: str, device: str | None = None, tile_px: int | None = None) -> Restorer:
-    """Return a restorer for the bundle with this name or in this folder.
+def open_restorer(
+    bundle: str,
+    device: str | None = None,
+    tile_px: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Restorer:
+    """Return a restorer for the bundle with this name or in this folder, with settings in place of its own.
 
     Raises:
         PolyrestoreError: the bundle cannot be used, or the device is not there.
@@ -23,7 +29,8 @@ def open_restorer(bundle: str, device: str | None = None, tile_px: int | None = 
     from polyrestore.restoration.restorer import Restorer
     from polyrestore.restoration.tiling import DEFAULT_TILE_PX
 
-    return Restorer(load_bundle(bundle), device, tile_px=DEFAULT_TILE_PX if tile_px is None else tile_px)
+    tile_px = DEFAULT_TILE_PX if tile_px is None else tile_px
+    return Restorer(load_bundle(bundle), device, tile_px=tile_px, settings=settings)
 
 
 def fingerprint(bundle: Bundle) -> str:
