@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import torch
 
@@ -116,7 +117,9 @@ def _recognition(bundle: Bundle) -> str:
     rows = [("parameters of the recogniser", f"{parameters:,}")]
     source = source_of(bundle)
     if source is not None:
-        rows.append((f"{source.kind} encoder, not in this folder", f"`{source.path}`"))
+        # Where it lay on one machine helps nobody else.
+        place = source.path if source.revision else Path(source.path).name
+        rows.append((f"{source.kind} encoder, not in this folder", f"`{place}`"))
     rows += [(f"option `{key}`", f"`{value}`") for key, value in sorted(bundle.recogniser.options.items())]
     rows += [(f"setting `{key}`", f"`{value}`") for key, value in sorted(bundle.recognition_settings.items())]
     rows.append(("prototypes", ", ".join(f"`{name}`" for name in sorted(bundle.prototypes)) or "none"))

@@ -23,7 +23,7 @@ from polyrestore.bundles.manifest import (
     PROTOTYPES_FILE,
     RECOGNISER_FILE,
     Manifest,
-    RecogniserEntry,
+    SourceEntry,
     read_manifest,
 )
 from polyrestore.bundles.shipped import find_bundle
@@ -32,6 +32,7 @@ from polyrestore.files import sha256_of
 
 if TYPE_CHECKING:
     from polyrestore.recognition import BaseRecogniser
+    from polyrestore.recognition.sources import Kind
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -104,20 +105,21 @@ def _load_recogniser(folder: Path, manifest: Manifest) -> BaseRecogniser | None:
     from polyrestore.recognition import build_recogniser
 
     options: dict[str, Any] = dict(manifest.recogniser.options)
-    if manifest.recogniser.source is not None:
-        return _open_recogniser(folder, manifest.recogniser, options)
+    kind, source = manifest.recogniser.kind, manifest.recogniser.source
+    if kind != "network" and source is not None:
+        return _open_recogniser(folder, kind, source, options)
     recogniser = _build(folder, "recogniser", lambda: build_recogniser(**options))
     return _filled(recogniser, folder / RECOGNISER_FILE)
 
 
-def _open_recogniser(folder: Path, entry: RecogniserEntry, options: dict[str, Any]) -> BaseRecogniser:
+def _open_recogniser(
+    folder: Path, kind: Kind, source: SourceEntry, options: dict[str, Any]
+) -> BaseRecogniser:
     from polyrestore.recognition.external import open_recogniser
     from polyrestore.recognition.sources import EncoderSource
 
-    assert entry.kind != "network" and entry.source is not None  # noqa: PT018
-    source = EncoderSource(entry.kind, **entry.source.model_dump())
     try:
-        return open_recogniser(source, options)
+        return open_recogniser(EncoderSource(kind, **source.model_dump()), options)
     except PolyrestoreError as error:
         raise BundleError(f"{folder / MANIFEST_FILE}: the recogniser cannot be used: {error}") from error
 

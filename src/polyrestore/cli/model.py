@@ -38,15 +38,20 @@ def fingerprint(bundle: Bundle) -> str:
 
     A batch is continued with it: other weights under the same bundle name restore everything again.
     """
+    from polyrestore.bundles.bundle import source_of
+
     parts: dict[str, Tensor] = {
         f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items()
     }
-    if bundle.recogniser is not None:
+    source = source_of(bundle)
+    if bundle.recogniser is not None and source is None:
         recogniser = bundle.recogniser.state_dict()
         parts |= {f"recogniser.{key}": value for key, value in recogniser.items()}
     parts |= {f"prototype.{key}": value for key, value in bundle.prototypes.items()}
     plain = [bundle.backbone.description.name, repr(sorted(bundle.backbone.options.items()))]
     plain.append(json.dumps(bundle.recognition_settings, sort_keys=True, default=str))
+    if bundle.recogniser is not None and source is not None:
+        plain.append(f"{source.kind} {source.sha256} {sorted(bundle.recogniser.options.items())!r}")
     for name, adapter in bundle.adapters.items():
         plain.append(f"{name} {adapter.config}")
         parts |= {f"adapter.{name}.{key}": value for key, value in adapter.tensors.items()}

@@ -60,15 +60,24 @@ def find_folder(name: str, *, revision: str | None = None, weights: bool = True)
     with contextlib.suppress(RecognitionError):
         snapshot = _snapshot(name, revision, patterns, local=True)
         # The cache may hold a part of it only.
-        if (snapshot / CONFIG_FILE).is_file() and (weight_files(snapshot) or not weights):
+        if (snapshot / CONFIG_FILE).is_file() and (_weight_files(snapshot) or not weights):
             return snapshot, snapshot.name
     snapshot = _snapshot(name, revision, patterns, local=False)
     return snapshot, snapshot.name
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a folder that transformers wrote, sorted."""
-    return sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
+    """Return the safetensors files of a folder that transformers wrote, sorted.
+
+    Raises:
+        RecognitionError: there are none.
+    """
+    found = _weight_files(folder)
+    if not found:
+        raise RecognitionError(
+            f"{folder} has no model.safetensors; load and save it once with transformers to get one"
+        )
+    return found
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -77,15 +86,10 @@ def folder_fingerprint(folder: Path) -> str:
     Raises:
         RecognitionError: one of them is missing or cannot be read.
     """
-    weights = weight_files(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise RecognitionError(f"{folder} is not a folder of CLIP: it has no {CONFIG_FILE}")
-    if not weights:
-        raise RecognitionError(
-            f"{folder} has no model.safetensors; load and save it once with transformers to get one"
-        )
     digest = hashlib.sha256()
-    for path in (folder / CONFIG_FILE, *weights):
+    for path in (folder / CONFIG_FILE, *weight_files(folder)):
         digest.update(f"{path.name} {file_fingerprint(path)}\n".encode())
     return digest.hexdigest()
 
@@ -100,6 +104,10 @@ def file_fingerprint(path: Path) -> str:
         return sha256_of(path)
     except OSError as error:
         raise RecognitionError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
 
 
 def _snapshot(name: str, revision: str | None, patterns: list[str], *, local: bool) -> Path:
