@@ -25,7 +25,7 @@ def found_in(seed: int, chosen: RecognitionSettings):
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
-    temperature=st.floats(0.0005, 10),
+    temperature=st.floats(1e-6, 10),
     top_k=st.integers(1, 9),
     minimum_share=st.floats(0, 1),
     clean_threshold=st.floats(0, 1.2),
@@ -92,7 +92,7 @@ def test_what_older_bundles_store_means_what_it_meant():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("temperature", value) for value in (0, -1, math.nan, math.inf, "0.1", True, None)),
+        *(("temperature", value) for value in (0, 1e-9, -1, math.nan, math.inf, "0.1", True, None)),
         *(("top_k", value) for value in (0, -1, 1.5, 2.0, math.nan, True, "3")),
         *(("minimum_share", value) for value in (-0.1, 1.1, math.nan, None)),
         *(("clean_threshold", value) for value in (-0.1, math.nan, math.inf, "half")),

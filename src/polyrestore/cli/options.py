@@ -14,7 +14,7 @@ Device = Annotated[
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option(metavar="T", help="Of the recognition; lower makes the largest weight larger. Above 0."),
+    typer.Option(metavar="T", help="Of the recognition; lower makes the largest weight larger."),
 ]
 TopK = Annotated[
     int | None, typer.Option("--top-k", min=1, metavar="K", help="At most K adapters act on one image.")

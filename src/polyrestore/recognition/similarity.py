@@ -21,7 +21,7 @@ class RecognitionSettings:
     """How similarities become weights.
 
     Attributes:
-        temperature: divides the similarities before the softmax over all prototypes; above 0.
+        temperature: divides the similarities before the softmax over all prototypes; at least 1e-6.
         top_k: at most this many adapters act on one image; at least 1.
         minimum_share: adapters with a smaller share of the degradations' probability are dropped; in [0, 1].
         clean_threshold: an image whose probability of being clean reaches this is left alone; above 1, none.
@@ -41,7 +41,8 @@ class RecognitionSettings:
     normalisation: str = "softmax"
 
     def __post_init__(self) -> None:
-        _require(self.temperature, "temperature", "a number above 0", lambda value: value > 0)
+        # Below, float32 cannot hold the quotients.
+        _require(self.temperature, "temperature", "a number of at least 1e-6", lambda value: value >= 1e-6)
         _require(self.minimum_share, "minimum_share", "a number from 0 to 1", lambda value: 0 <= value <= 1)
         _require(self.clean_threshold, "clean_threshold", "a number of at least 0", lambda value: value >= 0)
         whole = isinstance(self.top_k, int)
