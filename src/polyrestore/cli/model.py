@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
     from polyrestore.restoration.restorer import Restorer
 
 
-def open_restorer(bundle: str, device: str | None = None, tile_px: int | None = None) -> Restorer:
-    """Return a restorer for the bundle with this name or in this folder.
+def open_restorer(
+    bundle: str,
+    device: str | None = None,
+    tile_px: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Restorer:
+    """Return a restorer for the bundle with this name or in this folder, with settings in place of its own.
 
     Raises:
         PolyrestoreError: the bundle cannot be used, or the device is not there.
@@ -23,7 +29,8 @@ def open_restorer(bundle: str, device: str | None = None, tile_px: int | None = 
     from polyrestore.restoration.restorer import Restorer
     from polyrestore.restoration.tiling import DEFAULT_TILE_PX
 
-    return Restorer(load_bundle(bundle), device, tile_px=DEFAULT_TILE_PX if tile_px is None else tile_px)
+    tile_px = DEFAULT_TILE_PX if tile_px is None else tile_px
+    return Restorer(load_bundle(bundle), device, tile_px=tile_px, settings=settings)
 
 
 def fingerprint(bundle: Bundle) -> str:
@@ -31,15 +38,20 @@ def fingerprint(bundle: Bundle) -> str:
 
     A batch is continued with it: other weights under the same bundle name restore everything again.
     """
+    from polyrestore.bundles.bundle import source_of
+
     parts: dict[str, Tensor] = {
         f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items()
     }
-    if bundle.recogniser is not None:
+    source = source_of(bundle)
+    if bundle.recogniser is not None and source is None:
         recogniser = bundle.recogniser.state_dict()
         parts |= {f"recogniser.{key}": value for key, value in recogniser.items()}
     parts |= {f"prototype.{key}": value for key, value in bundle.prototypes.items()}
     plain = [bundle.backbone.description.name, repr(sorted(bundle.backbone.options.items()))]
     plain.append(json.dumps(bundle.recognition_settings, sort_keys=True, default=str))
+    if bundle.recogniser is not None and source is not None:
+        plain.append(f"{source.kind} {source.sha256} {sorted(bundle.recogniser.options.items())!r}")
     for name, adapter in bundle.adapters.items():
         plain.append(f"{name} {adapter.config}")
         parts |= {f"adapter.{name}.{key}": value for key, value in adapter.tensors.items()}

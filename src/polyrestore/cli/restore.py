@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrestore.cli.options import Bundle, Device
+from polyrestore.cli.options import (
+    Bundle,
+    Device,
+    Normalisation,
+    Temperature,
+    TopK,
+    recognition_settings,
+)
 from polyrestore.cli.show import error_line, print_table, weights_text
 from polyrestore.errors import CompositionError
 
@@ -48,6 +55,9 @@ def restore_command(
     tile_px: Annotated[
         int | None, typer.Option("--tile-px", min=16, help="Largest side of a tile; less needs less memory.")
     ] = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    normalisation: Normalisation = None,
 ) -> None:
     """Restore images. Run again, it continues: finished files are skipped.
 
@@ -60,7 +70,8 @@ def restore_command(
     from polyrestore.restoration.batch import restore_files
     from polyrestore.restoration.naming import named_composition
 
-    restorer = open_restorer(bundle, device, tile_px)
+    recognition = recognition_settings(temperature, top_k, normalisation)
+    restorer = open_restorer(bundle, device, tile_px, recognition)
     composition = None if as_ is None else named_composition(as_, restorer.adapters)
     settings = {
         "bundle": restorer.bundle.name,
