@@ -30,6 +30,7 @@ def found_in(seed: int, chosen: RecognitionSettings):
     minimum_share=st.floats(0, 1),
     clean_threshold=st.floats(0, 1.2),
     normalisation=st.sampled_from(NORMALISATIONS),
+    saturation=st.floats(0.05, 1),
 )
 def test_weights_are_what_the_settings_say(seed, **values):
     chosen = RecognitionSettings(**values)
@@ -50,7 +51,8 @@ def test_weights_are_what_the_settings_say(seed, **values):
     if weights and chosen.normalisation == "max":
         assert max(weights) == 1
     if chosen.normalisation == "none":
-        assert found.weights == {name: found.probabilities[name] for name in found.weights}
+        limit = chosen.saturation * max(damage.values())
+        assert found.weights == {name: min(found.probabilities[name], limit) for name in found.weights}
 
 
 @settings(max_examples=50, deadline=None)
@@ -78,6 +80,8 @@ def test_the_normalisations_differ_as_written():
     assert weights("sum") == pytest.approx({"haze": 0.75, "rain": 0.25})
     assert weights("max") == pytest.approx({"haze": 1, "rain": 0.5, "snow": 0.25})
     assert weights("none", top_k=2) == {"haze": 0.4, "rain": 0.2}
+    assert weights("softmax", saturation=0.5) == pytest.approx({"haze": 0.4, "rain": 0.4, "snow": 0.2})
+    assert weights("max", saturation=0.4) == pytest.approx({"haze": 1, "rain": 1, "snow": 0.625})
     negative = dict.fromkeys(shares, -0.1)
     chosen = RecognitionSettings(normalisation="sum", top_k=1)
     assert composition_of(shares, chosen, negative) == {"haze": 1}

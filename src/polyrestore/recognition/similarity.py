@@ -29,6 +29,8 @@ class RecognitionSettings:
             which add up to 1. ``sum``: the similarities themselves, negative ones as 0, divided by their sum.
             ``max``: as ``softmax``, but the largest becomes 1. ``none``: their shares of the softmax over all
             prototypes, "clean" among them, which add up to less than 1.
+        saturation: before that, everything from this share of the largest on counts alike, so that what is
+            plainly there acts alike however certain the recogniser is; 1 leaves them as they are.
 
     Raises:
         RecognitionError: a value outside its range, or an unknown normalisation.
@@ -39,12 +41,14 @@ class RecognitionSettings:
     minimum_share: float = 0.12
     clean_threshold: float = 0.5
     normalisation: str = "softmax"
+    saturation: float = 1.0
 
     def __post_init__(self) -> None:
         # Below, float32 cannot hold the quotients.
         _require(self.temperature, "temperature", "a number of at least 1e-6", lambda value: value >= 1e-6)
         _require(self.minimum_share, "minimum_share", "a number from 0 to 1", lambda value: 0 <= value <= 1)
         _require(self.clean_threshold, "clean_threshold", "a number of at least 0", lambda value: value >= 0)
+        _require(self.saturation, "saturation", "a number above 0, up to 1", lambda value: 0 < value <= 1)
         whole = isinstance(self.top_k, int)
         _require(self.top_k, "top_k", "a whole number of at least 1", lambda value: whole and value >= 1)
         if self.normalisation not in NORMALISATIONS:
@@ -132,6 +136,8 @@ def composition_of(
         positive = {name: max(0.0, similarities[name]) for name in kept}
         # An image that resembles nothing is told apart by its shares alone.
         kept = positive if any(positive.values()) else kept
+    limit = settings.saturation * max(kept.values(), default=0.0)
+    kept = {name: min(value, limit) for name, value in kept.items()}
     if settings.normalisation == "none":
         scale = 1.0
     else:
