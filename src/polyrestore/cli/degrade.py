@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from polyrestore.errors import DegradationError, OutputError
+from polyrestore.errors import OutputError
 
 
 def degrade_command(
@@ -48,7 +48,7 @@ def degrade_command(
         print(f"{output}: {count} pair{'s' * (count != 1)}, {_text(severities)}")
         return
     if crop_px is not None:
-        raise DegradationError("--crop-px is for folders of photographs; a single image keeps its size")
+        raise typer.BadParameter("--crop-px is for folders of photographs; a single image keeps its size")
     _degrade_file(image, output, severities, seed, overwrite)
 
 
@@ -60,7 +60,7 @@ def _severities(with_: str | None, mixture: str | None) -> Mapping[str, float]:
         return parse_severities(with_, DEGRADATIONS)
     if mixture is not None and with_ is None:
         return named_mixture(mixture).severities
-    raise DegradationError("say what to do with either --with rain=0.6,jpeg=0.4 or --mixture haze+rain")
+    raise typer.BadParameter("give either --with rain=0.6,jpeg=0.4 or --mixture haze+rain")
 
 
 def _degrade_file(
