@@ -38,7 +38,7 @@ BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 USUAL = (
     "low_light+haze", "low_light+rain", "low_light+snow", "haze+rain", "haze+snow", "low_light+haze+rain",
     "low_light+haze+snow", "motion_blur+jpeg", "low_light+motion_blur", "noise+jpeg", "low_light+noise",
-    "rain+noise", "haze+noise",
+    "rain+noise",
 )  # fmt: skip
 
 

@@ -6,20 +6,17 @@ do, which are searched with the truth at hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
-
-import torch
-from torch import Tensor
 
 from polyrestore.data.images import image_paths, load_pixels
 from polyrestore.data.mixture_sets import centre_crop, damaged_alike
-from polyrestore.degradations import Mixture
+from polyrestore.degradations import DEGRADATIONS, Mixture
 from polyrestore.errors import CompositionError, DataError
+from polyrestore.evaluation.composition_runs import CompositionRuns
 from polyrestore.evaluation.measure import Score, mean_score
-from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
+from polyrestore.evaluation.metrics import Protocol, mean_psnr
 from polyrestore.evaluation.sets import Sample
 from polyrestore.evaluation.weight_search import Weights, best_on_simplex, best_sum
 from polyrestore.recognition import RecognitionSettings
@@ -34,10 +31,9 @@ CHAIN = "chain"
 ORACLE = "oracle"
 ORACLE_SUM = "oracle, any sum"
 BLIND = "blind"
+BLIND_CHAIN = "blind chain"
 TOP = (1, 2, 3)
-TEMPERATURES = (0.5, 2.0)
-
-_Run: TypeAlias = tuple[int, tuple[tuple[str, float], ...]]
+TEMPERATURES = (0.5, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -137,8 +133,9 @@ def measure_composition(
       returns, in [0, 1] and not rounded, the next is given.
     - ``oracle``: weights of the present adapters by :func:`best_on_simplex` on the set's mean PSNR;
       ``oracle, any sum``: the multiple of them by :func:`best_sum`.
-    - ``blind``: as recognised, image by image; ``blind top 1`` to ``3`` with another K, ``blind T x0.5`` and
-      ``x2`` with the bundle's temperature times that.
+    - ``blind``: as recognised, image by image; ``blind top 1`` to ``3`` with another K, ``blind T x0.5``,
+      ``x2`` and ``x4`` with the bundle's temperature times that.
+    - ``blind chain``: the adapters that have a weight in ``blind``, as a chain at weight 1.
 
     Args:
         restorer: what is measured; it needs adapters and a recogniser.
@@ -159,7 +156,7 @@ def measure_composition(
         raise DataError("compositions are compared as 8-bit images; use a protocol that rounds")
     if not restorer.adapters:
         raise CompositionError(f"bundle {restorer.bundle.name!r} has no adapters to compose")
-    runs = _Runs(restorer, samples, protocol)
+    runs = CompositionRuns(restorer, samples, protocol)
     recognised = [restorer.recognise(sample.degraded) for sample in samples]
     present = tuple(name for name in mixture.applied if name in restorer.adapters)
     ways: dict[str, Way] = {}
@@ -184,12 +181,13 @@ def measure_composition(
     add_shared(UNIFORM_ALL, _uniform(restorer.adapters))
     if present:
         add_shared(UNIFORM_PRESENT, _uniform(present))
-        order = present[::-1]
-        add(CHAIN, runs.chain(order), {}, " > ".join(order))
+        order = undoing_order(present)
+        add(CHAIN, runs.chain([order] * len(samples)), {}, " > ".join(order))
         oracle = best_on_simplex(present, runs.mean_psnr)
         add_shared(ORACLE, oracle)
         add_shared(ORACLE_SUM, best_sum(oracle, runs.mean_psnr))
     add_each(BLIND, [recognition.weights for recognition in recognised])
+    add(BLIND_CHAIN, runs.chain([undoing_order(recognition.weights) for recognition in recognised]), {})
     for name, settings in _variants(restorer.recognition_settings).items():
         add_each(name, [restorer.recognise(sample.degraded, settings).weights for sample in samples])
     return CompositionResult(
@@ -204,6 +202,15 @@ def measure_composition(
     )
 
 
+def undoing_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return adapters in the order in which a chain runs them: what happens last to an image comes first.
+
+    Adapters that are not named after a degradation come last, by name.
+    """
+    position = {name: index for index, name in enumerate(DEGRADATIONS)}
+    return tuple(sorted(names, key=lambda name: (-position.get(name, -1), name)))
+
+
 def blind_variants() -> tuple[str, ...]:
     """Return the names of the ways that differ from ``blind`` by a setting of the recognition."""
     return tuple(_variants(RecognitionSettings()))
@@ -216,62 +223,6 @@ def _variants(settings: RecognitionSettings) -> dict[str, RecognitionSettings]:
         for factor in TEMPERATURES
     }
     return tops | temperatures
-
-
-class _Runs:
-    """What the network makes of the images of a set; each composition runs once on each image."""
-
-    def __init__(self, restorer: Restorer, samples: Sequence[Sample], protocol: Protocol) -> None:
-        self.restorer = restorer
-        self.samples = samples
-        self.protocol = protocol
-        self._levels: dict[_Run, Tensor] = {}
-        self._scores: dict[_Run, Score] = {}
-
-    def scores(self, compositions: Sequence[Mapping[str, float]]) -> list[Score]:
-        """Return the score of every image restored by its own composition; an empty one changes nothing."""
-        runs = self._restore(compositions)
-        for run in runs:
-            if run not in self._scores:
-                self._scores[run] = self._score(run[0], self._levels[run])
-        return [self._scores[run] for run in runs]
-
-    def psnrs(self, weights: Mapping[str, float]) -> list[float]:
-        """Return the PSNR of every image restored by one composition, in dB, without the slower SSIM."""
-        runs = self._restore([weights] * len(self.samples))
-        return [psnr(*self._compared(run[0], self._levels[run]), self.protocol) for run in runs]
-
-    def mean_psnr(self, weights: Mapping[str, float]) -> float:
-        """Return the mean of :meth:`psnrs`."""
-        return mean_psnr(self.psnrs(weights))
-
-    def chain(self, names: Sequence[str]) -> list[Score]:
-        """Return the score of every image restored by some adapters one after another."""
-        pixels = [sample.degraded for sample in self.samples]
-        for name in names:
-            pixels = self.restorer.apply(pixels, {name: 1.0})
-        return [self._score(index, _as_levels(image)) for index, image in enumerate(pixels)]
-
-    def _restore(self, compositions: Sequence[Mapping[str, float]]) -> list[_Run]:
-        keys = [tuple(sorted((name, w) for name, w in weights.items() if w)) for weights in compositions]
-        runs = list(enumerate(keys))
-        for key in dict.fromkeys(keys):
-            missing = [run for run in runs if run[1] == key and run not in self._levels]
-            pixels = [self.samples[index].degraded for index, _ in missing]
-            restored = self.restorer.apply(pixels, dict(key)) if key and pixels else pixels
-            self._levels |= {run: _as_levels(image) for run, image in zip(missing, restored, strict=True)}
-        return runs
-
-    def _score(self, index: int, levels: Tensor) -> Score:
-        compared = self._compared(index, levels)
-        return Score(psnr(*compared, self.protocol), ssim(*compared, self.protocol))
-
-    def _compared(self, index: int, levels: Tensor) -> tuple[Tensor, Tensor]:
-        return levels.float() / 255, self.samples[index].target
-
-
-def _as_levels(pixels: Tensor) -> Tensor:
-    return (pixels.cpu().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _uniform(names: Sequence[str]) -> Weights:
