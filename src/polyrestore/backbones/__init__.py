@@ -7,6 +7,7 @@ from typing import Any
 from polyrestore.backbones.airnet import AirNet
 from polyrestore.backbones.base import Backbone, BackboneDescription
 from polyrestore.backbones.compact import Compact
+from polyrestore.backbones.flow import Flow
 from polyrestore.backbones.nafnet import NAFNet
 from polyrestore.backbones.promptir import PromptIR
 from polyrestore.backbones.restormer import Restormer
@@ -16,6 +17,7 @@ from polyrestore.errors import BackboneError, unknown_name
 BACKBONES: dict[str, type[Backbone]] = {
     "airnet": AirNet,
     "compact": Compact,
+    "flow": Flow,
     "nafnet": NAFNet,
     "promptir": PromptIR,
     "restormer": Restormer,
