@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyrestore.evaluation.weight_search import best_on_simplex, best_sum
+from polyrestore.evaluation.weight_search import LARGEST_WEIGHT, best_of_any_sum, best_on_simplex
 
 
 def nearness(wanted: Mapping[str, float]) -> Callable[[Mapping[str, float]], float]:
@@ -39,9 +39,19 @@ def test_the_result_is_at_least_as_good_as_single_adapters_and_even_weights(name
     assert found == best_on_simplex(names, score_of)
 
 
-@pytest.mark.parametrize(("wanted", "found"), [(1.0, 1.0), (1.4, 1.4), (0.5, 0.4), (9.0, 2.0), (0.0, 0.2)])
-def test_the_best_multiple_is_found_within_its_range(wanted: float, found: float) -> None:
-    weights = {"a": 0.7, "b": 0.3}
-    scaled = best_sum(weights, lambda w: -abs(sum(w.values()) - wanted + 0.01))
-    assert sum(scaled.values()) == pytest.approx(found)
-    assert scaled["a"] / scaled["b"] == pytest.approx(7 / 3)
+@given(first=st.integers(0, 9), second=st.integers(0, 9), start=st.integers(0, 1))
+def test_weights_of_any_sum_are_found_up_to_the_largest(first: int, second: int, start: int) -> None:
+    wanted = {"a": first / 5, "b": second / 5}
+    starts = [{"a": 1.0}, {"a": 0.4, "b": 0.6}]
+    found = best_of_any_sum([starts[start], starts[1 - start]], nearness(wanted))
+    nearest = {name: min(value, LARGEST_WEIGHT) for name, value in wanted.items()}
+    assert found == pytest.approx({name: value for name, value in nearest.items() if value})
+
+
+def test_weights_of_any_sum_are_never_worse_than_the_starts() -> None:
+    starts = [{"a": 0.3, "b": 0.7}, {"a": 1.0, "b": 1.0}]
+
+    def score_of(weights: Mapping[str, float]) -> float:
+        return float(starts[1].items() <= weights.items())
+
+    assert best_of_any_sum(starts, score_of) == starts[1]

@@ -18,7 +18,7 @@ from polyrestore.evaluation.composition_runs import CompositionRuns
 from polyrestore.evaluation.measure import Score, mean_score
 from polyrestore.evaluation.metrics import Protocol, mean_psnr
 from polyrestore.evaluation.sets import Sample
-from polyrestore.evaluation.weight_search import Weights, best_on_simplex, best_sum
+from polyrestore.evaluation.weight_search import Weights, best_of_any_sum, best_on_simplex
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.restoration.restorer import Restorer
 
@@ -27,6 +27,7 @@ BEST_SINGLE = "best single"
 BEST_SINGLE_EACH = "best single per image"
 UNIFORM_ALL = "uniform, all"
 UNIFORM_PRESENT = "uniform, present"
+FULL_PRESENT = "full, present"
 CHAIN = "chain"
 ORACLE = "oracle"
 ORACLE_SUM = "oracle, any sum"
@@ -128,11 +129,11 @@ def measure_composition(
     - ``best single``: of all adapters the one that does best on the set; ``best single per image``: on each
       image.
     - ``uniform, all`` and ``uniform, present``: equal weights for all adapters, or for those of the
-      degradations that are present.
+      degradations that are present; ``full, present``: the latter at weight 1 each.
     - ``chain``: the present adapters one after another at weight 1, what was done last undone first; what one
       returns, in [0, 1] and not rounded, the next is given.
     - ``oracle``: weights of the present adapters by :func:`best_on_simplex` on the set's mean PSNR;
-      ``oracle, any sum``: the multiple of them by :func:`best_sum`.
+      ``oracle, any sum``: weights by :func:`best_of_any_sum`, which starts at those or at weight 1 each.
     - ``blind``: as recognised, image by image; ``blind top 1`` to ``3`` with another K, ``blind T x0.5``,
       ``x2`` and ``x4`` with the bundle's temperature times that.
     - ``blind chain``: the adapters that have a weight in ``blind``, as a chain at weight 1.
@@ -181,11 +182,13 @@ def measure_composition(
     add_shared(UNIFORM_ALL, _uniform(restorer.adapters))
     if present:
         add_shared(UNIFORM_PRESENT, _uniform(present))
+        full = dict.fromkeys(present, 1.0)
+        add_shared(FULL_PRESENT, full)
         order = undoing_order(present)
         add(CHAIN, runs.chain([order] * len(samples)), {}, " > ".join(order))
         oracle = best_on_simplex(present, runs.mean_psnr)
         add_shared(ORACLE, oracle)
-        add_shared(ORACLE_SUM, best_sum(oracle, runs.mean_psnr))
+        add_shared(ORACLE_SUM, best_of_any_sum([oracle, full], runs.mean_psnr))
     add_each(BLIND, [recognition.weights for recognition in recognised])
     add(BLIND_CHAIN, runs.chain([undoing_order(recognition.weights) for recognition in recognised]), {})
     for name, settings in _variants(restorer.recognition_settings).items():

@@ -10,8 +10,8 @@ ScoreOf = Callable[[Mapping[str, float]], float]
 
 PARTS = 10
 """The simplex is searched in steps of 1 / PARTS."""
-SUM_STEP = 0.2
-SUM_RANGE = (0.2, 2.0)
+FREE_STEP = 0.2
+LARGEST_WEIGHT = 1.4
 
 
 def best_on_simplex(names: Sequence[str], score_of: ScoreOf) -> Weights:
@@ -45,27 +45,29 @@ def best_on_simplex(names: Sequence[str], score_of: ScoreOf) -> Weights:
     return _weights(names, best)
 
 
-def best_sum(weights: Mapping[str, float], score_of: ScoreOf) -> Weights:
-    """Return a multiple of some weights, in steps of 0.2 from 0.2 to 2, at a local maximum of a score.
+def best_of_any_sum(starts: Sequence[Mapping[str, float]], score_of: ScoreOf) -> Weights:
+    """Return weights from 0 to 1.4, each on its own, at a local maximum of a score.
+
+    From the best of the starts one weight at a time goes up or down by 0.2 wherever that scores better.
 
     Args:
-        weights: a composition that adds up to 1.
+        starts: compositions of the same adapters; one that is left out has the weight 0.
         score_of: larger is better.
     """
-
-    def scaled(steps: int) -> Weights:
-        return {name: round(weight * steps * SUM_STEP, 6) for name, weight in weights.items()}
-
-    low, high = (round(limit / SUM_STEP) for limit in SUM_RANGE)
-    at = round(1 / SUM_STEP)
-    best = score_of(scaled(at))
-    for direction in (1, -1):
-        start = at
-        while low <= at + direction <= high and (score := score_of(scaled(at + direction))) > best:
-            at, best = at + direction, score
-        if at != start:
-            break
-    return scaled(at)
+    names = sorted({name for start in starts for name in start})
+    best = max(starts, key=score_of)
+    at = {name: best.get(name, 0.0) for name in names}
+    score = score_of(at)
+    improved = True
+    while improved:
+        improved = False
+        for name in names:
+            for change in (FREE_STEP, -FREE_STEP):
+                moved = {**at, name: round(at[name] + change, 6)}
+                if 0 <= moved[name] <= LARGEST_WEIGHT and (reached := score_of(moved)) > score:
+                    at, score, improved = moved, reached, True
+                    break
+    return {name: weight for name, weight in at.items() if weight}
 
 
 def _better_neighbour(
