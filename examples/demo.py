@@ -22,8 +22,8 @@ from polyrestore.cli.show import error_line, print_table, weights_text
 from polyrestore.degradations import degrade
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.metrics import Protocol, psnr
-from polyrestore.evaluation.sheets import Panel, save_sheet
 from polyrestore.imaging import Image, read_image, write_image
+from polyrestore.imaging.sheets import Panel, save_sheet
 
 PHOTOGRAPHS = Path(__file__).resolve().parent / "photographs"
 PROTOCOL = Protocol()

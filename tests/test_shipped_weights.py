@@ -49,6 +49,18 @@ def test_both_parts_of_a_mixture_are_recognised_and_their_composition_beats_eith
     assert psnr(restored.pixels, photograph) > best
 
 
+def test_an_explanation_leads_from_the_backbone_to_the_result(restorer, photograph):
+    """A dark, noisy photograph: each adapter alone leaves what the other one takes away."""
+    clean = photograph[:, 100:340, 100:340]
+    damaged = degrade(clean[None], {"low_light": 0.5, "noise": 0.25}, torch.Generator().manual_seed(1))[0]
+    explanation = restorer.explain(damaged)
+    assert {step.adapter for step in explanation.steps} >= {"low_light", "noise"}
+    assert torch.equal(explanation.steps[-1].added, explanation.restored.pixels)
+    reached = psnr(explanation.restored.pixels, clean)
+    assert reached > psnr(explanation.backbone, clean)
+    assert all(reached > psnr(step.alone, clean) for step in explanation.steps)
+
+
 @pytest.mark.parametrize("name", ["astronaut", "camera", "chelsea", "coffee", "rocket"])
 def test_a_clean_photograph_comes_back_as_it_was(restorer, name):
     pixels = read_image(PHOTOGRAPHS / f"{name}.png").pixels

@@ -76,6 +76,68 @@ def test_bad_severities_are_one_line(call: Callable, photographs: Path, tmp_path
     assert not (tmp_path / "out.png").exists()
 
 
+def test_degrade_makes_pairs_of_a_folder(call: Callable, photographs: Path, tmp_path: Path) -> None:
+    arguments = ("degrade", photographs, "--mixture", "rain+haze", "--crop-px", 16, "-o", tmp_path / "set")
+    outcome = call(*arguments)
+    assert outcome.code == 0, outcome.err
+    assert "2 pairs, haze 0.3, rain 0.4" in outcome.out
+    for part in ("input", "target"):
+        written = sorted((tmp_path / "set" / part).iterdir())
+        assert [path.name for path in written] == ["a.png", "b.png"]
+        assert all(read_image(path).pixels.shape == (3, 16, 16) for path in written)
+    again = call(*arguments)
+    assert again.code == 1
+    assert "is there already" in again.err
+    assert call(*arguments, "--overwrite").code == 0
+
+
+def test_degrade_takes_a_mixture_for_one_image_too(call: Callable, photographs: Path, tmp_path: Path) -> None:
+    named = call("degrade", photographs / "a.png", "--mixture", "haze+rain", "-o", tmp_path / "named.png")
+    told = call("degrade", photographs / "a.png", "--with", "rain=0.4,haze=0.3", "-o", tmp_path / "told.png")
+    assert named.code == told.code == 0
+    assert (tmp_path / "named.png").read_bytes() == (tmp_path / "told.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--mixture", "haze+rian"], "unknown mixture 'haze+rian'; did you mean"),
+        (["--mixture", "haze+rain", "--with", "rain"], "give either --with"),
+        ([], "either --with"),
+        (["--mixture", "haze+rain", "--crop-px", "0"], "--crop-px"),
+        (["--with", "rain=2"], "from 0 to 1"),
+    ],
+)
+def test_degrade_says_what_is_wrong_before_it_writes(
+    call: Callable, photographs: Path, tmp_path: Path, extra: list[str], message: str
+) -> None:
+    for source in (photographs, photographs / "a.png"):
+        outcome = call("degrade", source, "-o", tmp_path / "out", *extra)
+        assert outcome.code in (1, 2)
+        assert message in outcome.err
+        assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_degrade_refuses_folders_that_cannot_be_used(
+    call: Callable, photographs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for source, output, message in (
+        (tmp_path / "empty", tmp_path / "out", "no images in"),
+        (tmp_path / "gone", tmp_path / "out", "gone"),
+        (photographs, photographs / "out", "lies in the input folder"),
+        (photographs, photographs, "lies in the input folder"),
+    ):
+        outcome = call("degrade", source, "--mixture", "haze+rain", "-o", output)
+        assert outcome.code == 1
+        assert message in outcome.err
+        assert outcome.err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+    single = ("degrade", photographs / "a.png", "--mixture", "haze+rain", "-o", tmp_path / "out")
+    assert "for folders" in call(*single, "--crop-px", 8).err
+
+
 def test_severities_are_parsed() -> None:
     assert parse_severities(" rain = 0.25 , jpeg", TWELVE) == {"rain": 0.25, "jpeg": 0.5}
     with pytest.raises(UnknownNameError, match="did you mean 'motion_blur'"):
@@ -127,7 +189,8 @@ def test_lists(call: Callable, bundle: str) -> None:
     assert "compact" in names("backbones")
     assert {"uniform", "art"} <= names("weightings")
     names("bundles")
-    for kind in ("degradations", "backbones", "weightings", "bundles"):
+    assert {"low_light+haze+rain", "noise+jpeg"} <= names("mixtures")
+    for kind in ("degradations", "mixtures", "backbones", "weightings", "bundles"):
         outcome = call("list", kind)
         assert outcome.code == 0
         assert outcome.out

@@ -57,6 +57,26 @@ def test_restore_recognises_by_itself(call: Callable, bundle: str, photographs: 
     assert set(report(tmp_path / "out")[0]["similarities"]) == {"noise", "rain", "clean"}
 
 
+def test_restore_explains(call: Callable, bundle: str, photographs: Path, tmp_path: Path) -> None:
+    arguments = ("restore", photographs / "a.png", "-o", tmp_path / "out", "--bundle", bundle)
+    arguments += ("--as", "rain=0.7,noise=0.3")
+    assert call(*arguments).code == 0
+    outcome = call(*arguments, "--explain")
+    assert outcome.code == 0, outcome.err
+    assert "1 restored" in outcome.out
+    assert f"explained: {tmp_path / 'out' / 'explained'}" in outcome.out
+    named = report(tmp_path / "out")[0]["explanation"]
+    folder = tmp_path / "out" / "explained" / "a.png"
+    assert sorted(named) == sorted(f"explained/a.png/{path.name}" for path in folder.iterdir())
+    weights = json.loads((folder / "weights.json").read_text())["weights"]
+    assert list(weights.items()) == [("rain", 0.7), ("noise", 0.3)]
+    result = read_image(tmp_path / "out" / "a.png").pixels
+    assert torch.equal(read_image(folder / "2-noise-added.png").pixels, result)
+    assert not torch.equal(read_image(folder / "1-rain-alone.png").pixels, result)
+    assert "1 skipped" in call(*arguments, "--explain").out
+    assert "1 skipped" in call(*arguments).out
+
+
 def test_failing_files_do_not_stop_the_others(
     call: Callable, bundle: str, photographs: Path, tmp_path: Path
 ) -> None:

@@ -1,8 +1,9 @@
-"""``polyrestore degrade``: damage an image on purpose, to see what restoring makes of it."""
+"""``polyrestore degrade``: damage images on purpose, to see what restoring makes of them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,27 +13,64 @@ from polyrestore.errors import OutputError
 
 
 def degrade_command(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
-    with_: Annotated[
-        str, typer.Option("--with", metavar="NAMES", help="Degradations and severities: rain=0.6,jpeg=0.4.")
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE|FOLDER", help="An image file, or a folder of clean photographs.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, or a folder for it.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write, or a folder for it or for the pairs.")
+    ],
+    with_: Annotated[
+        str | None,
+        typer.Option("--with", metavar="NAMES", help="Degradations and severities: rain=0.6,jpeg=0.4."),
+    ] = None,
+    mixture: Annotated[
+        str | None,
+        typer.Option("--mixture", metavar="NAME", help="A named mixture: haze+rain. See: list mixtures."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same image.")] = 0,
+    crop_px: Annotated[
+        int | None, typer.Option("--crop-px", min=1, help="Cut the centre out of a folder's photographs.")
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file that is there already.")
+        bool, typer.Option("--overwrite", help="Replace files that are there already.")
     ] = False,
 ) -> None:
-    """Damage an image on purpose.
+    """Damage an image on purpose, or make a test set of pairs from a folder of clean photographs.
 
-    Severities go from 0, hardly visible, to 1, severe; a name alone has the severity 0.5.
+    Severities go from 0, hardly visible, to 1, severe; a name alone has the severity 0.5. What happens first
+    is applied first, whatever the order of the names. From a folder come OUTPUT/input and OUTPUT/target.
     """
+    severities = _severities(with_, mixture)
+    if image.is_dir():
+        from polyrestore.data import write_mixture_set
+
+        count = write_mixture_set(image, output, severities, seed=seed, crop_px=crop_px, overwrite=overwrite)
+        print(f"{output}: {count} pair{'s' * (count != 1)}, {_text(severities)}")
+        return
+    if crop_px is not None:
+        raise typer.BadParameter("--crop-px is for folders of photographs; a single image keeps its size")
+    _degrade_file(image, output, severities, seed, overwrite)
+
+
+def _severities(with_: str | None, mixture: str | None) -> Mapping[str, float]:
+    from polyrestore.cli.severities import parse_severities
+    from polyrestore.degradations import DEGRADATIONS, named_mixture
+
+    if with_ is not None and mixture is None:
+        return parse_severities(with_, DEGRADATIONS)
+    if mixture is not None and with_ is None:
+        return named_mixture(mixture).severities
+    raise typer.BadParameter("give either --with rain=0.6,jpeg=0.4 or --mixture haze+rain")
+
+
+def _degrade_file(
+    image: Path, output: Path, severities: Mapping[str, float], seed: int, overwrite: bool
+) -> None:
     import torch
 
-    from polyrestore.cli.severities import parse_severities
-    from polyrestore.degradations import DEGRADATIONS, degrade
+    from polyrestore.degradations import degrade
     from polyrestore.imaging import READABLE_SUFFIXES, read_image, write_image
 
-    severities = parse_severities(with_, DEGRADATIONS)
     source = read_image(image)
     names_file = output.suffix.lower() in READABLE_SUFFIXES and not output.is_dir()
     target = output if names_file else output / image.name
@@ -44,6 +82,10 @@ def degrade_command(
     generator = torch.Generator().manual_seed(seed % 2**63)
     pixels = degrade(source.pixels.unsqueeze(0), severities, generator)[0]
     notes = (*source.notes, *write_image(target, pixels, source.metadata))
-    print(f"{target}: " + ", ".join(f"{name} {severity:g}" for name, severity in severities.items()))
+    print(f"{target}: {_text(severities)}")
     for note in notes:
         print(f"note: {note}")
+
+
+def _text(severities: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {severity:g}" for name, severity in severities.items())

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     """What can be listed."""
 
     DEGRADATIONS = "degradations"
+    MIXTURES = "mixtures"
     ADAPTERS = "adapters"
     BACKBONES = "backbones"
     WEIGHTINGS = "weightings"
@@ -33,6 +34,7 @@ def list_command(
     """List what can be named in other commands and in recipes."""
     listers: dict[Kind, Callable[[], Entries]] = {
         Kind.DEGRADATIONS: _degradations,
+        Kind.MIXTURES: _mixtures,
         Kind.ADAPTERS: lambda: _adapters(bundle),
         Kind.BACKBONES: _backbones,
         Kind.WEIGHTINGS: _weightings,
@@ -55,6 +57,20 @@ def _degradations() -> Entries:
     return [
         {"name": entry.name, "stage": entry.stage, "summary": entry.summary}
         for entry in DEGRADATIONS.values()
+    ]
+
+
+def _mixtures() -> Entries:
+    from polyrestore.degradations import MIXTURES
+
+    return [
+        {
+            "name": name,
+            "applied": ", ".join(f"{each} {entry.severities[each]:g}" for each in entry.applied),
+            "source": entry.source,
+            "severities": dict(entry.severities),
+        }
+        for name, entry in MIXTURES.items()
     ]
 
 

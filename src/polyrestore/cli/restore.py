@@ -23,6 +23,7 @@ from polyrestore.errors import CompositionError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from polyrestore.restoration.explanation import Explanation
     from polyrestore.restoration.report import FileRecord
     from polyrestore.restoration.restorer import Restored
 
@@ -50,6 +51,10 @@ def restore_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that an earlier run did not write.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Also show, in OUTPUT/explained, what each adapter did to an image."),
+    ] = False,
     bundle: Bundle = "default",
     device: Device = None,
     tile_px: Annotated[
@@ -68,6 +73,7 @@ def restore_command(
         raise CompositionError("strength must be between 0 and 1, not nan")
     from polyrestore.cli.model import fingerprint, open_restorer
     from polyrestore.restoration.batch import restore_files
+    from polyrestore.restoration.explained_files import EXPLAINED_FOLDER
     from polyrestore.restoration.naming import named_composition
 
     recognition = recognition_settings(temperature, top_k, normalisation)
@@ -83,6 +89,9 @@ def restore_command(
     def restore_one(pixels: Tensor) -> Restored:
         return restorer.restore(pixels, as_=composition, strength=strength)
 
+    def explain_one(pixels: Tensor) -> Explanation:
+        return restorer.explain(pixels, as_=composition, strength=strength)
+
     records: list[FileRecord] = []
     with _shown(records) as (on_start, on_file):
         summary = restore_files(
@@ -91,6 +100,7 @@ def restore_command(
             restore_one,
             recursive=recursive,
             overwrite=overwrite,
+            explain_one=explain_one if explain else None,
             settings=settings,
             on_start=on_start,
             on_file=on_file,
@@ -104,6 +114,8 @@ def restore_command(
         f"{summary.failed} failed, in {summary.seconds:.1f} s"
     )
     print(f"report: {summary.report}")
+    if explain:
+        print(f"explained: {output / EXPLAINED_FOLDER}")
     if summary.failed:
         raise typer.Exit(1)
 

@@ -4,6 +4,7 @@ from polyrestore.data.checking import Problem, check_sets
 from polyrestore.data.duplicates import Duplicate, HashMemory, find_duplicates
 from polyrestore.data.images import Pair, align_pair, load_burst, load_clean, load_pairs
 from polyrestore.data.layouts import LAYOUTS, FoundSet, find_sets
+from polyrestore.data.mixture_sets import centre_crop, damaged_alike, write_mixture_set
 from polyrestore.data.samples import ImageFile, PixelCache, Sample
 from polyrestore.data.shards import find_shards, holds_shards, pack
 from polyrestore.data.synthesis import (
@@ -41,7 +42,9 @@ __all__ = [
     "Task",
     "TaskSource",
     "align_pair",
+    "centre_crop",
     "check_sets",
+    "damaged_alike",
     "find_duplicates",
     "find_sets",
     "find_shards",
@@ -51,4 +54,5 @@ __all__ = [
     "load_pairs",
     "mixed_seed",
     "pack",
+    "write_mixture_set",
 ]

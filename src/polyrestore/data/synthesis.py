@@ -91,8 +91,8 @@ class Synthesis:
         return torch.tensor([self.task_shares.get(name, 1.0) for name in self.tasks])
 
 
-def mixed_seed(*parts: int) -> int:
-    """Hash numbers into a seed of 32 bits: torch's generator on a CPU ignores all higher ones."""
+def mixed_seed(*parts: int | str) -> int:
+    """Hash numbers and names into a seed of 32 bits: torch's generator on a CPU ignores all higher ones."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")
 

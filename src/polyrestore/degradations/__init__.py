@@ -2,6 +2,16 @@
 
 from polyrestore.degradations.base import Degradation
 from polyrestore.degradations.mixture import degrade, degrade_batch, mix_regions
+from polyrestore.degradations.named import MIXTURES, Mixture, named_mixture
 from polyrestore.degradations.registry import DEGRADATIONS
 
-__all__ = ["DEGRADATIONS", "Degradation", "degrade", "degrade_batch", "mix_regions"]
+__all__ = [
+    "DEGRADATIONS",
+    "MIXTURES",
+    "Degradation",
+    "Mixture",
+    "degrade",
+    "degrade_batch",
+    "mix_regions",
+    "named_mixture",
+]

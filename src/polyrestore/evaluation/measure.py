@@ -65,24 +65,24 @@ class SetResult:
     @property
     def before(self) -> Score:
         """Mean score of the inputs."""
-        return _mean([image.before for image in self.images])
+        return mean_score([image.before for image in self.images])
 
     @property
     def blind(self) -> Score:
         """Mean score with the recognised composition."""
-        return _mean([image.blind for image in self.images])
+        return mean_score([image.blind for image in self.images])
 
     @property
     def named(self) -> Score | None:
         """Mean score with the degradation named."""
         scores = [image.named for image in self.images if image.named is not None]
-        return _mean(scores) if scores else None
+        return mean_score(scores) if scores else None
 
     @property
     def singles(self) -> dict[str, Score]:
         """Mean score with one adapter alone, best first."""
         names = self.images[0].singles if self.images else {}
-        means = {name: _mean([image.singles[name] for image in self.images]) for name in names}
+        means = {name: mean_score([image.singles[name] for image in self.images]) for name in names}
         return dict(sorted(means.items(), key=lambda entry: -entry[1].psnr))
 
     @property
@@ -174,5 +174,6 @@ def _available(named: str | None, adapters: tuple[str, ...]) -> str | None:
     return named
 
 
-def _mean(scores: list[Score]) -> Score:
+def mean_score(scores: list[Score]) -> Score:
+    """Return the mean of both metrics; an image that equals its target counts as the cap of the PSNR."""
     return Score(mean_psnr(s.psnr for s in scores), sum(s.ssim for s in scores) / len(scores))

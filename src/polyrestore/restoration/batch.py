@@ -18,6 +18,7 @@ from torch import Tensor
 from polyrestore.errors import ImageError, OutputError, PolyrestoreError
 from polyrestore.files import TEMPORARY_MARK, sha256_of, write_bytes
 from polyrestore.imaging import FORMATS, Image, read_image, sniff_format, write_image
+from polyrestore.restoration.explained_files import ExplainedFiles
 from polyrestore.restoration.jobs import Job, find_jobs, free_name, named_for_format
 from polyrestore.restoration.report import FileRecord, Report
 
@@ -52,7 +53,19 @@ class RestoredLike(Protocol):
         """How long it took."""
 
 
+class ExplanationLike(Protocol):
+    """What a batch takes from an explained image."""
+
+    @property
+    def restored(self) -> RestoredLike:
+        """The restored image."""
+
+    def files(self) -> Mapping[str, Callable[[Path], object]]:
+        """What writes each file of the explanation, by file name."""
+
+
 RestoreOne = Callable[[Tensor], RestoredLike]
+ExplainOne = Callable[[Tensor], ExplanationLike]
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,7 @@ def restore_files(
     *,
     recursive: bool = False,
     overwrite: bool = False,
+    explain_one: ExplainOne | None = None,
     settings: Mapping[str, Any] | None = None,
     on_start: Callable[[int], None] | None = None,
     on_file: Callable[[FileRecord], None] | None = None,
@@ -90,6 +104,8 @@ def restore_files(
         restore_one: restores pixels (3, H, W) in [0, 1].
         recursive: look into sub-folders too, and keep their structure.
         overwrite: replace files in the output folder that no earlier run wrote, instead of failing.
+        explain_one: restores in place of ``restore_one`` and explains; the explanation of ``a.png`` goes to
+            ``explained/a.png/``. Files that an earlier run restored without it are restored again.
         settings: everything that decides about a result beside the input, as plain JSON values.
         on_start: called with the number of files.
         on_file: called with the record of each file as soon as it is on disk.
@@ -104,7 +120,8 @@ def restore_files(
     counts = {"restored": 0, "skipped": 0, "failed": 0}
     with Report(folder) as report:
         _remove_leftovers(folder)
-        batch = _Batch(folder, jobs, restore_one, report, json.loads(json.dumps(settings or {})), overwrite)
+        plain_settings = json.loads(json.dumps(settings or {}))
+        batch = _Batch(folder, jobs, restore_one, explain_one, report, plain_settings, overwrite)
         if on_start is not None:
             on_start(len(jobs))
         for job in jobs:
@@ -124,6 +141,7 @@ class _Batch:
         folder: Path,
         jobs: Sequence[Job],
         restore_one: RestoreOne,
+        explain_one: ExplainOne | None,
         report: Report,
         settings: dict[str, Any],
         overwrite: bool,
@@ -131,6 +149,8 @@ class _Batch:
         self.folder = folder
         self.root = os.path.realpath(folder)
         self.restore_one = restore_one
+        self.explain_one = explain_one
+        self.explained = ExplainedFiles(folder, report, self._require_explanation)
         self.report = report
         self.settings = settings
         self.overwrite = overwrite
@@ -144,7 +164,7 @@ class _Batch:
             output = self._final_name(job)
             sha256 = _hash(job.source)
             earlier = self.report.finished(output.as_posix(), sha256, self.settings)
-            if earlier is not None and _is_plain_file(self.folder / output):
+            if earlier is not None and self._is_complete(earlier, output):
                 return replace(earlier, input=str(job.source), status="skipped")
             return self._restore(job.source, output, sha256)
         except PolyrestoreError as error:
@@ -158,6 +178,7 @@ class _Batch:
             output=owned,
             status="failed",
             error=" ".join(reason.split()),
+            explanation=self.explained.own(output),
             sha256=sha256,
             settings=self.settings,
         )
@@ -173,10 +194,13 @@ class _Batch:
     def _restore(self, source: Path, output: PurePath, sha256: str) -> FileRecord:
         image = read_image(source)
         self._require_target(output)
-        restored = self.restore_one(image.pixels)
+        explanation = None if self.explain_one is None else self.explain_one(image.pixels)
+        restored = self.restore_one(image.pixels) if explanation is None else explanation.restored
         pixels = restored.pixels
         if pixels.shape != image.pixels.shape:
             raise OutputError(f"{source}: restored to {tuple(pixels.shape)} from {tuple(image.pixels.shape)}")
+        # Before the result, which is there only when all that explains it is there too.
+        explanation_files = self.explained.write(output, {} if explanation is None else explanation.files())
         notes = self._write(source, output, sha256, image, pixels)
         if output.name != source.name:
             notes = (*notes, f"written as {output.name}")
@@ -191,6 +215,7 @@ class _Batch:
             width=int(pixels.shape[2]),
             height=int(pixels.shape[1]),
             notes=notes,
+            explanation=explanation_files,
             sha256=sha256,
             settings=self.settings,
         )
@@ -208,6 +233,17 @@ class _Batch:
             write_bytes(target, content)
             return ("nothing to restore, copied byte for byte",)
         return (*image.notes, *write_image(target, pixels, image.metadata))
+
+    def _is_complete(self, record: FileRecord, output: PurePath) -> bool:
+        """Say whether all that an earlier run wrote for a file, and all that is wanted now, is there."""
+        if not _is_plain_file(self.folder / output):
+            return False
+        return self.explain_one is None or self.explained.complete(record)
+
+    def _require_explanation(self, path: PurePath) -> None:
+        if str(path).casefold() in self.taken:
+            raise OutputError(f"{self.folder / path} is the result of another input; restore that elsewhere")
+        self._require_target(path)
 
     def _require_target(self, output: PurePath) -> None:
         """Raise when writing ``output`` would leave the output folder or cost somebody a file."""

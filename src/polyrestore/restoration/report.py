@@ -39,6 +39,7 @@ class FileRecord:
         width: of the result, in pixels.
         height: of the result, in pixels.
         notes: what of the file could not be kept, and what else a reader should know.
+        explanation: paths of the files that explain the result, relative to the output folder.
         sha256: of the input's bytes.
         settings: everything that decides about the result beside the input.
     """
@@ -53,6 +54,7 @@ class FileRecord:
     width: int | None = None
     height: int | None = None
     notes: tuple[str, ...] = ()
+    explanation: tuple[str, ...] = ()
     sha256: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,7 +72,8 @@ class FileRecord:
         if not isinstance(values, dict) or not {"input", "output", "status"} <= values.keys():
             return None
         known = {name: values[name] for name in (entry.name for entry in fields(cls)) if name in values}
-        known["notes"] = tuple(known.get("notes") or ())
+        for name in ("notes", "explanation"):
+            known[name] = tuple(known.get(name) or ())
         return cls(**known)
 
 
@@ -79,7 +82,7 @@ class Report:
 
     Attributes:
         path: the report file.
-        owned: relative names of the outputs that this or an earlier run wrote.
+        owned: relative names of the outputs and explanations that this or an earlier run wrote.
     """
 
     def __init__(self, output_folder: Path) -> None:
@@ -155,6 +158,7 @@ class Report:
         # Taken out first, so that records stay in the order in which they were made.
         self._records.pop(record.input, None)
         self._records[record.input] = record
+        self.owned.update(record.explanation)
         if record.output is not None:
             self.owned.add(record.output)
             if record.status == "failed":

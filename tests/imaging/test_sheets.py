@@ -8,7 +8,7 @@ import torch
 from PIL import Image as PillowImage
 
 from polyrestore.errors import DataError
-from polyrestore.evaluation.sheets import Panel, save_sheet
+from polyrestore.imaging.sheets import Panel, save_sheet
 
 
 def test_images_stand_side_by_side_unchanged_under_their_labels(tmp_path: Path) -> None:
