@@ -49,3 +49,11 @@ def test_reads_what_people_write(text: str | Mapping[str, float], weights: dict[
 def test_says_what_is_wrong(text: str | Mapping[str, float], message: str) -> None:
     with pytest.raises(CompositionError, match=message):
         named_composition(text, KNOWN)
+
+
+def test_adapters_that_act_in_full_each_reach_one() -> None:
+    assert named_composition("rain,noise", KNOWN, full=True) == {"rain": 1.0, "noise": 1.0}
+    assert named_composition("rain=1,noise=0.4", KNOWN, full=True) == {"rain": 1.0, "noise": 0.4}
+    for text in ("rain=1.1", "rain=0"):
+        with pytest.raises(CompositionError, match="each weight must be at most 1, and one of them above 0"):
+            named_composition(text, KNOWN, full=True)

@@ -11,6 +11,7 @@ from polyrestore.data import Batch
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import AdapterError, DataError, RecipeError, TrainingError, UnknownNameError
 from polyrestore.recognition import CLEAN
+from polyrestore.restoration.restorer import Restorer
 from polyrestore.training.recipe import load_recipe
 from polyrestore.training.recogniser_phase import clean_threshold
 from polyrestore.training.restoration_job import RestorationJob, compositions
@@ -87,6 +88,17 @@ def test_the_three_phases_make_a_whole_bundle(workshop):
     assert str(workshop.parent) not in json.dumps(bundle.info.training)
     moved = [t for k, t in bundle.adapters["noise"].tensors.items() if "lora_B" in k]
     assert any(float(tensor.abs().max()) > 0 for tensor in moved)
+
+
+def test_adapters_that_learned_to_act_in_full_are_composed_so(workshop):
+    text = ADAPTERS.replace("steps = 4", 'steps = 6\nmixture_weights = "full"\nbystander_share = 0.5')
+    (workshop / "adapters.toml").write_text(f"{text}\n[synthesis]\nmixture_share = 0.7\n")
+    (workshop / "recogniser.toml").write_text(RECOGNISER)
+    run_recipe(workshop / "pretraining.toml", output_folder=workshop / "pretrained")
+    run_recipe(workshop / "adapters.toml", output_folder=workshop / "adapted")
+    bundle = load_bundle(str(run_recipe(workshop / "recogniser.toml", output_folder=workshop / "whole")))
+    assert bundle.recognition_settings["normalisation"] == "max"
+    assert Restorer(bundle).named("noise,low_light") == {"noise": 1.0, "low_light": 1.0}
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,10 @@ def restore_command(
     from polyrestore.cli.model import fingerprint, open_restorer
     from polyrestore.restoration.batch import restore_files
     from polyrestore.restoration.explained_files import EXPLAINED_FOLDER
-    from polyrestore.restoration.naming import named_composition
 
     recognition = recognition_settings(temperature, top_k, normalisation)
     restorer = open_restorer(bundle, device, tile_px, recognition)
-    composition = None if as_ is None else named_composition(as_, restorer.adapters)
+    composition = None if as_ is None else restorer.named(as_)
     settings = {
         "bundle": restorer.bundle.name,
         "bundle_sha256": fingerprint(restorer.bundle),

@@ -11,21 +11,27 @@ from polyrestore.errors import CompositionError, nearest_names
 _TOLERANCE = 1e-6
 
 
-def named_composition(text: str | Mapping[str, float], known: Iterable[str]) -> dict[str, float]:
+def named_composition(
+    text: str | Mapping[str, float], known: Iterable[str], *, full: bool = False
+) -> dict[str, float]:
     """Return the composition that a user asked for.
 
-    Names without weights share the whole equally: ``rain,noise`` is ``rain=0.5,noise=0.5``.
+    Names without weights share the whole equally: ``rain,noise`` is ``rain=0.5,noise=0.5``, or, where
+    adapters act in full, ``rain=1,noise=1``.
 
     Args:
         text: adapter names separated by commas, all with a weight (``rain=0.7``) or none; or a mapping.
         known: the adapters that the bundle has.
+        full: each weight may reach 1, because the adapters were trained so; otherwise their sum may.
 
     Raises:
         CompositionError: no name or an unknown one, a name twice, weights for some names only, a weight that
-            is negative or not a number, or weights that add up to nothing or to more than 1.
+            is negative or not a number, or weights that add up to nothing or are too large.
     """
     choices = sorted(known)
-    weights = _parse(text) if isinstance(text, str) else {name: _number(name, text[name]) for name in text}
+    weights = (
+        _parse(text, full) if isinstance(text, str) else {name: _number(name, text[name]) for name in text}
+    )
     if not choices:
         raise CompositionError("the bundle has no adapters to name; leave the composition out")
     if not weights:
@@ -36,12 +42,14 @@ def named_composition(text: str | Mapping[str, float], known: Iterable[str]) -> 
         if not math.isfinite(weight) or weight < 0:
             raise CompositionError(f"the weight of {name!r} must be a number of at least 0, not {weight:g}")
     total = sum(weights.values())
-    if not 0 < total <= 1 + _TOLERANCE:
+    if full and (total == 0 or max(weights.values()) > 1):
+        raise CompositionError("with this bundle each weight must be at most 1, and one of them above 0")
+    if not full and not 0 < total <= 1 + _TOLERANCE:
         raise CompositionError(f"the weights add up to {total:g}; they must add up to above 0 and at most 1")
     return weights
 
 
-def _parse(text: str) -> dict[str, float]:
+def _parse(text: str, full: bool) -> dict[str, float]:
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     written: dict[str, str | None] = {}
     for entry in entries:
@@ -53,7 +61,7 @@ def _parse(text: str) -> dict[str, float]:
     if weighted and len(weighted) < len(written):
         raise CompositionError(f"give a weight to every name in {text!r}, or to none")
     if not weighted:
-        return {name: 1 / len(written) for name in written}
+        return dict.fromkeys(written, 1.0 if full else 1 / len(written))
     return {name: _number(name, value) for name, value in written.items()}
 
 

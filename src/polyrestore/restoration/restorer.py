@@ -169,7 +169,7 @@ class Restorer:
         """
         if not 0 <= strength <= 1:
             raise CompositionError(f"strength must be between 0 and 1, not {strength:g}")
-        named = None if as_ is None else named_composition(as_, self.adapters)
+        named = None if as_ is None else self.named(as_)
         source = as_image(image)
         started = time.perf_counter()
         recognition, weights = None, named or {}
@@ -183,6 +183,14 @@ class Restorer:
         return Restored(
             pixels, weights, recognition, seconds, source.metadata, source.notes, bare=self.is_bare
         )
+
+    def named(self, as_: str | Mapping[str, float]) -> dict[str, float]:
+        """Return the composition that a user names, as :meth:`restore` takes it.
+
+        Raises:
+            CompositionError: an unknown adapter, or weights that do not add up.
+        """
+        return named_composition(as_, self.adapters, full=self._settings.normalisation == "max")
 
     def explain(
         self, image: ImageLike, as_: str | Mapping[str, float] | None = None, strength: float = 1.0

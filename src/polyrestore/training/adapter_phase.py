@@ -64,6 +64,8 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
         record = training_record(recipe, figures if measured else {})
         info = extended_info(info, recipe, f"adapter {name}", record)
     bank.detach()
+    if recipe.mixture_weights == "full":
+        bundle.recognition_settings = {**bundle.recognition_settings, "normalisation": "max"}
     summary = "A backbone with one light adapter per degradation."
     bundle.info = info.model_copy(update={"summary": summary})
     return save_trained(folder / "bundle", bundle)
