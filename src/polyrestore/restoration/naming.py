@@ -61,7 +61,7 @@ def _parse(text: str, full: bool) -> dict[str, float]:
     if weighted and len(weighted) < len(written):
         raise CompositionError(f"give a weight to every name in {text!r}, or to none")
     if not weighted:
-        return dict.fromkeys(written, 1.0 if full else 1 / len(written))
+        return dict.fromkeys(written, 1.0 if full else 1 / max(1, len(written)))
     return {name: _number(name, value) for name, value in written.items()}
 
 
