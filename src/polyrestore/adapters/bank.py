@@ -14,7 +14,13 @@ from polyrestore.adapters.config import Adapter, AdapterConfig, check_adapter_na
 from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
-from polyrestore.adapters.validation import adaptable_layers, build_parts, resolve_targets
+from polyrestore.adapters.validation import (
+    adaptable_layers,
+    base_of,
+    build_parts,
+    check_base,
+    resolve_targets,
+)
 from polyrestore.errors import AdapterError, nearest_names
 
 
@@ -88,6 +94,7 @@ class AdapterBank:
             AdapterError: the name is taken, or the adapter does not fit; nothing has changed then.
         """
         self._check_free(adapter.name)
+        check_base(adapter, base_of(self.backbone))
         self._install(adapter.name, adapter.config, build_parts(adapter, self._layers, self._adaptable))
 
     def create(self, name: str, config: AdapterConfig, generator: Generator) -> None:
@@ -229,7 +236,8 @@ class AdapterBank:
         for key, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise AdapterError(f"adapter {name!r}: {key} holds values that are not finite")
-        return Adapter(name, config, tensors)
+        base = base_of(self.backbone)
+        return Adapter(name, config, tensors, "" if base is None else base.sha256)
 
     def base_state_dict(self) -> dict[str, Tensor]:
         """Return the bare backbone's state dict: its own keys and weights, whatever is added or merged."""

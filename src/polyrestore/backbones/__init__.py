@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from polyrestore.backbones.airnet import AirNet
-from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.base import Backbone, BackboneDescription, BaseReference
 from polyrestore.backbones.compact import Compact
+from polyrestore.backbones.latent import Latent
 from polyrestore.backbones.nafnet import NAFNet
 from polyrestore.backbones.promptir import PromptIR
 from polyrestore.backbones.restormer import Restormer
@@ -16,6 +18,7 @@ from polyrestore.errors import BackboneError, unknown_name
 BACKBONES: dict[str, type[Backbone]] = {
     "airnet": AirNet,
     "compact": Compact,
+    "latent": Latent,
     "nafnet": NAFNet,
     "promptir": PromptIR,
     "restormer": Restormer,
@@ -35,7 +38,8 @@ def build_backbone(name: str, **options: Any) -> Backbone:
     try:
         return BACKBONES[name](**options)
     except (TypeError, ValueError) as error:
-        raise BackboneError(f"backbone {name!r} cannot be built with {options}: {error}") from error
+        plain = {key: value for key, value in options.items() if not isinstance(value, Mapping)}
+        raise BackboneError(f"backbone {name!r} cannot be built with {plain}: {error}") from error
 
 
-__all__ = ["BACKBONES", "Backbone", "BackboneDescription", "build_backbone"]
+__all__ = ["BACKBONES", "Backbone", "BackboneDescription", "BaseReference", "build_backbone"]

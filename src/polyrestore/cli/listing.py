@@ -79,7 +79,11 @@ def _backbones() -> Entries:
     from polyrestore.backbones import BACKBONES, build_backbone
 
     entries = []
-    for name in BACKBONES:
+    for name, kind in BACKBONES.items():
+        if kind.external:
+            facts_of_model = ("parameters", "size_multiple", "receptive_radius_px", "global_context", "exact_tiles")
+            entries.append({"name": name, **dict.fromkeys(facts_of_model), "options": _options(kind)})
+            continue
         # Without memory: only shapes are asked for.
         with torch.device("meta"):
             backbone = build_backbone(name)
@@ -139,4 +143,6 @@ def _bundles() -> Entries:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "the model's"
     return f"{value:,}" if isinstance(value, int) else str(value)

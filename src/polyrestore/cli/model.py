@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -13,17 +14,21 @@ if TYPE_CHECKING:
     from polyrestore.restoration.restorer import Restorer
 
 
-def open_restorer(bundle: str, device: str | None = None, tile_px: int | None = None) -> Restorer:
-    """Return a restorer for the bundle with this name or in this folder.
+def open_restorer(
+    bundle: str, device: str | None = None, tile_px: int | None = None, steps: int | None = None
+) -> Restorer:
+    """Return a restorer for the bundle with this name or in this folder, perhaps with another number of steps.
 
     Raises:
-        PolyrestoreError: the bundle cannot be used, or the device is not there.
+        PolyrestoreError: the bundle cannot be used, it knows no steps, or the device is not there.
     """
     from polyrestore.bundles import load_bundle
     from polyrestore.restoration.restorer import Restorer
-    from polyrestore.restoration.tiling import DEFAULT_TILE_PX
 
-    return Restorer(load_bundle(bundle), device, tile_px=DEFAULT_TILE_PX if tile_px is None else tile_px)
+    opened = load_bundle(bundle)
+    if steps is not None:
+        opened.backbone.use_steps(steps)
+    return Restorer(opened, device, tile_px=tile_px)
 
 
 def fingerprint(bundle: Bundle) -> str:
@@ -31,14 +36,18 @@ def fingerprint(bundle: Bundle) -> str:
 
     A batch is continued with it: other weights under the same bundle name restore everything again.
     """
+    # Weights outside of the bundle have been hashed once, to be compared with what it refers to.
+    outside, reference = bundle.backbone.external_keys(), bundle.backbone.reference()
     parts: dict[str, Tensor] = {
-        f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items()
+        f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items() if key not in outside
     }
     if bundle.recogniser is not None:
         recogniser = bundle.recogniser.state_dict()
         parts |= {f"recogniser.{key}": value for key, value in recogniser.items()}
     parts |= {f"prototype.{key}": value for key, value in bundle.prototypes.items()}
     plain = [bundle.backbone.description.name, repr(sorted(bundle.backbone.options.items()))]
+    if reference is not None:
+        plain.append(reference.sha256)
     plain.append(json.dumps(bundle.recognition_settings, sort_keys=True, default=str))
     for name, adapter in bundle.adapters.items():
         plain.append(f"{name} {adapter.config}")
@@ -46,5 +55,5 @@ def fingerprint(bundle: Bundle) -> str:
     digest = hashlib.sha256("\n".join(plain).encode())
     for key in sorted(parts):
         digest.update(key.encode())
-        digest.update(parts[key].detach().cpu().contiguous().numpy().tobytes())
+        digest.update(parts[key].detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

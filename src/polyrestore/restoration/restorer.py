@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyrestore.adapters import AdapterBank, added_radius_px
 from polyrestore.backbones import Backbone
+from polyrestore.backbones.memory import require_memory
 from polyrestore.bundles import Bundle, load_bundle
 from polyrestore.errors import BundleError, CompositionError, PolyrestoreError
 from polyrestore.imaging import ImageMetadata, write_image
@@ -77,17 +78,17 @@ class Restorer:
     Attributes:
         bundle: what it was made from; it is not changed.
         device: where it computes.
-        tile_px: largest side of a tile.
+        tile_px: largest side of a tile; where None was given, what suits the network.
     """
 
     def __init__(
-        self, bundle: Bundle, device: str | torch.device | None = None, *, tile_px: int = DEFAULT_TILE_PX
+        self, bundle: Bundle, device: str | torch.device | None = None, *, tile_px: int | None = None
     ) -> None:
         self.bundle = bundle
         self.device = usable_device(device)
-        self.tile_px = tile_px
+        self.tile_px = tile_px or bundle.backbone.description.tile_px or DEFAULT_TILE_PX
         # A copy, because adapters are wrapped around its layers and the bundle may serve other restorers.
-        self._backbone = copy.deepcopy(bundle.backbone).eval().requires_grad_(False).to(self.device)
+        self._backbone = _on_device(_copied(bundle.backbone), self.device)
         self._bank = AdapterBank(self._backbone)
         for adapter in bundle.adapters.values():
             self._bank.add(adapter)
@@ -98,6 +99,11 @@ class Restorer:
         self._settings = _recognition_settings(bundle)
         # Merging changes the weights that every image runs through.
         self._lock = threading.Lock()
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network as it runs here, on the restorer's device; for looking only."""
+        return self._backbone
 
     @property
     def is_bare(self) -> bool:
@@ -172,6 +178,28 @@ class Restorer:
             reach_px = added_radius_px(self._bank, _probe_px(self._backbone))
             restored = run_tiled(self._backbone, image, self.tile_px, added_reach_px=reach_px)
         return restored[0].clamp(0, 1).to(pixels.device)
+
+
+def _copied(backbone: Backbone) -> Backbone:
+    """Return a copy whose weights may be replaced; those of another model share their memory with the first's.
+
+    Nobody writes into them: they are frozen, and a merge puts a new tensor in their place.
+    """
+    outside = backbone.external_keys()
+    shared: dict[int, object] = {
+        id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
+        for key, parameter in backbone.named_parameters()
+        if key in outside
+    }
+    return copy.deepcopy(backbone, shared).eval().requires_grad_(False)
+
+
+def _on_device(backbone: Backbone, device: torch.device) -> Backbone:
+    parameters = list(backbone.parameters())
+    if backbone.external_keys() and any(parameter.device != device for parameter in parameters):
+        size = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+        require_memory(size, device, f"backbone {backbone.description.name!r}")
+    return backbone.to(device)
 
 
 def _probe_px(backbone: Backbone) -> int:

@@ -13,6 +13,7 @@ from polyrestore.adapters import AdapterBank
 from polyrestore.backbones import Backbone
 from polyrestore.data import Batch, Source
 from polyrestore.degradations import DEGRADATIONS
+from polyrestore.errors import TrainingError
 from polyrestore.training.job import Job, TaskLosses, losses_by_task
 from polyrestore.training.validation import Validation
 
@@ -62,7 +63,11 @@ class RestorationJob(Job):
 
     def shared_layer(self) -> Sequence[Parameter]:
         """Return the parameters of the network's last layer."""
-        return list(self.network.output_layer().parameters())
+        parameters = [each for each in self.network.output_layer().parameters() if each.requires_grad]
+        if not parameters:
+            name = self.network.description.name
+            raise TrainingError(f"the last layer of {name!r} is frozen; choose a weighting that needs no gradients")
+        return parameters
 
     def shares(self) -> Tensor:
         """Return how much each task counts: as often as it is drawn."""

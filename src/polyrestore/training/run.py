@@ -85,6 +85,10 @@ def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
         if (start.description, start.options) != (backbone.description, backbone.options):
             raise RecipeError(f"the backbone of {recipe.start_from} is not the one of the recipe")
         backbone = start
+    if not any(parameter.requires_grad for parameter in backbone.parameters()):
+        raise RecipeError(
+            f"all weights of backbone {recipe.backbone!r} are another model's and stay as they are; train adapters"
+        )
     use_channels_last(backbone)
     source = training_source(recipe)
     validation = validation_of(recipe, source)
