@@ -10,10 +10,22 @@ import torch
 _VOCABULARY = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2}
 
 
+def offline(*_args: object, **_kwargs: object) -> None:
+    """Stand in for the hub's client without a connection."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    raise LocalEntryNotFoundError("cannot find the requested files in the local cache\nand more")
+
+
 def save_model(
-    folder: Path, *, wide: bool = False, prediction: str = "epsilon", seed: int = 0, variant: str | None = None
+    folder: Path,
+    *,
+    wide: bool = False,
+    prediction: str = "epsilon",
+    seed: int = 0,
+    variant: str | None = None,
 ) -> Path:
-    """Save a model of random weights, with two text encoders as SDXL has them if ``wide``; return the folder."""
+    """Save a model of random weights, with two text encoders like SDXL's if ``wide``; return the folder."""
     from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
 
     with torch.random.fork_rng():

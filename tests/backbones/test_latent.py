@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from fnmatch import fnmatch
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from polyrestore.backbones import build_backbone
 from polyrestore.backbones.latent import source
 from polyrestore.errors import AdapterError, BackboneError
 from polyrestore.restoration.tiling import run_tiled
-from tests.backbones.latent_models import save_model
+from tests.backbones.latent_models import offline, save_model
 from tests.backbones.published import random_image
 
 
@@ -231,7 +232,11 @@ def changed(model, tmp_path, path, **changes):
 @pytest.mark.parametrize(
     ("path", "changes", "message"),
     [
-        ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "its unet is a FluxTransformer2DModel"),
+        (
+            "unet/config.json",
+            {"_class_name": "FluxTransformer2DModel"},
+            "its unet is a FluxTransformer2DModel",
+        ),
         ("unet/config.json", {"in_channels": 9}, "inpainting or upscaling"),
         ("unet/config.json", {"num_class_embeds": 10}, "num_class_embeds"),
         ("unet/config.json", {"addition_embed_type": "image"}, "'image' are not supported"),
@@ -254,7 +259,7 @@ def test_models_of_another_kind_are_one_line(sd, tmp_path, path, changes, messag
 
 
 def test_missing_and_damaged_files_are_one_line(sd, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     (tmp_path / "empty").mkdir()
     weights = "unet/diffusion_pytorch_model.safetensors"
     for index, (change, message) in enumerate(
@@ -265,7 +270,10 @@ def test_missing_and_damaged_files_are_one_line(sd, tmp_path, monkeypatch):
             (lambda copy: (copy / weights).write_bytes(b"short"), "damaged"),
             (lambda copy: shutil.rmtree(copy / "text_encoder"), "text_encoder is missing"),
             (lambda copy: shutil.rmtree(copy / "tokenizer"), "tokenizer is missing"),
-            (lambda copy: (copy / "text_encoder/model.safetensors").unlink(), "text_encoder cannot be loaded"),
+            (
+                lambda copy: (copy / "text_encoder/model.safetensors").unlink(),
+                "text_encoder cannot be loaded",
+            ),
         )
     ):
         copy = tmp_path / f"copy{index}"
@@ -282,6 +290,25 @@ def test_missing_and_damaged_files_are_one_line(sd, tmp_path, monkeypatch):
         with pytest.raises(BackboneError, match=message) as caught:
             latent(model)
         assert "\n" not in str(caught.value)
+
+
+def test_a_name_on_the_hub_is_asked_for_there_and_nothing_more_than_needed(sd, monkeypatch):
+    asked = []
+
+    def download(name, **patterns):
+        asked.append((name, patterns))
+        return str(sd)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    files = source.find_model("somebody/some-model")
+    assert (files.name, files.folder) == ("somebody/some-model", sd)
+    assert source.find_model(str(sd)).folder == sd
+    assert [name for name, _ in asked] == ["somebody/some-model"]
+    wanted = asked[0][1]["allow_patterns"]
+    names = ("unet/config.json", "vae/diffusion_pytorch_model.safetensors", "tokenizer/vocab.json")
+    assert all(any(fnmatch(name, pattern) for pattern in wanted) for name in names)
+    for name in ("unet/diffusion_pytorch_model.bin", "sd-turbo.safetensors", "unet/model.onnx"):
+        assert not any(fnmatch(name, pattern) for pattern in wanted)
 
 
 def test_a_model_is_also_found_by_name_where_the_environment_says(sd, monkeypatch):
@@ -303,5 +330,5 @@ def test_too_little_memory_is_said_before_anything_is_loaded(sd, monkeypatch):
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(BackboneError, match=r"needs diffusers; install it with pip install 'polyrestore\[latent"):
+    with pytest.raises(BackboneError, match=r"needs diffusers; install it with .*polyrestore\[latent"):
         build_backbone("latent", model="tiny")

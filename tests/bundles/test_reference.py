@@ -15,7 +15,7 @@ from polyrestore.bundles import Bundle, import_checkpoint, load_bundle, save_bun
 from polyrestore.cli.model import fingerprint
 from polyrestore.errors import BackboneError, BundleError, CheckpointError
 from polyrestore.restoration.restorer import Restorer
-from tests.backbones.latent_models import save_model
+from tests.backbones.latent_models import offline, save_model
 from tests.backbones.published import random_image
 
 
@@ -186,7 +186,7 @@ def test_bundles_without_a_base_are_written_as_before(folder):
 
 
 def test_what_names_no_model_is_not_imported(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     (tmp_path / "empty").mkdir()
     for name, kind, message in (
         (tmp_path / "empty", CheckpointError, "cannot read"),

@@ -183,8 +183,8 @@ def test_tiles_that_differ_are_blended_without_a_step(height: int, width: int, t
     radius = backbone.description.receptive_radius_px
     image = (torch.linspace(0, 0.5, height)[:, None] + torch.linspace(0, 0.5, width)).expand(1, 3, -1, -1)
     added = run_tiled(backbone, image, tile_px) - image
-    # Weights over the overlap of two tiles, at least twice the halo, add up to one: no step is larger than the
-    # whole range of means shared out over it, in each direction and for the few tiles that overlap at once.
+    # From one tile to the next the weights change over at least twice the halo, so no step is larger than the
+    # range of means shared out over it, in each direction and for the few tiles that overlap at once.
     steepest = 4 * float(added.max() - added.min()) / (2 * radius) + TOLERANCE
     assert float(added.min()) >= -TOLERANCE
     for axis in (-1, -2):
@@ -199,9 +199,8 @@ def test_one_tile_of_a_network_that_sees_it_whole_is_the_whole() -> None:
     assert torch.equal(run_tiled(backbone, image, 64), backbone(image))
 
 
-def test_blended_tiles_of_a_local_network_equal_the_whole() -> None:
-    # Half a halo from a tile's edge its pixels are not those of the whole any more, but they count little there;
-    # with a halo of twice the reach, nothing that counts is wrong.
+def test_blended_tiles_of_a_local_network_are_near_the_whole() -> None:
+    # Only what is within its reach of a tile's edge is wrong, and that counts an eighth at most there.
     backbone = tiny_backbone()
     radius = backbone.description.receptive_radius_px
     object.__setattr__(backbone.description, "exact_tiles", False)

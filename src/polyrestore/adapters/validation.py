@@ -114,7 +114,7 @@ def check_base(adapter: Adapter, base: BaseReference | None) -> None:
     """
     found = "" if base is None else base.sha256
     if adapter.base_sha256 and adapter.base_sha256 != found:
-        here = "this backbone has no base model" if base is None else f"this is {base.model} ({found[:12]}...)"
+        here = "this backbone has none" if base is None else f"this is {base.model} ({found[:12]}...)"
         raise AdapterError(
             f"adapter {adapter.name!r} was trained on the base model with SHA-256 "
             f"{adapter.base_sha256[:12]}..., but {here}; take the adapter's own base"

@@ -78,7 +78,7 @@ class Backbone(nn.Module):
 
     ``options`` are the keyword arguments that rebuild the same architecture through the registry;
     ``tiny_options`` are some that make a network of a few thousand parameters, for trial runs and tests.
-    ``external`` networks run on another model, which an option must name: without it there is nothing to build.
+    ``external`` networks run on another model, which an option must name for them to be built.
     """
 
     tiny_options: ClassVar[Mapping[str, Any]] = {}
@@ -124,7 +124,7 @@ class Backbone(nn.Module):
 
     @classmethod
     def known_options(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Return arguments beside ``options`` that spare the building what a bundle's tensors hold already."""
+        """Return arguments beside ``options`` that spare making what a bundle's tensors hold already."""
         return {}
 
     @classmethod

@@ -1,6 +1,7 @@
 """Published weights become a bundle: the network is recognised, filled strictly, and saved.
 
-Other models that a backbone runs on are named in the bundle instead."""
+Other models that a backbone runs on are named in the bundle instead.
+"""
 
 from __future__ import annotations
 

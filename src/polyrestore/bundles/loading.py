@@ -117,7 +117,9 @@ def _load_backbone(folder: Path, manifest: Manifest, like: Backbone | None) -> B
     return _filled(backbone, path)
 
 
-def _checked_base(folder: Path, name: str, options: dict[str, Any], expected: BaseReference) -> dict[str, Any]:
+def _checked_base(
+    folder: Path, name: str, options: dict[str, Any], expected: BaseReference
+) -> dict[str, Any]:
     """Check a bundle's base before it is loaded, and return what its building can be spared."""
     if name not in BACKBONES:
         raise BundleError(f"{folder / MANIFEST_FILE}: {unknown_name('backbone', name, BACKBONES)}")

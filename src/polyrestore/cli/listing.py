@@ -73,6 +73,9 @@ def _adapters(bundle: str) -> Entries:
     ]
 
 
+_FACTS = ("parameters", "size_multiple", "receptive_radius_px", "global_context", "exact_tiles")
+
+
 def _backbones() -> Entries:
     import torch
 
@@ -81,8 +84,8 @@ def _backbones() -> Entries:
     entries = []
     for name, kind in BACKBONES.items():
         if kind.external:
-            facts_of_model = ("parameters", "size_multiple", "receptive_radius_px", "global_context", "exact_tiles")
-            entries.append({"name": name, **dict.fromkeys(facts_of_model), "options": _options(kind)})
+            options = {key: value for key, value in _options(kind).items() if key != "prompt"}
+            entries.append({"name": name, **dict.fromkeys(_FACTS), "options": options})
             continue
         # Without memory: only shapes are asked for.
         with torch.device("meta"):

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def open_restorer(
     bundle: str, device: str | None = None, tile_px: int | None = None, steps: int | None = None
 ) -> Restorer:
-    """Return a restorer for the bundle with this name or in this folder, perhaps with another number of steps.
+    """Return a restorer for the bundle with this name or in this folder.
+
+    ``steps`` takes the place of the number of steps that the bundle has, where its backbone takes any.
 
     Raises:
         PolyrestoreError: the bundle cannot be used, it knows no steps, or the device is not there.

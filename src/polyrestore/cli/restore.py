@@ -53,9 +53,7 @@ def restore_command(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Steps of a generative network; more take longer. The bundle's own by default."
-        ),
+        typer.Option(metavar="N", min=1, help="Steps of a generative network; the bundle's own by default."),
     ] = None,
 ) -> None:
     """Restore images. Run again, it continues: finished files are skipped.
@@ -129,8 +127,9 @@ def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, re
         return
     found = estimate(restorer, megapixels, largest_megapixels(paths))
     print(
-        f"estimate: {len(paths)} files, {megapixels:.0f} megapixels, {gigabytes(found.memory_bytes)} of memory, "
-        f"at most about {_duration(found.seconds)} on {restorer.device} (one tile of {found.probe_px} px timed)"
+        f"estimate: {len(paths)} files, {megapixels:.0f} megapixels, {gigabytes(found.memory_bytes)} of "
+        f"memory, at most about {_duration(found.seconds)} on {restorer.device} (one tile of "
+        f"{found.probe_px} px timed)"
     )
     weights = sum(each.numel() * each.element_size() for each in restorer.backbone.parameters())
     tiles = f"a tile of {restorer.tile_px} px (see --tile-px)"

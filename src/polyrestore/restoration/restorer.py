@@ -181,7 +181,7 @@ class Restorer:
 
 
 def _copied(backbone: Backbone) -> Backbone:
-    """Return a copy whose weights may be replaced; those of another model share their memory with the first's.
+    """Return a copy whose weights may be replaced; those of another model share their memory.
 
     Nobody writes into them: they are frozen, and a merge puts a new tensor in their place.
     """

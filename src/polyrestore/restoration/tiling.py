@@ -6,8 +6,8 @@ a halo at least as wide as the receptive radius, and only its core is kept. And 
 not padded, and one that ends at the image's right or lower border is padded by the backbone exactly as the
 whole image would be.
 
-A network that looks at all of a tile, by attention say, has no such halo (``exact_tiles`` is False): there each
-tile is kept to the end of its halo, and neighbours are blended with linear ramps where they overlap.
+A network that looks at all of a tile, by attention say, has no such halo (``exact_tiles`` is False): there
+each tile is kept to the end of its halo, and neighbours are blended with linear ramps where they overlap.
 """
 
 from __future__ import annotations

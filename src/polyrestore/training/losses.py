@@ -16,7 +16,7 @@ _MEAN_FLOOR, _VARIANCE_FLOOR = 0.01**2, 0.03**2
 
 
 def charbonnier(restored: Tensor, clean: Tensor) -> Tensor:
-    """Return the mean of sqrt(error^2 + 1e-6), an L1 that is smooth at zero (Charbonnier et al., ICIP 1994)."""
+    """Return the mean of sqrt(error^2 + 1e-6), an L1 smooth at zero (Charbonnier et al., ICIP 1994)."""
     return _mean(((restored - clean).square() + CHARBONNIER_SOFTNESS**2).sqrt())
 
 

@@ -17,6 +17,7 @@ from polyrestore.training.job import Job, TaskLosses, losses_by_task
 from polyrestore.training.losses import LOSSES
 from polyrestore.training.validation import Validation
 
+
 @dataclass
 class RestorationJob(Job):
     """Train the parameters of a network that require gradients to undo degradations.
@@ -50,7 +51,7 @@ class RestorationJob(Job):
         parameters = [each for each in self.network.output_layer().parameters() if each.requires_grad]
         if not parameters:
             name = self.network.description.name
-            raise TrainingError(f"the last layer of {name!r} is frozen; choose a weighting that needs no gradients")
+            raise TrainingError(f"the last layer of {name!r} is frozen; choose another weighting")
         return parameters
 
     def shares(self) -> Tensor:

@@ -87,7 +87,8 @@ def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
         backbone = start
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         raise RecipeError(
-            f"all weights of backbone {recipe.backbone!r} are another model's and stay as they are; train adapters"
+            f"all weights of backbone {recipe.backbone!r} are another model's and stay as they are; "
+            "train adapters instead"
         )
     use_channels_last(backbone)
     source = training_source(recipe)

@@ -14,6 +14,7 @@ from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescri
 from polyrestore.backbones.latent.parts import Parts, load_parts, tiny_parts
 from polyrestore.backbones.latent.source import ModelFiles, check_reference, find_model, is_model
 from polyrestore.backbones.layers import pad_to_multiple
+from polyrestore.errors import BackboneError
 
 TINY = "tiny"
 """In place of a model: a small one of random weights, to try and to test."""
@@ -22,9 +23,11 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _BASE = ("unet.", "vae.")
 _TILE_PX = 512
 _COLOUR_CELL_PX = 16
-# Where img2img-turbo puts its LoRAs (Parmar et al., arXiv 2403.12036, released code), feed-forward parts apart.
-_UNET_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "conv1", "conv2", "conv_shortcut")
-_VAE_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "conv_in", "conv_out", "conv1", "conv2", "conv_shortcut", "conv")
+# Where img2img-turbo puts its LoRAs (Parmar et al., arXiv 2403.12036, released code), but for the U-Net's
+# feed-forward parts and the convolutions that change its resolution.
+_ALIKE = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_shortcut")
+_UNET_LAYERS = (*_ALIKE, "proj_in", "proj_out")
+_VAE_LAYERS = (*_ALIKE, "conv_in", "conv_out", "conv")
 
 
 class Latent(Backbone):
@@ -41,8 +44,8 @@ class Latent(Backbone):
     so that no text encoder is needed to use it.
 
     In several steps, the latent goes down N evenly spaced time steps by DDIM without noise (Song et al., ICLR
-    2021, arXiv 2010.02502, eq. 12 with sigma = 0) on the model's own noise schedule. The samplers that many of
-    these models come with draw noise, which would differ between neighbouring tiles.
+    2021, arXiv 2010.02502, eq. 12 with sigma = 0) on the model's own noise schedule. The samplers that many
+    of these models come with draw noise, which would differ between neighbouring tiles.
 
     Self-attention and group normalisation see a whole tile, so tiles only come near to the whole image.
 
@@ -67,6 +70,10 @@ class Latent(Backbone):
 
     tiny_options: ClassVar[Mapping[str, Any]] = {"model": TINY}
     external: ClassVar[bool] = True
+    unet: Any
+    vae: Any
+    prompt: Tensor
+    pooled_prompt: Tensor
 
     def __init__(
         self,
@@ -81,7 +88,7 @@ class Latent(Backbone):
     ) -> None:
         super().__init__()
         if dtype not in _DTYPES:
-            raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, not {dtype!r}")
+            raise BackboneError(f"dtype must be one of {', '.join(_DTYPES)}, not {dtype!r}")
         self._dtype = _DTYPES[dtype]
         self._files: ModelFiles | None = None
         if model == TINY:
@@ -111,8 +118,11 @@ class Latent(Backbone):
         }
         self.use_steps(steps)
         if self._prediction == "epsilon" and self._alphas[self._timestep] < 1e-6:
-            raise ValueError(f"nothing of an image is left at timestep {self._timestep}; take an earlier one")
-        multiple = 2 ** (len(self.vae.config.block_out_channels) + len(self.unet.config.block_out_channels) - 2)
+            raise BackboneError(
+                f"nothing of an image is left at timestep {self._timestep}; take a smaller one"
+            )
+        levels = len(self.vae.config.block_out_channels) + len(self.unet.config.block_out_channels)
+        multiple = 2 ** (levels - 2)
         self.description = BackboneDescription(
             name="latent",
             size_multiple=multiple,
@@ -139,7 +149,7 @@ class Latent(Backbone):
 
     @classmethod
     def check_reference(cls, options: Mapping[str, Any], expected: BaseReference) -> None:
-        """Check, before anything is loaded, that the model is the expected one; takes seconds per gigabyte."""
+        """Check, before anything is loaded, that the model is the expected one; its files are hashed."""
         check_reference(str(options.get("model", "")), str(options.get("variant", "")), expected)
 
     def reference(self) -> BaseReference | None:
@@ -154,7 +164,7 @@ class Latent(Backbone):
         return frozenset(key.replace(".base_layer.", ".") for key, _ in tensors if key.startswith(_BASE))
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Let all parameters of its own be trained; those of another model, which no bundle keeps, never are."""
+        """Let the network's own parameters be trained; another model's, which no bundle keeps, never are."""
         super().requires_grad_(requires_grad)
         if self._files is not None:
             self.unet.requires_grad_(False)
@@ -283,12 +293,12 @@ class Latent(Backbone):
         expected = self.unet.config.cross_attention_dim
         found = parts.prompt["prompt"].shape[-1] if "prompt" in parts.prompt else 0
         if found != expected or ("pooled_prompt" in parts.prompt) != self._is_wide:
-            raise ValueError(f"the empty prompt has {found} channels, but the U-Net reads {expected}")
+            raise BackboneError(f"the empty prompt has {found} channels, but the U-Net reads {expected}")
 
     @staticmethod
     def _checked(value: int, name: str, least: int, most: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+            raise BackboneError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
         return value
 
 

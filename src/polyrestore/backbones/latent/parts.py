@@ -172,8 +172,8 @@ def _load(kind: Any, files: ModelFiles, part: str, dtype: torch.dtype) -> nn.Mod
         )
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         if report.get(problem):
-            first = str(sorted(map(str, report[problem]))[0])
-            raise BackboneError(f"{files.name}: the weights of {part} do not fit its config: {problem}: {first}")
+            first = min(map(str, report[problem]))
+            raise BackboneError(f"{files.name}: the weights of {part} do not fit it: {problem}: {first}")
     for key, value in network.named_parameters():
         if not bool(torch.isfinite(value).all()):
             raise BackboneError(f"{files.name}: {part}.{key} holds values that are not finite")

@@ -187,12 +187,12 @@ def _check_kind(model: str, configs: dict[str, dict[str, Any]]) -> None:
     channels = vae.get("latent_channels", 4)
     if (unet.get("in_channels", 4), unet.get("out_channels", 4)) != (channels, channels):
         raise BackboneError(
-            f"{model}: its U-Net maps {unet.get('in_channels')} to {unet.get('out_channels')} channels and the "
-            f"latent has {channels}; models for inpainting or upscaling cannot be used"
+            f"{model}: its U-Net maps {unet.get('in_channels')} to {unet.get('out_channels')} channels and "
+            f"the latent has {channels}; models for inpainting or upscaling cannot be used"
         )
     for key in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         if unet.get(key) is not None:
-            raise BackboneError(f"{model}: its U-Net needs a condition ({key}) that a photograph does not give")
+            raise BackboneError(f"{model}: its U-Net needs a condition that no photograph gives ({key})")
     if unet.get("addition_embed_type") not in (None, "text_time"):
         raise BackboneError(f"{model}: conditions of type {unet['addition_embed_type']!r} are not supported")
 
@@ -211,7 +211,7 @@ def _weights(model: str, folder: Path, variant: str) -> tuple[str, tuple[Path, .
             continue
         for path in paths:
             if not path.is_file():
-                raise BackboneError(f"{model}: {folder.name}/{path.name} is missing; download the model again")
+                raise BackboneError(f"{model}: {folder.name}/{path.name} is missing; download it again")
             _shapes(path)
         return name, paths
     wanted = f"{_STEM}{f'.{variant}' if variant else ''}.safetensors"
@@ -245,5 +245,6 @@ def _sha256_of_state(path: Path, size: int, mtime_ns: int) -> str:
 def missing_extra(error: ImportError) -> BackboneError:
     """Return the error for a library that is not installed."""
     return BackboneError(
-        f"backbone 'latent' needs {error.name or 'diffusers'}; install it with pip install 'polyrestore[latent]'"
+        f"backbone 'latent' needs {error.name or 'diffusers'}; "
+        "install it with pip install 'polyrestore[latent]'"
     )
