@@ -171,6 +171,26 @@ def test_loras_learn_are_read_by_peft_and_compose(sd, tmp_path):
     assert not any(each.requires_grad for each in backbone.unet.parameters())
 
 
+def test_diffusers_own_unet_takes_the_lora(sd):
+    backbone = latent(sd, timestep=400)
+    bank = AdapterBank(backbone)
+    # diffusers takes alpha for the rank where it is told nothing.
+    bank.create("noise", LoraConfig(rank=4, alpha=4.0), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in bank.parameters("noise"):
+            parameter.add_(0.02)
+    tensors = {key: value for key, value in bank.export("noise").tensors.items() if key.startswith("unet.")}
+    other = latent(sd).unet
+    code, now = torch.randn(1, 4, 8, 8, generator=torch.Generator()), torch.tensor(400)
+    with torch.no_grad():
+        bare = other(code, now, backbone.prompt).sample
+        other.load_lora_adapter(tensors, prefix="unet")
+        bank.activate({"noise": 1.0})
+        adapted = backbone.unet(code, now, backbone.prompt).sample
+        torch.testing.assert_close(other(code, now, backbone.prompt).sample, adapted, atol=1e-5, rtol=1e-5)
+    assert (adapted - bare).abs().max() > 0.05
+
+
 def test_a_lora_for_another_base_is_refused_in_one_line(sd, tmp_path):
     bank, _ = trained_bank(latent(sd), ("noise",), steps=1)
     save_adapter(tmp_path / "noise", bank.export("noise"), str(sd))

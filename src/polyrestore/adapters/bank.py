@@ -191,8 +191,13 @@ class AdapterBank:
         self.deactivate()
 
     @contextlib.contextmanager
-    def composed(self, weights: Mapping[str, float]) -> Iterator[nn.Module]:
-        """Merge a composition for the length of a block, then restore what acted before.
+    def composed(self, weights: Mapping[str, float], *, merged: bool = True) -> Iterator[nn.Module]:
+        """Let a composition act for the length of a block, then restore what acted before.
+
+        Args:
+            weights: the composition.
+            merged: merge it, which takes as much memory again as the adapted layers have; otherwise each
+                layer's update is made anew whenever it runs.
 
         Yields:
             the backbone.
@@ -201,7 +206,10 @@ class AdapterBank:
             CompositionError: as in :meth:`activate`.
         """
         before, was_merged = self._composition, self._merged
-        self.merge(weights)
+        if merged:
+            self.merge(weights)
+        else:
+            self.activate(weights)
         try:
             yield self.backbone
         finally:

@@ -174,7 +174,9 @@ class Restorer:
 
     def _run(self, pixels: Tensor, weights: Mapping[str, float]) -> Tensor:
         image = pixels.unsqueeze(0).to(self.device)
-        with self._lock, self._bank.composed(weights), torch.inference_mode():
+        # Weights of another model are gigabytes, which need not be there twice.
+        merged = not self._backbone.external_keys()
+        with self._lock, self._bank.composed(weights, merged=merged), torch.inference_mode():
             reach_px = added_radius_px(self._bank, _probe_px(self._backbone))
             restored = run_tiled(self._backbone, image, self.tile_px, added_reach_px=reach_px)
         return restored[0].clamp(0, 1).to(pixels.device)

@@ -78,7 +78,7 @@ def activation_bytes(vae_config: Mapping[str, Any], px: int, dtype: torch.dtype)
 
 
 def tiny_parts(dtype: torch.dtype) -> Parts:
-    """Draw a model with some 40,000 weights: two levels each, an empty prompt of five tokens."""
+    """Draw a model with some 50,000 weights: two levels each, an empty prompt of five tokens."""
     try:
         from diffusers import AutoencoderKL, UNet2DConditionModel
     except ImportError as error:
