@@ -1,4 +1,4 @@
-"""What docs/generative.md says of the latent backbone: its commands run, its options are those of the code."""
+"""What docs/generative.md says of the latent backbone: its commands run, its options are the code's."""
 
 from __future__ import annotations
 

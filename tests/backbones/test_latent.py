@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from polyrestore.adapters import AdapterBank, LoraConfig, load_adapter, save_adapter
 from polyrestore.backbones import build_backbone
-from polyrestore.backbones.latent import source
+from polyrestore.backbones.latent import parts, source
 from polyrestore.errors import AdapterError, BackboneError
 from polyrestore.restoration.tiling import run_tiled
 from tests.backbones.latent_models import offline, save_model
@@ -234,7 +234,8 @@ def test_tiles_come_near_the_whole_and_show_no_seams(sd):
         ({"tiles": 3}, "unexpected keyword argument 'tiles'"),
     ],
 )
-def test_options_out_of_range_are_one_line(sd, options, message):
+def test_options_out_of_range_are_one_line_before_anything_is_loaded(sd, monkeypatch, options, message):
+    monkeypatch.setattr(parts, "_load", None)
     with pytest.raises(BackboneError, match=message) as caught:
         latent(sd, **options)
     assert "\n" not in str(caught.value)
@@ -340,7 +341,6 @@ def test_a_model_is_also_found_by_name_where_the_environment_says(sd, monkeypatc
 
 def test_too_little_memory_is_said_before_anything_is_loaded(sd, monkeypatch):
     from polyrestore.backbones import memory
-    from polyrestore.backbones.latent import parts
 
     monkeypatch.setattr(memory, "_free_of_system", lambda: 1_000_000)
     monkeypatch.setattr(parts, "_load", None)

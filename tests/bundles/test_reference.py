@@ -189,7 +189,7 @@ def test_what_names_no_model_is_not_imported(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     (tmp_path / "empty").mkdir()
     for name, kind, message in (
-        (tmp_path / "empty", CheckpointError, "cannot read"),
+        (tmp_path / "empty", CheckpointError, "holds no model that a backbone runs on"),
         ("nobody/no-such-model", BackboneError, "the hub does not give a model of that name"),
     ):
         with pytest.raises(kind, match=message) as caught:

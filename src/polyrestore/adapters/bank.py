@@ -18,7 +18,7 @@ from polyrestore.adapters.validation import (
     adaptable_layers,
     base_of,
     build_parts,
-    check_base,
+    check_base_of,
     resolve_targets,
 )
 from polyrestore.errors import AdapterError, nearest_names
@@ -94,7 +94,7 @@ class AdapterBank:
             AdapterError: the name is taken, or the adapter does not fit; nothing has changed then.
         """
         self._check_free(adapter.name)
-        check_base(adapter, base_of(self.backbone))
+        check_base_of(adapter, self.backbone)
         self._install(adapter.name, adapter.config, build_parts(adapter, self._layers, self._adaptable))
 
     def create(self, name: str, config: AdapterConfig, generator: Generator) -> None:

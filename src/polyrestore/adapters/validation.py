@@ -106,6 +106,17 @@ def base_of(network: nn.Module) -> BaseReference | None:
     return network.reference() if isinstance(network, Backbone) else None
 
 
+def check_base_of(adapter: Adapter, network: nn.Module) -> None:
+    """Refuse an adapter that was trained beside another model's weights than a network's, if it says so.
+
+    Raises:
+        AdapterError: as in :func:`check_base`.
+    """
+    # Finding the network's own may mean to hash gigabytes.
+    if adapter.base_sha256:
+        check_base(adapter, base_of(network))
+
+
 def check_base(adapter: Adapter, base: BaseReference | None) -> None:
     """Refuse an adapter that says it was trained beside another model's weights.
 
@@ -127,7 +138,7 @@ def check_fits(adapter: Adapter, backbone: nn.Module) -> None:
     Raises:
         AdapterError: targets, names, ranks, shapes or values do not fit.
     """
-    check_base(adapter, base_of(backbone))
+    check_base_of(adapter, backbone)
     layers = {path: _bare(module) for path, module in backbone.named_modules() if path}
     build_parts(adapter, layers, adaptable_layers(backbone))
 

@@ -85,6 +85,10 @@ def import_checkpoint(
         found = None if source.is_file() else backbone_class.model_options(str(checkpoint))
         if found is not None:
             return _import_model(kind, {**found, **(options or {})}, target, name, licence)
+    if source.is_dir():
+        raise CheckpointError(
+            f"the folder {source} holds no model that a backbone runs on; name a file instead"
+        )
     state = read_checkpoint(source)
     shapes = {key: tuple(tensor.shape) for key, tensor in state.tensors.items()}
     try:

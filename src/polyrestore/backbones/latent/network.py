@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, BaseReference
-from polyrestore.backbones.latent.parts import Parts, load_parts, tiny_parts
+from polyrestore.backbones.latent.parts import Parts, load_parts, schedule_of, tiny_parts
 from polyrestore.backbones.latent.source import ModelFiles, check_reference, find_model, is_model
 from polyrestore.backbones.layers import pad_to_multiple
 from polyrestore.errors import BackboneError
@@ -90,25 +90,14 @@ class Latent(Backbone):
         if dtype not in _DTYPES:
             raise BackboneError(f"dtype must be one of {', '.join(_DTYPES)}, not {dtype!r}")
         self._dtype = _DTYPES[dtype]
-        self._files: ModelFiles | None = None
-        if model == TINY:
-            parts = tiny_parts(self._dtype)
-            name = TINY
-        else:
-            self._files = find_model(model, variant)
-            parts = load_parts(self._files, self._dtype, prompt, _TILE_PX)
-            name = self._files.name
-        self.unet, self.vae = parts.unet.eval(), parts.vae.eval()
-        self._alphas, self._prediction = parts.alphas, parts.prediction
-        self._check_prompt(parts)
-        for key, embedding in parts.prompt.items():
-            self.register_buffer(key, embedding.to(self._dtype))
-        self.skips = nn.ModuleList(_skip_layers(self.vae) if skips else ()).to(self._dtype)
+        self._files: ModelFiles | None = None if model == TINY else find_model(model, variant)
+        schedule = schedule_of(self._files)
+        self._alphas, self._prediction = schedule.alphas, schedule.prediction
         last = len(self._alphas) - 1
         self._timestep = self._checked(last if timestep is None else timestep, "timestep", 1, last)
         self.keep_colour = keep_colour
         self.options = {
-            "model": name,
+            "model": TINY if self._files is None else self._files.name,
             "timestep": self._timestep,
             "steps": 1,
             "skips": skips,
@@ -121,6 +110,16 @@ class Latent(Backbone):
             raise BackboneError(
                 f"nothing of an image is left at timestep {self._timestep}; take a smaller one"
             )
+        if self._files is None:
+            parts = tiny_parts(self._dtype)
+        else:
+            # Last, because it may take minutes.
+            parts = load_parts(self._files, self._dtype, prompt, _TILE_PX)
+        self.unet, self.vae = parts.unet.eval(), parts.vae.eval()
+        self._check_prompt(parts)
+        for key, embedding in parts.prompt.items():
+            self.register_buffer(key, embedding.to(self._dtype))
+        self.skips = nn.ModuleList(_skip_layers(self.vae) if skips else ()).to(self._dtype)
         levels = len(self.vae.config.block_out_channels) + len(self.unet.config.block_out_channels)
         multiple = 2 ** (levels - 2)
         self.description = BackboneDescription(

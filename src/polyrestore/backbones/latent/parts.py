@@ -18,25 +18,59 @@ from polyrestore.errors import BackboneError
 # Feature maps at full size that the VAE's decoder holds at once, each with its second width: measured.
 _LIVE_MAPS = 4.0
 _TINY_TOKENS = 5
+_TINY_SCHEDULE = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+}
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The networks and constants of a model.
+    """The networks of a model, and what they are told.
 
     Attributes:
         unet: diffusers' U-Net.
         vae: diffusers' VAE.
-        alphas: per time step, how much of the variance is the image's ("alphas_cumprod").
-        prediction: what the U-Net predicts: "epsilon", "v_prediction" or "sample".
         prompt: the empty prompt: "prompt" (1, L, D), and "pooled_prompt" (1, P) for models that need it.
     """
 
     unet: Any
     vae: Any
+    prompt: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The time steps of a model.
+
+    Attributes:
+        alphas: per time step, how much of the variance is the image's ("alphas_cumprod").
+        prediction: what the U-Net predicts: "epsilon", "v_prediction" or "sample".
+    """
+
     alphas: tuple[float, ...]
     prediction: str
-    prompt: dict[str, Tensor]
+
+
+def schedule_of(files: ModelFiles | None) -> Schedule:
+    """Return the schedule of a model, or of the tiny one where there are no files.
+
+    Raises:
+        BackboneError: the model has none, or diffusers is missing.
+    """
+    try:
+        from diffusers import DDIMScheduler
+    except ImportError as error:
+        raise missing_extra(error) from error
+    name, config = ("tiny", _TINY_SCHEDULE) if files is None else (files.name, files.configs["scheduler"])
+    try:
+        with torch.device("cpu"):
+            alphas = tuple(DDIMScheduler.from_config(dict(config)).alphas_cumprod.tolist())
+    except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
+        raise BackboneError(f"{name}: its scheduler has no schedule of noise levels: {error}") from error
+    return Schedule(alphas, str(config.get("prediction_type", "epsilon")))
 
 
 def load_parts(files: ModelFiles, dtype: torch.dtype, prompt: Mapping[str, Tensor] | None, px: int) -> Parts:
@@ -61,14 +95,8 @@ def load_parts(files: ModelFiles, dtype: torch.dtype, prompt: Mapping[str, Tenso
         from diffusers import AutoencoderKL, UNet2DConditionModel
     except ImportError as error:
         raise missing_extra(error) from error
-    scheduler = files.configs["scheduler"]
-    return Parts(
-        unet=_load(UNet2DConditionModel, files, "unet", dtype),
-        vae=_load(AutoencoderKL, files, "vae", dtype),
-        alphas=_alphas(scheduler, files.name),
-        prediction=str(scheduler.get("prediction_type", "epsilon")),
-        prompt=texts,
-    )
+    unet = _load(UNet2DConditionModel, files, "unet", dtype)
+    return Parts(unet, _load(AutoencoderKL, files, "vae", dtype), texts)
 
 
 def activation_bytes(vae_config: Mapping[str, Any], px: int, dtype: torch.dtype) -> int:
@@ -101,12 +129,11 @@ def tiny_parts(dtype: torch.dtype) -> Parts:
         layers_per_block=1,
         norm_num_groups=4,
     )
-    schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     prompt = {"prompt": torch.randn(1, _TINY_TOKENS, 8)}
     for network in (unet, vae):
         # Past diffusers' own method, which has a word to say about every cast.
         nn.Module.to(network, dtype)
-    return Parts(unet, vae, _alphas(schedule, "tiny"), "v_prediction", prompt)
+    return Parts(unet, vae, prompt)
 
 
 def empty_prompt(files: ModelFiles) -> dict[str, Tensor]:
@@ -179,16 +206,6 @@ def _load(kind: Any, files: ModelFiles, part: str, dtype: torch.dtype) -> nn.Mod
             raise BackboneError(f"{files.name}: {part}.{key} holds values that are not finite")
     assert isinstance(network, nn.Module)
     return network
-
-
-def _alphas(config: Mapping[str, Any], name: str) -> tuple[float, ...]:
-    from diffusers import DDIMScheduler
-
-    try:
-        with torch.device("cpu"):
-            return tuple(DDIMScheduler.from_config(dict(config)).alphas_cumprod.tolist())
-    except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
-        raise BackboneError(f"{name}: its scheduler has no schedule of noise levels: {error}") from error
 
 
 @contextlib.contextmanager
