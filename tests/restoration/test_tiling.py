@@ -176,16 +176,16 @@ class SeesItsTile(TinyBackbone):
 
 
 @settings(deadline=None, max_examples=30)
-@given(height=st.integers(1, 90), width=st.integers(1, 90), tile_px=st.integers(8, 100))
+@given(height=st.integers(1, 90), width=st.integers(1, 90), tile_px=st.integers(16, 100))
 def test_tiles_that_differ_are_blended_without_a_step(height: int, width: int, tile_px: int) -> None:
     backbone = SeesItsTile().eval()
     object.__setattr__(backbone.description, "exact_tiles", False)
     radius = backbone.description.receptive_radius_px
     image = (torch.linspace(0, 0.5, height)[:, None] + torch.linspace(0, 0.5, width)).expand(1, 3, -1, -1)
     added = run_tiled(backbone, image, tile_px) - image
-    # From one tile to the next the weights change over at least twice the halo, so no step is larger than the
-    # range of means shared out over it, in each direction and for the few tiles that overlap at once.
-    steepest = 4 * float(added.max() - added.min()) / (2 * radius) + TOLERANCE
+    # From one tile to the next the weights change over twice the halo, or the halo where the image ends sooner:
+    # no step is larger than the range of means shared out over it.
+    steepest = float(added.max() - added.min()) / radius + TOLERANCE
     assert float(added.min()) >= -TOLERANCE
     for axis in (-1, -2):
         if added.shape[axis] > 1:
