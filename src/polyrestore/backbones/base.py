@@ -78,6 +78,7 @@ class Backbone(nn.Module):
 
     ``options`` are the keyword arguments that rebuild the same architecture through the registry;
     ``tiny_options`` are some that make a network of a few thousand parameters, for trial runs and tests.
+    ``steps`` is how many times an image goes through the network, None where it can only be once.
     ``external`` networks run on another model, which an option must name for them to be built.
     """
 
@@ -85,6 +86,7 @@ class Backbone(nn.Module):
     external: ClassVar[bool] = False
     description: BackboneDescription
     options: dict[str, object]
+    steps: int | None = None
 
     @classmethod
     def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
@@ -143,11 +145,6 @@ class Backbone(nn.Module):
     def external_keys(self) -> frozenset[str]:
         """Return the state dict's keys that are :meth:`reference`'s weights; no bundle holds them."""
         return frozenset()
-
-    @property
-    def steps(self) -> int | None:
-        """How many times an image goes through the network; None when it can only be once."""
-        return None
 
     def use_steps(self, steps: int) -> None:
         """Let images go through the network so many times.

@@ -170,16 +170,11 @@ class Latent(Backbone):
             self.vae.requires_grad_(False)
         return self
 
-    @property
-    def steps(self) -> int:
-        """How many times the U-Net is run."""
-        return len(self._descent)
-
     def use_steps(self, steps: int) -> None:
         """Run the U-Net so many times, at evenly spaced time steps; adapters are at home in one number."""
         self._checked(steps, "steps", 1, self._timestep)
         self._descent = [round(self._timestep * (steps - index) / steps) for index in range(steps)]
-        self.options["steps"] = steps
+        self.options["steps"] = self.steps = steps
 
     def output_layer(self) -> nn.Conv2d:
         """Return the decoder's last convolution."""
