@@ -11,7 +11,7 @@ import polyrestore
 from polyrestore import errors
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "peft", "accelerate", "torchmetrics", "matplotlib")
+HEAVY = ("torch", "peft", "accelerate", "torchmetrics", "matplotlib", "transformers")
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,22 @@
 """The weights that ship do what the package promises, on a real photograph."""
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 
 import polyrestore
+from polyrestore.adapters import AdapterBank
 from polyrestore.degradations import degrade
 from polyrestore.imaging import read_image
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "examples" / "photographs"
 
 
-@pytest.fixture(scope="module")
-def restorer():
-    return polyrestore.load()
+@pytest.fixture(scope="module", params=["default", "generative"])
+def restorer(request):
+    return polyrestore.load(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,26 @@ def test_tiles_do_not_show(restorer, photograph):
     tiled = polyrestore.Restorer(restorer.bundle, tile_px=96).restore(damaged, as_="noise")
     whole = polyrestore.Restorer(restorer.bundle, tile_px=4096).restore(damaged, as_="noise")
     assert float((tiled.pixels - whole.pixels).abs().max()) < 1e-4
+
+
+def test_images_that_are_composed_differently_can_share_a_batch(restorer, photograph):
+    crop = photograph[None, :, 100:164, 100:164]
+    generator = torch.Generator().manual_seed(4)
+    kinds = ({"noise": 0.6}, {"low_light": 0.6}, {"haze": 0.7, "noise": 0.3})
+    images = [degrade(crop, severities, generator) for severities in kinds]
+    weights = [restorer.recognise(image).weights for image in images]
+    assert len({tuple(sorted(sample)) for sample in weights}) > 1
+    backbone = copy.deepcopy(restorer.bundle.backbone).eval()
+    bank = AdapterBank(backbone)
+    for adapter in restorer.bundle.adapters.values():
+        bank.add(adapter)
+    with torch.inference_mode():
+        bank.activate_per_sample(weights)
+        together = backbone(torch.cat(images))
+        for index, (image, sample) in enumerate(zip(images, weights, strict=True)):
+            with bank.composed(sample):
+                alone = backbone(image)
+            assert float((together[index] - alone[0]).abs().max()) < 1e-5
 
 
 def test_the_same_input_gives_the_same_output(restorer, photograph):

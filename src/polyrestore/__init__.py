@@ -25,6 +25,7 @@ from polyrestore.errors import (
     PluginError,
     PolyrestoreError,
     RecipeError,
+    RecognitionError,
     TrainingError,
     UnknownNameError,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "PolyrestoreError",
     "PluginError",
     "RecipeError",
+    "RecognitionError",
     "Restored",
     "Restorer",
     "TrainingError",

@@ -41,6 +41,10 @@ class CompositionError(PolyrestoreError):
     """Composition weights are malformed: unknown adapters, negative or non-finite values, or a bad sum."""
 
 
+class RecognitionError(PolyrestoreError):
+    """An image encoder, its words or the recognition's settings are missing or cannot be used."""
+
+
 class BundleError(PolyrestoreError):
     """A bundle is missing, incomplete, corrupt or of a newer format."""
 

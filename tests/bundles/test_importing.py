@@ -18,6 +18,7 @@ GIVEN = {"transweather": {"heads": [1, 2, 2, 2], "decoder_heads": 2}}
 PUBLISHED_AS = {
     "airnet": lambda state: {"net": state, "epoch": 3},
     "compact": lambda state: state,
+    "flow": lambda state: {"model": state},
     "nafnet": lambda state: {"params": state},
     "promptir": lambda state: {"state_dict": {f"net.{key}": value for key, value in state.items()}},
     "restormer": lambda state: {"params": state},

@@ -43,7 +43,7 @@ def test_help_does_not_import_torch(arguments: list[str]) -> None:
 def test_help_names_every_command(call: Callable) -> None:
     outcome = call("--help")
     assert outcome.code == 0
-    for command in ("restore", "inspect", "degrade", "train", "import", "list"):
+    for command in ("restore", "inspect", "degrade", "train", "import", "route", "list"):
         assert f"\n  {command} " in outcome.out
     assert call("--version").out == f"polyrestore {polyrestore.__version__}\n"
 

@@ -74,7 +74,7 @@ def test_light_is_varied_before_the_damage():
     assert (batch.degraded - batch.clean).abs().max() <= 0.501 / 255
 
 
-def test_all_samples_of_a_batch_show_the_same_one_or_two_degradations():
+def test_all_samples_of_a_batch_show_the_same_one_to_three_degradations():
     synthesis = Synthesis(tasks=("noise", "jpeg", "rain"), mixture_share=0.5, task_shares={"noise": 4.0})
     batches = [OneCompositionSource(source(synthesis=synthesis, batch_size=3)).batch(s) for s in range(40)]
     names, first, kinds = list(DEGRADATIONS), [], []
@@ -85,13 +85,31 @@ def test_all_samples_of_a_batch_show_the_same_one_or_two_degradations():
         assert batch.presence[0, names.index(task)] == 1
         first.append(task)
         kinds.append(int(batch.presence[0].sum()))
-    assert set(kinds) == {1, 2}
+        assert torch.allclose(batch.acting, batch.presence / batch.presence.sum(1, keepdim=True))
+    assert set(kinds) == {1, 2, 3}
     assert set(first) == set(synthesis.tasks)
     assert first.count("noise") > 18
     again = OneCompositionSource(source(synthesis=synthesis, batch_size=3))
     other_rank = again.batch(7, rank=1)
     assert torch.equal(other_rank.presence, batches[7].presence)
     assert not torch.equal(other_rank.clean, batches[7].clean)
+
+
+def test_adapters_act_fully_and_others_stand_by_where_asked():
+    tasks = ("noise", "jpeg", "rain", "haze")
+    synthesis = Synthesis(tasks=tasks, mixture_share=0.5)
+    source_ = OneCompositionSource(source(synthesis=synthesis, batch_size=2), "full", bystander_share=0.3)
+    names, bystanders = list(DEGRADATIONS), []
+    for batch in map(source_.batch, range(60)):
+        acting, present = batch.acting[0], batch.presence[0] > 0
+        assert torch.equal(batch.acting[1], acting)
+        assert acting[names.index(tasks[int(batch.task[0])])] == 1
+        assert float(acting[present].min()) >= 0.5
+        others = (acting * ~present).nonzero().flatten().tolist()
+        bystanders.append(len(others))
+        assert all(names[other] in tasks for other in others)
+    assert set(bystanders) == {0, 1}
+    assert 8 < sum(bystanders) < 30
 
 
 def test_mixtures_are_never_replaced_by_real_pairs():

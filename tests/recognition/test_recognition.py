@@ -66,9 +66,9 @@ def test_a_clean_image_gets_no_weight():
 
 def test_top_k_and_the_smallest_share_limit_the_composition():
     shares = {"noise": 0.4, "rain": 0.3, "jpeg": 0.25, CLEAN: 0.05}
-    assert set(composition_of(shares, SETTINGS)) == {"noise", "rain"}
+    assert set(composition_of(shares, SETTINGS, {})) == {"noise", "rain"}
     lopsided = {"noise": 0.85, "rain": 0.1, "jpeg": 0.0, CLEAN: 0.05}
-    assert composition_of(lopsided, SETTINGS) == {"noise": 1.0}
+    assert composition_of(lopsided, SETTINGS, {}) == {"noise": 1.0}
 
 
 def test_recognising_is_embedding_and_weighing():

@@ -9,9 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyrestore.adapters import AdapterBank
-from polyrestore.errors import BackboneError, BundleError, CompositionError, PolyrestoreError
+from polyrestore.bundles import Bundle
+from polyrestore.errors import (
+    BackboneError,
+    BundleError,
+    CompositionError,
+    PolyrestoreError,
+    RecognitionError,
+)
 from polyrestore.imaging import ImageMetadata, read_image, write_image
-from polyrestore.restoration.restorer import Restorer, usable_device
+from polyrestore.recognition import RecognitionSettings
+from polyrestore.restoration.restorer import Restorer, load, usable_device
 from tests.restoration.conftest import FakeRecognition, tiny_bundle
 from tests.restoration.tiny_backbone import tiny_backbone
 
@@ -167,6 +175,32 @@ def test_recognition_settings_that_are_not_known_are_refused(bundle: Any) -> Non
     bundle.recognition_settings = {"temperatur": 0.1}
     with pytest.raises(BundleError, match="'tiny' has recognition settings that do not fit: .*temperatur"):
         Restorer(bundle, "cpu")
+
+
+def test_recognition_settings_can_be_given(bundle: Any) -> None:
+    own = Bundle(**vars(bundle))
+    own.recognition_settings = {"top_k": 2, "temperature": 0.2}
+    restorer = Restorer(own, "cpu", settings={"top_k": 1, "normalisation": "max"})
+    expected = {"top_k": 1, "temperature": 0.2, "normalisation": "max"}
+    assert restorer.bundle.recognition_settings == expected
+    assert restorer._settings == RecognitionSettings(**expected)
+    assert own.recognition_settings == {"top_k": 2, "temperature": 0.2}
+    for given_, message in (
+        ({"top_k": 0}, "top_k must be"),
+        ({"topk": 1}, "did you mean 'top_k'"),
+    ):
+        with pytest.raises(RecognitionError, match=message):
+            Restorer(own, "cpu", settings=given_)
+    own.recogniser = None
+    with pytest.raises(BundleError, match="no recogniser, so top_k"):
+        Restorer(own, "cpu", settings={"top_k": 1})
+
+
+def test_settings_reach_the_recognition_through_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = Bundle(**vars(tiny_bundle()))
+    monkeypatch.setattr("polyrestore.restoration.restorer.load_bundle", lambda name: bundle)
+    assert load("any", "cpu", settings={"temperature": 3})._settings.temperature == 3
+    assert load("any", "cpu")._settings == RecognitionSettings()
 
 
 def test_files_keep_their_metadata(restorer: Restorer, tmp_path: Any) -> None:

@@ -183,7 +183,7 @@ def test_tiles_that_differ_are_blended_without_a_step(height: int, width: int, t
     radius = backbone.description.receptive_radius_px
     image = (torch.linspace(0, 0.5, height)[:, None] + torch.linspace(0, 0.5, width)).expand(1, 3, -1, -1)
     added = run_tiled(backbone, image, tile_px) - image
-    # From one tile to the next the weights change over twice the halo, or the halo where the image ends sooner:
+    # From one tile to the next the weights change over twice the halo, or once it where the image ends;
     # no step is larger than the range of means shared out over it.
     steepest = float(added.max() - added.min()) / radius + TOLERANCE
     assert float(added.min()) >= -TOLERANCE

@@ -14,7 +14,8 @@ def test_shipped_recipes_are_valid(path):
 
 
 def test_there_is_a_recipe_for_every_phase():
-    assert {load_recipe(path).phase for path in SHIPPED} == {"pretraining", "adapters", "recogniser"}
+    phases = {"pretraining", "generative", "adapters", "recogniser"}
+    assert {load_recipe(path).phase for path in SHIPPED} == phases
 
 
 def test_paths_are_relative_to_the_recipe(workshop):
@@ -35,7 +36,7 @@ def test_overrides_replace_values(workshop):
         ("stepz=3", "unknown key 'stepz'; did you mean 'steps'"),
         ("optimiser.learning_rat=3", "unknown key 'optimiser.learning_rat'; did you mean 'learning_rate'"),
         ("steps=0", "steps = 0"),
-        ("phase=training", "phase must be one of pretraining, adapters, recogniser"),
+        ("phase=training", "phase must be one of pretraining, generative, adapters, recogniser"),
         ("data.batch_size=many", "data.batch_size = 'many'"),
         ("steps", "not of the form key=value"),
     ],

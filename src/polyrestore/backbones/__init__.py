@@ -8,6 +8,7 @@ from typing import Any
 from polyrestore.backbones.airnet import AirNet
 from polyrestore.backbones.base import Backbone, BackboneDescription, BaseReference
 from polyrestore.backbones.compact import Compact
+from polyrestore.backbones.flow import Flow
 from polyrestore.backbones.latent import Latent
 from polyrestore.backbones.nafnet import NAFNet
 from polyrestore.backbones.promptir import PromptIR
@@ -18,6 +19,7 @@ from polyrestore.errors import BackboneError, unknown_name
 BACKBONES: dict[str, type[Backbone]] = {
     "airnet": AirNet,
     "compact": Compact,
+    "flow": Flow,
     "latent": Latent,
     "nafnet": NAFNet,
     "promptir": PromptIR,

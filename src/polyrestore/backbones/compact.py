@@ -210,11 +210,22 @@ class Compact(Backbone):
         """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole."""
         if context is None:
             context = self.context(image)
-        height, width = image.shape[-2:]
+        toned = cast(Tensor, self.tone(image, context))
+        return toned + self.correction(torch.cat([image, toned], dim=1), context)
+
+    def correction(self, images: Tensor, context: Tensor) -> Tensor:
+        """Run the U-Net.
+
+        Args:
+            images: (B, 6, H, W), the image and its toned copy.
+            context: (B, D).
+
+        Returns:
+            (B, 3, H, W), zero on average before training.
+        """
+        height, width = images.shape[-2:]
         description = self.description
-        padded = pad_to_multiple(image, description.size_multiple, description.minimum_size_px)
-        toned = self.tone(padded, context)
-        features = torch.cat([padded, toned], dim=1)
+        features = pad_to_multiple(images, description.size_multiple, description.minimum_size_px)
         if self.shuffle > 1:
             features = functional.pixel_unshuffle(features, self.shuffle)
         features = features.contiguous(memory_format=torch.channels_last)
@@ -234,7 +245,7 @@ class Compact(Backbone):
         correction = self.ending(features)
         if self.shuffle > 1:
             correction = functional.pixel_shuffle(correction, self.shuffle)
-        return cast(Tensor, (toned + correction)[..., :height, :width])
+        return cast(Tensor, correction[..., :height, :width])
 
 
 def _receptive_radius(

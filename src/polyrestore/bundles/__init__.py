@@ -5,6 +5,7 @@ from polyrestore.bundles.card import model_card
 from polyrestore.bundles.importing import Imported, import_checkpoint
 from polyrestore.bundles.loading import load_bundle
 from polyrestore.bundles.manifest import FORMAT_VERSION, Manifest, read_manifest
+from polyrestore.bundles.routing import Routed, route_bundle
 from polyrestore.bundles.saving import save_bundle
 from polyrestore.bundles.shipped import find_bundle, list_bundles, shipped_folder
 
@@ -16,12 +17,14 @@ __all__ = [
     "Imported",
     "Manifest",
     "MeasuredResult",
+    "Routed",
     "find_bundle",
     "import_checkpoint",
     "list_bundles",
     "load_bundle",
     "model_card",
     "read_manifest",
+    "route_bundle",
     "save_bundle",
     "shipped_folder",
 ]

@@ -12,7 +12,8 @@ from polyrestore.adapters import Adapter
 from polyrestore.backbones.base import Backbone
 
 if TYPE_CHECKING:
-    from polyrestore.recognition import Recogniser
+    from polyrestore.recognition import BaseRecogniser
+    from polyrestore.recognition.sources import EncoderSource
 
 
 UNKNOWN_LICENCE = "unknown"
@@ -78,7 +79,14 @@ class Bundle:
     name: str
     backbone: Backbone
     adapters: dict[str, Adapter] = field(default_factory=dict)
-    recogniser: Recogniser | None = None
+    recogniser: BaseRecogniser | None = None
     prototypes: dict[str, Tensor] = field(default_factory=dict)
     recognition_settings: dict[str, Any] = field(default_factory=dict)
     info: BundleInfo = field(default_factory=BundleInfo)
+
+
+def source_of(bundle: Bundle) -> EncoderSource | None:
+    """Return where a bundle's recogniser is, None when its weights belong into the bundle."""
+    from polyrestore.recognition.clip import ClipRecogniser
+
+    return bundle.recogniser.source if isinstance(bundle.recogniser, ClipRecogniser) else None

@@ -23,6 +23,7 @@ from polyrestore.bundles.manifest import (
     PROTOTYPES_FILE,
     RECOGNISER_FILE,
     Manifest,
+    SourceEntry,
     read_manifest,
 )
 from polyrestore.bundles.shipped import find_bundle
@@ -30,7 +31,8 @@ from polyrestore.errors import AdapterError, BackboneError, BundleError, Polyres
 from polyrestore.files import sha256_of
 
 if TYPE_CHECKING:
-    from polyrestore.recognition import Recogniser
+    from polyrestore.recognition import BaseRecogniser
+    from polyrestore.recognition.sources import Kind
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -136,14 +138,29 @@ def _own_state(network: nn.Module) -> dict[str, Tensor]:
     return {key: value for key, value in bare_state_dict(network).items() if key not in outside}
 
 
-def _load_recogniser(folder: Path, manifest: Manifest) -> Recogniser | None:
+def _load_recogniser(folder: Path, manifest: Manifest) -> BaseRecogniser | None:
     if manifest.recogniser is None:
         return None
     from polyrestore.recognition import build_recogniser
 
     options: dict[str, Any] = dict(manifest.recogniser.options)
+    kind, source = manifest.recogniser.kind, manifest.recogniser.source
+    if kind != "network" and source is not None:
+        return _open_recogniser(folder, kind, source, options)
     recogniser = _build(folder, "recogniser", lambda: build_recogniser(**options))
     return _filled(recogniser, folder / RECOGNISER_FILE)
+
+
+def _open_recogniser(
+    folder: Path, kind: Kind, source: SourceEntry, options: dict[str, Any]
+) -> BaseRecogniser:
+    from polyrestore.recognition.external import open_recogniser
+    from polyrestore.recognition.sources import EncoderSource
+
+    try:
+        return open_recogniser(EncoderSource(kind, **source.model_dump()), options)
+    except PolyrestoreError as error:
+        raise BundleError(f"{folder / MANIFEST_FILE}: the recogniser cannot be used: {error}") from error
 
 
 def _read_adapter(folder: Path, name: str, manifest: Manifest) -> Adapter:

@@ -6,7 +6,16 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
 from polyrestore.bundles.bundle import BundleInfo, MeasuredResult
@@ -47,12 +56,36 @@ class BackboneEntry(BaseModel):
     reference: ReferenceEntry | None = None
 
 
+class SourceEntry(BaseModel):
+    """Where an encoder that stays outside of the bundle is, and its fingerprint."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    revision: str | None = None
+
+
 class RecogniserEntry(BaseModel):
-    """The options that rebuild the recogniser."""
+    """The options that rebuild the recogniser; what it is, unless its weights are in the bundle."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     options: dict[str, JsonValue]
+    kind: Literal["network", "clip", "da-clip"] = "network"
+    source: SourceEntry | None = None
+
+    @model_validator(mode="after")
+    def _source_where_needed(self) -> RecogniserEntry:
+        if (self.kind == "network") != (self.source is None):
+            needs = "has no" if self.kind == "network" else "needs a"
+            raise ValueError(f"a recogniser of kind {self.kind} {needs} source")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Earlier versions know the options alone.
+        return {"options": self.options} if self.kind == "network" else handler(self)
 
 
 class FileEntry(BaseModel):
@@ -82,7 +115,7 @@ class Manifest(BaseModel):
     def expected_files(self) -> set[str]:
         """Return the relative paths of the files that the other entries ask for."""
         expected = {BACKBONE_FILE}
-        if self.recogniser is not None:
+        if self.recogniser is not None and self.recogniser.kind == "network":
             expected.add(RECOGNISER_FILE)
         if self.prototypes:
             expected.add(PROTOTYPES_FILE)
@@ -95,6 +128,7 @@ _MODELS_BY_KEY: dict[str, type[BaseModel]] = {
     "backbone": BackboneEntry,
     "reference": ReferenceEntry,
     "recogniser": RecogniserEntry,
+    "source": SourceEntry,
     "info": BundleInfo,
     "results": MeasuredResult,
     "files": FileEntry,

@@ -8,6 +8,7 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from polyrestore.adapters import bare_state_dict, save_adapter
 from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
-from polyrestore.bundles.bundle import Bundle
+from polyrestore.bundles.bundle import Bundle, source_of
 from polyrestore.bundles.card import licence_text, model_card
 from polyrestore.bundles.loading import load_bundle
 from polyrestore.bundles.manifest import (
@@ -88,7 +89,7 @@ def _write(folder: Path, bundle: Bundle, dtype: torch.dtype) -> None:
             raise BundleError(f"adapter {name!r} cannot be saved as {dtype}: {error}") from error
     own = {key: value for key, value in bare_state_dict(bundle.backbone).items() if key not in outside}
     _write_tensors(folder / BACKBONE_FILE, own, dtype)
-    if bundle.recogniser is not None:
+    if bundle.recogniser is not None and source_of(bundle) is None:
         recogniser: nn.Module = bundle.recogniser
         _write_tensors(folder / RECOGNISER_FILE, recogniser.state_dict(), dtype)
     if bundle.prototypes:
@@ -105,7 +106,6 @@ def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    options = None if bundle.recogniser is None else {"options": bundle.recogniser.options}
     reference = bundle.backbone.reference()
     raw = {
         "format_version": FORMAT_VERSION,
@@ -116,7 +116,7 @@ def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
             "reference": None if reference is None else vars(reference),
         },
         "adapters": sorted(bundle.adapters),
-        "recogniser": options,
+        "recogniser": _recogniser_entry(bundle),
         "prototypes": sorted(bundle.prototypes),
         "recognition_settings": bundle.recognition_settings,
         "info": bundle.info.model_dump(mode="json"),
@@ -131,6 +131,16 @@ def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
         raise BundleError(f"the bundle cannot be described: {where}: {problem['msg']}") from error
     except (TypeError, ValueError) as error:
         raise BundleError(f"options and settings must be plain, finite JSON values: {error}") from error
+
+
+def _recogniser_entry(bundle: Bundle) -> dict[str, Any] | None:
+    if bundle.recogniser is None:
+        return None
+    source = source_of(bundle)
+    if source is None:
+        return {"options": bundle.recogniser.options}
+    place = {"path": source.path, "sha256": source.sha256, "revision": source.revision}
+    return {"options": bundle.recogniser.options, "kind": source.kind, "source": place}
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyrestore.cli.options import AsJson, Bundle, Device
+from polyrestore.cli.options import (
+    AsJson,
+    Bundle,
+    Device,
+    Normalisation,
+    Temperature,
+    TopK,
+    recognition_settings,
+)
 from polyrestore.cli.show import error_line, print_json, print_table, weights_text
 from polyrestore.errors import PolyrestoreError
 
@@ -20,12 +28,16 @@ def inspect_command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
     bundle: Bundle = "default",
     device: Device = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    normalisation: Normalisation = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what is wrong with images, and what they hold."""
     from polyrestore.cli.model import open_restorer
 
-    restorer = open_restorer(bundle, device)
+    recognition = recognition_settings(temperature, top_k, normalisation)
+    restorer = open_restorer(bundle, device, settings=recognition)
     entries: list[dict[str, Any]] = []
     for path in images:
         try:

@@ -17,6 +17,7 @@ from polyrestore.cli.importing import import_command
 from polyrestore.cli.inspect import inspect_command
 from polyrestore.cli.listing import list_command
 from polyrestore.cli.restore import restore_command
+from polyrestore.cli.routing import route_command
 from polyrestore.cli.show import error_line
 from polyrestore.cli.train import train_command
 from polyrestore.errors import PolyrestoreError
@@ -34,6 +35,7 @@ app.command("inspect")(inspect_command)
 app.command("degrade")(degrade_command)
 app.command("train")(train_command)
 app.command("import")(import_command)
+app.command("route")(route_command)
 app.command("list")(list_command)
 app.add_typer(data_app)
 

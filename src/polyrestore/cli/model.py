@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 
 
 def open_restorer(
-    bundle: str, device: str | None = None, tile_px: int | None = None, steps: int | None = None
+    bundle: str,
+    device: str | None = None,
+    tile_px: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    steps: int | None = None,
 ) -> Restorer:
-    """Return a restorer for the bundle with this name or in this folder.
+    """Return a restorer for the bundle with this name or in this folder, with settings in place of its own.
 
     ``steps`` takes the place of the number of steps that the bundle has, where its backbone takes any.
 
@@ -30,7 +36,7 @@ def open_restorer(
     opened = load_bundle(bundle)
     if steps is not None:
         opened.backbone.use_steps(steps)
-    return Restorer(opened, device, tile_px=tile_px)
+    return Restorer(opened, device, tile_px=tile_px, settings=settings)
 
 
 def fingerprint(bundle: Bundle) -> str:
@@ -38,12 +44,15 @@ def fingerprint(bundle: Bundle) -> str:
 
     A batch is continued with it: other weights under the same bundle name restore everything again.
     """
+    from polyrestore.bundles.bundle import source_of
+
     # Weights outside of the bundle have been hashed once, to be compared with what it refers to.
     outside, reference = bundle.backbone.external_keys(), bundle.backbone.reference()
     parts: dict[str, Tensor] = {
         f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items() if key not in outside
     }
-    if bundle.recogniser is not None:
+    source = source_of(bundle)
+    if bundle.recogniser is not None and source is None:
         recogniser = bundle.recogniser.state_dict()
         parts |= {f"recogniser.{key}": value for key, value in recogniser.items()}
     parts |= {f"prototype.{key}": value for key, value in bundle.prototypes.items()}
@@ -51,6 +60,8 @@ def fingerprint(bundle: Bundle) -> str:
     if reference is not None:
         plain.append(reference.sha256)
     plain.append(json.dumps(bundle.recognition_settings, sort_keys=True, default=str))
+    if bundle.recogniser is not None and source is not None:
+        plain.append(f"{source.kind} {source.sha256} {sorted(bundle.recogniser.options.items())!r}")
     for name, adapter in bundle.adapters.items():
         plain.append(f"{name} {adapter.config}")
         parts |= {f"adapter.{name}.{key}": value for key, value in adapter.tensors.items()}

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrestore.cli.options import Bundle, Device
+from polyrestore.cli.options import (
+    Bundle,
+    Device,
+    Normalisation,
+    Temperature,
+    TopK,
+    recognition_settings,
+)
 from polyrestore.cli.show import error_line, print_table, weights_text
 from polyrestore.errors import CompositionError
 
@@ -55,6 +62,9 @@ def restore_command(
         int | None,
         typer.Option(metavar="N", min=1, help="Steps of a generative network; the bundle's own by default."),
     ] = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    normalisation: Normalisation = None,
 ) -> None:
     """Restore images. Run again, it continues: finished files are skipped.
 
@@ -67,7 +77,8 @@ def restore_command(
     from polyrestore.restoration.batch import restore_files
     from polyrestore.restoration.naming import named_composition
 
-    restorer = open_restorer(bundle, device, tile_px, steps)
+    recognition = recognition_settings(temperature, top_k, normalisation)
+    restorer = open_restorer(bundle, device, tile_px, recognition, steps=steps)
     composition = None if as_ is None else named_composition(as_, restorer.adapters)
     settings = {
         "bundle": restorer.bundle.name,

@@ -9,6 +9,7 @@ from polyrestore.data.shards import find_shards, holds_shards, pack
 from polyrestore.data.synthesis import (
     Batch,
     BatchSource,
+    MixtureWeights,
     OneCompositionSource,
     Source,
     Synthesis,
@@ -26,6 +27,7 @@ __all__ = [
     "FoundSet",
     "HashMemory",
     "ImageFile",
+    "MixtureWeights",
     "OneCompositionSource",
     "OneTaskSource",
     "Pair",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -17,6 +17,8 @@ from polyrestore.data.augmentation import vary_light
 from polyrestore.data.images import Pair, random_patch
 from polyrestore.data.sampling import Sampler, draw_tasks
 from polyrestore.degradations import DEGRADATIONS, degrade_batch, mix_regions
+
+MixtureWeights = Literal["mean", "full"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Batch:
         task: (B,) index into the tasks, -1 for samples that were left clean.
         presence: (B, N) share of each degradation in the sample, in the order of ``DEGRADATIONS``.
         other_crop: (B, 3, P, P) another part of each damaged image, for training by contrast only.
+        acting: (B, N) weight of each degradation's adapter in the training of adapters, in the order of
+            ``DEGRADATIONS``; None where the shares in ``presence`` tell all.
+        time: (B,) where each sample is on the path from noise to image, for generative training only.
     """
 
     degraded: Tensor
@@ -36,17 +41,13 @@ class Batch:
     task: Tensor
     presence: Tensor
     other_crop: Tensor | None = None
+    acting: Tensor | None = None
+    time: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        other = None if self.other_crop is None else self.other_crop.to(device)
-        return Batch(
-            self.degraded.to(device),
-            self.clean.to(device),
-            self.task.to(device),
-            self.presence.to(device),
-            other,
-        )
+        tensors = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{k: tensor.to(device) for k, tensor in tensors.items() if tensor is not None})
 
 
 class Source(Protocol):
@@ -73,7 +74,7 @@ class Synthesis:
         region_share: probability that two regions of a sample are damaged differently.
         clean_share: probability of leaving a sample clean.
         severity: range of the severities.
-        partners: degradations to draw the second and third one from; the tasks when empty.
+        partners: degradations that join the first one in every sample.
         task_shares: how often a task is drawn compared with the others; 1 where nothing is said.
     """
 
@@ -167,7 +168,6 @@ class BatchSource:
         names, synthesis, count = list(DEGRADATIONS), self.synthesis, self.batch_size
         task = draw_tasks(self.sampler, self.drawing_shares(), count, step, rank, generator)
         columns = torch.tensor([names.index(name) for name in synthesis.tasks])
-        partners = torch.tensor([names.index(name) for name in synthesis.partners or synthesis.tasks])
         low, high = synthesis.severity
         drawn = low + (high - low) * torch.rand((count, len(names)), generator=generator)
         chosen = torch.zeros((count, len(names)), dtype=torch.bool)
@@ -176,10 +176,12 @@ class BatchSource:
         extra = torch.rand((count, 2), generator=generator) < synthesis.mixture_share
         extra[:, 1] &= extra[:, 0]
         for position in range(2):
-            partner = partners[torch.randint(len(partners), (count,), generator=generator)]
+            partner = columns[torch.randint(len(columns), (count,), generator=generator)]
             chosen[rows, partner] |= extra[:, position]
+        chosen[:, [names.index(name) for name in synthesis.partners]] = True
         # Several full-strength degradations leave nothing to see.
-        milder = torch.where(extra[:, :1], 0.5 + 0.5 * torch.rand((count, 1), generator=generator), 1.0)
+        several = chosen.sum(1, keepdim=True) > 1
+        milder = torch.where(several, 0.5 + 0.5 * torch.rand((count, 1), generator=generator), 1.0)
         untouched = torch.rand(count, generator=generator) < synthesis.clean_share
         chosen[untouched] = False
         task = torch.where(untouched, torch.full_like(task, -1), task)
@@ -244,22 +246,51 @@ class OneTaskAtATime(Generic[DrawnSource]):
 
 @dataclass(frozen=True)
 class OneCompositionSource(OneTaskAtATime[BatchSource]):
-    """Batches whose samples all show the same: one degradation, or a mixture of two.
+    """Batches whose samples all show the same: one degradation, or a mixture of two or three.
 
-    The source's synthesis says with ``mixture_share`` how often a second degradation joins the first.
+    The source's synthesis says with ``mixture_share`` how often a second degradation joins the first, and a
+    third the second; common tasks join more often.
+
+    Attributes:
+        source: where the images come from.
+        weights: how the adapters of a mixture act. "mean": alike, with a sum of 1. "full": the first one at
+            weight 1, the others between 0.5 and 1, so that they get used to being weighed.
+        bystander_share: how often the adapter of a degradation that is not there acts as well, at a weight
+            between 0 and 1, so that it learns to do no harm.
     """
+
+    weights: MixtureWeights = "mean"
+    bystander_share: float = 0.0
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step; all processes see the same degradations."""
         source, synthesis = self.source, self.source.synthesis
         index, generator = self.task_of(step)
-        name = synthesis.tasks[index]
-        others = [other for other in synthesis.partners or synthesis.tasks if other != name]
-        draw, place = torch.rand(2, generator=generator).tolist()
-        partners = (others[int(place * len(others))],) if others and draw < synthesis.mixture_share else ()
+        tasks, shares = synthesis.tasks, self.drawing_shares().clone()
+        joins = (torch.rand(2, generator=generator) < synthesis.mixture_share).tolist()
+        present = [index]
+        for join in joins[: 1 + joins[0]]:
+            shares[present[-1]] = 0
+            if join and bool(shares.any()):
+                present.append(int(torch.multinomial(shares, 1, generator=generator)))
+        acting = torch.zeros(len(DEGRADATIONS))
+        columns = [list(DEGRADATIONS).index(tasks[each]) for each in present]
+        strengths = 0.5 + 0.5 * torch.rand(len(present), generator=generator)
+        acting[columns] = strengths if self.weights == "full" else 1 / len(present)
+        if self.weights == "full":
+            acting[columns[0]] = 1
+        absent = [position for position in range(len(tasks)) if position not in present]
+        draw, place, strength = torch.rand(3, generator=generator).tolist()
+        if absent and draw < self.bystander_share:
+            acting[list(DEGRADATIONS).index(tasks[absent[int(place * len(absent))]])] = strength
+        partners = tuple(tasks[each] for each in present[1:])
         only = replace(
-            synthesis, tasks=(name,), partners=partners, mixture_share=float(bool(partners)), region_share=0.0
+            synthesis, tasks=(tasks[index],), partners=partners, mixture_share=0.0, region_share=0.0
         )
         pairs = {} if partners else source.pairs
         batch = replace(source, synthesis=only, pairs=pairs).batch(step, rank)
-        return replace(batch, task=torch.where(batch.task < 0, batch.task, index))
+        return replace(
+            batch,
+            task=torch.where(batch.task < 0, batch.task, index),
+            acting=acting.expand(len(batch.task), -1),
+        )

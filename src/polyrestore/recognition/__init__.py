@@ -1,8 +1,10 @@
 """Recognise what is wrong with a photograph, and turn it into composition weights."""
 
+from polyrestore.recognition.base import BaseRecogniser
 from polyrestore.recognition.network import Recogniser, build_recogniser
 from polyrestore.recognition.similarity import (
     CLEAN,
+    NORMALISATIONS,
     Recognition,
     RecognitionSettings,
     composition_of,
@@ -13,6 +15,8 @@ from polyrestore.recognition.similarity import (
 
 __all__ = [
     "CLEAN",
+    "NORMALISATIONS",
+    "BaseRecogniser",
     "Recogniser",
     "Recognition",
     "RecognitionSettings",

@@ -7,13 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.layers import COLOUR_LEVELS, ChannelNorm, colour_levels
+from polyrestore.recognition.base import BaseRecogniser
 
 PATCH_PX = 128
 GRID = 3
 THUMBNAIL_PX = 64
 
 
-class Recogniser(nn.Module):
+class Recogniser(BaseRecogniser):
     """Embed images by their texture at full resolution and their look as a whole.
 
     Noise, compression and blur show in the finest detail, so a grid of patches is cut at full resolution;
@@ -26,7 +27,7 @@ class Recogniser(nn.Module):
 
     def __init__(self, width: int = 32, dimension: int = 64) -> None:
         super().__init__()
-        self.options: dict[str, object] = {"width": width, "dimension": dimension}
+        self.options = {"width": width, "dimension": dimension}
         widths = (width, 2 * width, 3 * width, 4 * width)
         self.local = _convolutions(6, widths)
         self.whole = _convolutions(3, widths[:3])
@@ -48,10 +49,6 @@ class Recogniser(nn.Module):
         pooled = torch.cat([means, peaks, whole.mean(2), whole.amax(2), levels], 1)
         vector = self.output(functional.gelu(self.hidden(pooled)))
         return functional.normalize(vector.float(), dim=1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return :meth:`embed`."""
-        return self.embed(image)
 
 
 def build_recogniser(**options: int) -> Recogniser:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
-from polyrestore.recognition.network import Recogniser
+from polyrestore.errors import RecognitionError, nearest_names
+from polyrestore.recognition.base import BaseRecogniser
 
 CLEAN = "clean"
+NORMALISATIONS = ("softmax", "sum", "max", "none")
 
 
 @dataclass(frozen=True)
@@ -18,18 +21,41 @@ class RecognitionSettings:
     """How similarities become weights.
 
     Attributes:
-        temperature: divides the similarities before the softmax.
-        top_k: at most this many adapters act on one image.
-        minimum_share: adapters with a smaller share of the degradations' probability are dropped.
-        clean_threshold: an image whose probability of being clean reaches this is left alone.
+        temperature: divides the similarities before the softmax over all prototypes; at least 1e-6.
+        top_k: at most this many adapters act on one image; at least 1.
+        minimum_share: adapters with a smaller share of the degradations' probability are dropped; in [0, 1].
+        clean_threshold: an image whose probability of being clean reaches this is left alone; above 1, none.
+        normalisation: what becomes of the K that are kept. ``softmax``: the softmax of their similarities,
+            which add up to 1. ``sum``: the similarities themselves, negative ones as 0, divided by their sum.
+            ``max``: as ``softmax``, but the largest becomes 1. ``none``: their shares of the softmax over all
+            prototypes, "clean" among them, which add up to less than 1.
+        saturation: before that, everything from this share of the largest on counts alike, so that what is
+            plainly there acts alike however certain the recogniser is; 1 leaves them as they are.
+
+    Raises:
+        RecognitionError: a value outside its range, or an unknown normalisation.
     """
 
     temperature: float = 0.1
     top_k: int = 3
     minimum_share: float = 0.12
     clean_threshold: float = 0.5
+    normalisation: str = "softmax"
+    saturation: float = 1.0
 
-    def to_dict(self) -> dict[str, float | int]:
+    def __post_init__(self) -> None:
+        # Below, float32 cannot hold the quotients.
+        _require(self.temperature, "temperature", "a number of at least 1e-6", lambda value: value >= 1e-6)
+        _require(self.minimum_share, "minimum_share", "a number from 0 to 1", lambda value: 0 <= value <= 1)
+        _require(self.clean_threshold, "clean_threshold", "a number of at least 0", lambda value: value >= 0)
+        _require(self.saturation, "saturation", "a number above 0, up to 1", lambda value: 0 < value <= 1)
+        whole = isinstance(self.top_k, int)
+        _require(self.top_k, "top_k", "a whole number of at least 1", lambda value: whole and value >= 1)
+        if self.normalisation not in NORMALISATIONS:
+            hint = nearest_names(str(self.normalisation), NORMALISATIONS)
+            raise RecognitionError(f"unknown normalisation {self.normalisation!r}; {hint}")
+
+    def to_dict(self) -> dict[str, float | int | str]:
         """Return the settings as plain values."""
         return asdict(self)
 
@@ -39,7 +65,8 @@ class Recognition:
     """What was recognised in one image.
 
     Attributes:
-        weights: weights by adapter, largest first, with a sum of 1; empty when the image is clean.
+        weights: weights by adapter, largest first, normalised as the settings say (usually to a sum of 1);
+            empty when the image is clean.
         probabilities: softmax share by prototype name, "clean" among them.
         similarities: cosine similarity by prototype name, "clean" among them.
     """
@@ -56,11 +83,15 @@ class Recognition:
 
 @torch.no_grad()
 def recognise(
-    recogniser: Recogniser, prototypes: Mapping[str, Tensor], image: Tensor, settings: RecognitionSettings
+    recogniser: BaseRecogniser,
+    prototypes: Mapping[str, Tensor],
+    image: Tensor,
+    settings: RecognitionSettings,
 ) -> Recognition:
     """Say which degradations an image shows.
 
-    UIR-LoRA's router s = norm_K(d B) (arXiv 2409.20197) with image prototypes as the bank B.
+    UIR-LoRA's router s = norm_K(d B) (arXiv 2409.20197); the prototypes are the bank B, of images for the
+    shipped recogniser and of words for CLIP's.
 
     Args:
         recogniser: gives the embedding d.
@@ -82,21 +113,45 @@ def weigh(embedding: Tensor, prototypes: Mapping[str, Tensor], settings: Recogni
     shares = torch.softmax(cosine / settings.temperature, 0)
     similarities = dict(zip(names, cosine.tolist(), strict=True))
     probabilities = dict(zip(names, shares.tolist(), strict=True))
-    return Recognition(composition_of(probabilities, settings), probabilities, similarities)
+    return Recognition(composition_of(probabilities, settings, similarities), probabilities, similarities)
 
 
-def composition_of(probabilities: Mapping[str, float], settings: RecognitionSettings) -> dict[str, float]:
-    """Keep the top K degradations that matter and let their weights add up to 1; none for a clean image."""
+def composition_of(
+    probabilities: Mapping[str, float], settings: RecognitionSettings, similarities: Mapping[str, float]
+) -> dict[str, float]:
+    """Keep the top K degradations that matter and normalise their weights; none for a clean image.
+
+    Args:
+        probabilities: softmax share by prototype name.
+        settings: K, thresholds and normalisation.
+        similarities: cosine similarity by prototype name, for the normalisation ``sum``.
+    """
     if probabilities.get(CLEAN, 0.0) >= settings.clean_threshold:
         return {}
     damage = {name: value for name, value in probabilities.items() if name != CLEAN}
     total = sum(damage.values())
     ranked = sorted(damage.items(), key=lambda entry: (-entry[1], entry[0]))[: settings.top_k]
-    kept = [(name, value) for name, value in ranked if value >= settings.minimum_share * total] or ranked[:1]
-    scale = sum(value for _, value in kept)
-    return {name: value / scale for name, value in kept}
+    kept = dict([entry for entry in ranked if entry[1] >= settings.minimum_share * total] or ranked[:1])
+    if settings.normalisation == "sum":
+        positive = {name: max(0.0, similarities[name]) for name in kept}
+        # An image that resembles nothing is told apart by its shares alone.
+        kept = positive if any(positive.values()) else kept
+    limit = settings.saturation * max(kept.values(), default=0.0)
+    kept = {name: min(value, limit) for name, value in kept.items()}
+    if settings.normalisation == "none":
+        scale = 1.0
+    else:
+        scale = max(kept.values(), default=0.0) if settings.normalisation == "max" else sum(kept.values())
+    # Shares that a low temperature made too small for a number are none.
+    return {name: value / scale for name, value in kept.items() if value > 0}
 
 
 def prototype_of(embeddings: Tensor) -> Tensor:
     """Return the unit vector in the middle of embeddings: (N, D) to (D,)."""
     return torch.nn.functional.normalize(embeddings.mean(0), dim=0)
+
+
+def _require(value: object, name: str, range_: str, fits: Callable[[float], bool]) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not fits(value):  # type: ignore[arg-type]
+        raise RecognitionError(f"{name} must be {range_}, not {value!r}")

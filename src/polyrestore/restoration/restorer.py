@@ -9,8 +9,9 @@ import copy
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,13 @@ from polyrestore.adapters import AdapterBank, added_radius_px
 from polyrestore.backbones import Backbone
 from polyrestore.backbones.memory import require_memory
 from polyrestore.bundles import Bundle, load_bundle
-from polyrestore.errors import BundleError, CompositionError, PolyrestoreError
+from polyrestore.errors import (
+    BundleError,
+    CompositionError,
+    PolyrestoreError,
+    RecognitionError,
+    nearest_names,
+)
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.inputs import ImageLike, as_image
@@ -76,15 +83,27 @@ class Restorer:
         >>> restorer.restore("holiday.jpg").save("restored.jpg")     # doctest: +SKIP
 
     Attributes:
-        bundle: what it was made from; it is not changed.
+        bundle: what it was made from; it is not changed. With ``settings``, a copy with them in place of the
+            bundle's own: fields of :class:`~polyrestore.recognition.RecognitionSettings`, such as
+            ``{"top_k": 1, "temperature": 0.05}``.
         device: where it computes.
         tile_px: largest side of a tile; where None was given, what suits the network.
+
+    Raises:
+        BundleError: the bundle's settings do not fit, or there is no recogniser for the given ones.
+        RecognitionError: a given setting is unknown or outside its range.
+        PolyrestoreError: the device is not there.
     """
 
     def __init__(
-        self, bundle: Bundle, device: str | torch.device | None = None, *, tile_px: int | None = None
+        self,
+        bundle: Bundle,
+        device: str | torch.device | None = None,
+        *,
+        tile_px: int | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self.bundle = bundle
+        self.bundle = _with_settings(bundle, settings) if settings else bundle
         self.device = usable_device(device)
         self.tile_px = tile_px or bundle.backbone.description.tile_px or DEFAULT_TILE_PX
         # A copy, because adapters are wrapped around its layers and the bundle may serve other restorers.
@@ -96,7 +115,7 @@ class Restorer:
         if bundle.recogniser is not None:
             self._recogniser = copy.deepcopy(bundle.recogniser).eval().requires_grad_(False).to(self.device)
         self._prototypes = {name: tensor.to(self.device) for name, tensor in bundle.prototypes.items()}
-        self._settings = _recognition_settings(bundle)
+        self._settings = _recognition_settings(self.bundle)
         # Merging changes the weights that every image runs through.
         self._lock = threading.Lock()
 
@@ -214,24 +233,42 @@ def _probe_px(backbone: Backbone) -> int:
 def _recognition_settings(bundle: Bundle) -> RecognitionSettings:
     try:
         return RecognitionSettings(**bundle.recognition_settings)
-    except TypeError as error:
+    except (TypeError, RecognitionError) as error:
         raise BundleError(
             f"bundle {bundle.name!r} has recognition settings that do not fit: {error}"
         ) from error
 
 
-def load(name_or_folder: str | Path = "default", device: str | torch.device | None = None) -> Restorer:
+def _with_settings(bundle: Bundle, settings: Mapping[str, Any]) -> Bundle:
+    if bundle.recogniser is None:
+        raise BundleError(f"bundle {bundle.name!r} has no recogniser, so {', '.join(settings)} cannot be set")
+    known = [field.name for field in fields(RecognitionSettings)]
+    for name in settings:
+        if name not in known:
+            raise RecognitionError(f"unknown recognition setting {name!r}; {nearest_names(name, known)}")
+    RecognitionSettings(**settings)
+    return replace(bundle, recognition_settings={**bundle.recognition_settings, **settings})
+
+
+def load(
+    name_or_folder: str | Path = "default",
+    device: str | torch.device | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+) -> Restorer:
     """Load a bundle, by the name of a shipped one or from a folder, and return its restorer.
 
     Args:
         name_or_folder: ``"default"``, another shipped bundle's name, or a bundle's folder.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None takes a GPU where there is one.
+        settings: recognition settings in place of the bundle's, such as ``{"top_k": 1}``.
 
     Raises:
+        RecognitionError: a setting is unknown or outside its range.
         BundleError: the bundle is missing, incomplete, corrupt or of a newer format.
         PolyrestoreError: the device is not there.
     """
-    return Restorer(load_bundle(name_or_folder), device)
+    return Restorer(load_bundle(name_or_folder), device, settings=settings)
 
 
 def usable_device(device: str | torch.device | None) -> torch.device:

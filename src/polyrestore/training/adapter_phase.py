@@ -80,7 +80,7 @@ def _sources(recipe: AdapterRecipe) -> tuple[Source, Validation]:
         clean = load_clean(recipe.data.clean)
         source = batch_source(recipe, synthesis, clean, load_real_pairs(recipe.data))
         held_out = ValidationSet(held_out_images(recipe.data), recipe.adapters)
-        return OneCompositionSource(source), held_out
+        return OneCompositionSource(source, recipe.mixture_weights, recipe.bystander_share), held_out
     tasks = training_source(recipe)
     assert isinstance(tasks, TaskSource)
     present = trained_degradations(tasks)

@@ -12,7 +12,7 @@ import torch
 from polyrestore.adapters import Adapter
 from polyrestore.backbones import Backbone
 from polyrestore.bundles import Bundle, BundleInfo, save_bundle
-from polyrestore.training.recipe import PretrainingRecipe, Recipe
+from polyrestore.training.recipe import GenerativeRecipe, PretrainingRecipe, Recipe
 
 
 def training_record(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def extended_info(info: BundleInfo, recipe: Recipe, key: str, record: Mapping[st
 
 
 def export_backbone(
-    recipe: PretrainingRecipe,
+    recipe: PretrainingRecipe | GenerativeRecipe,
     backbone: Backbone,
     adapters: Mapping[str, Adapter],
     figures: Mapping[str, float],
@@ -52,7 +52,7 @@ def export_backbone(
 ) -> Path:
     """Write a pre-trained backbone and its first adapters as a float32 bundle, and return its folder."""
     info = BundleInfo(licence=recipe.licence, summary="A pre-trained backbone, before its adapters.")
-    info = extended_info(info, recipe, "pretraining", training_record(recipe, figures))
+    info = extended_info(info, recipe, recipe.phase, training_record(recipe, figures))
     return save_trained(folder, Bundle(recipe.name, backbone, adapters=dict(adapters), info=info))
 
 

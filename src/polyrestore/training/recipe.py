@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from polyrestore.data import MixtureWeights
 from polyrestore.errors import RecipeError, nearest_names
 from polyrestore.training.data_table import DataTable, Strict, SynthesisTable, resolve
 
@@ -116,13 +117,45 @@ class PretrainingRecipe(Recipe):
     licence: str = "Apache-2.0"
 
 
+class GenerativeRecipe(Recipe):
+    """Generative pre-training by flow matching, on clean photographs alone.
+
+    Attributes:
+        backbone: registry name of a network that generates.
+        backbone_options: its options.
+        start_from: bundle whose backbone to start from; a new one when empty.
+        time_centre: the times on the path from noise (0) to image (1) are drawn from a logit-normal
+            distribution (Esser et al., ICML 2024, arXiv 2403.03206); this is the mean of log(t / (1 - t)).
+        time_spread: its standard deviation.
+        licence: SPDX identifier of the weights' licence.
+    """
+
+    phase: Literal["generative"]
+    backbone: str = "flow"
+    backbone_options: dict[str, Any] = {}
+    start_from: str = ""
+    time_centre: float = 0.0
+    time_spread: float = Field(1.0, gt=0)
+    loss: Literal["l1", "mse", "smooth_l1", "charbonnier"] = "mse"
+    licence: str = "Apache-2.0"
+
+
 class AdapterRecipe(Recipe):
     """Phase 2: one adapter per degradation on the frozen backbone of a bundle.
 
-    ``options_for`` says by adapter what differs from ``adapter_options``. In ``synthesis``, ``task_shares``
-    are the shares of the steps, and ``mixture_share`` is how often two adapters act together.
-    ``bundle`` is the name of a shipped bundle or, with a slash in it, a folder relative to the recipe;
-    ``backbone``, if given, is the one that it must hold.
+    In ``synthesis``, ``task_shares`` are the shares of the steps, and ``mixture_share`` is how often a second
+    adapter acts together with the first, and a third with the second; 0 trains each adapter alone.
+
+    Attributes:
+        bundle: name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+        backbone: if given, the one that the bundle must hold.
+        adapters: the degradations to train adapters for.
+        kind: of the adapters.
+        adapter_options: of the adapters' configuration.
+        options_for: by adapter, what differs from ``adapter_options``.
+        mixture_weights: "mean" or "full", see :class:`polyrestore.data.OneCompositionSource`; composed
+            later, the weights must be normalised likewise.
+        bystander_share: how often an adapter acts whose degradation is not there.
     """
 
     phase: Literal["adapters"]
@@ -132,6 +165,8 @@ class AdapterRecipe(Recipe):
     kind: str = "lora"
     adapter_options: dict[str, Any] = {}
     options_for: dict[str, dict[str, Any]] = {}
+    mixture_weights: MixtureWeights = "mean"
+    bystander_share: float = Field(0.0, ge=0, le=1)
 
 
 class RecogniserRecipe(Recipe):
@@ -142,10 +177,11 @@ class RecogniserRecipe(Recipe):
     recogniser_options: dict[str, Any] = {}
 
 
-AnyRecipe = PretrainingRecipe | AdapterRecipe | RecogniserRecipe
+AnyRecipe = PretrainingRecipe | GenerativeRecipe | AdapterRecipe | RecogniserRecipe
 _ADAPTER: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="phase")])
 _PHASES: dict[str, type[Recipe]] = {
     "pretraining": PretrainingRecipe,
+    "generative": GenerativeRecipe,
     "adapters": AdapterRecipe,
     "recogniser": RecogniserRecipe,
 }
@@ -168,7 +204,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     except ValidationError as error:
         raise RecipeError(f"{path}: {_explain(error, content)}") from error
     changes: dict[str, Any] = {"data": resolve(recipe.data, path.parent)}
-    source = "start_from" if isinstance(recipe, PretrainingRecipe) else "bundle"
+    source = "start_from" if isinstance(recipe, PretrainingRecipe | GenerativeRecipe) else "bundle"
     if "/" in getattr(recipe, source):
         changes[source] = str(path.parent / getattr(recipe, source))
     return recipe.model_copy(update=changes)

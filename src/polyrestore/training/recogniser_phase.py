@@ -146,7 +146,7 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
     recogniser = build_recogniser(**recipe.recogniser_options)
     classifier = PrototypeClassifier(recogniser, len(names) + 1)
-    if bundle.recogniser is not None and bundle.recogniser.options == recogniser.options:
+    if isinstance(bundle.recogniser, Recogniser) and bundle.recogniser.options == recogniser.options:
         classifier.continue_from(bundle.recogniser, bundle.prototypes, (*names, CLEAN))
     job = RecogniserJob(classifier, source, names, held_out)
     weighting = build_weighting("uniform", len(job.tasks))

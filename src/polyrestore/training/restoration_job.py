@@ -72,7 +72,7 @@ class RestorationJob(Job):
         """Let each sample of a batch go through the adapters of its own degradations."""
         if self.bank is None:
             return
-        routes = compositions(batch.presence, self.bank.names)
+        routes = compositions(batch, self.bank.names)
         if all(route == routes[0] for route in routes):
             self.bank.activate(routes[0])
         else:
@@ -101,13 +101,16 @@ class RestorationJob(Job):
             self.network.train()
 
 
-def compositions(presence: Tensor, adapters: Collection[str]) -> list[dict[str, float]]:
-    """Give every sample's degradations equal weights with a sum of 1.
+def compositions(batch: Batch, adapters: Collection[str]) -> list[dict[str, float]]:
+    """Return the weights of the adapters for each sample of a batch.
 
-    Args:
-        presence: (B, N) in the order of ``DEGRADATIONS``, 1 where a sample has a degradation.
-        adapters: names to use; other degradations are left out.
+    Where the batch does not say them, each sample's degradations have equal weights with a sum of 1.
+    Degradations without an adapter are left out.
     """
     names = list(DEGRADATIONS)
-    found = [[names[i] for i in row.nonzero().flatten().tolist() if names[i] in adapters] for row in presence]
-    return [dict.fromkeys(present, 1 / max(1, len(present))) for present in found]
+    if batch.acting is not None:
+        rows = [dict(zip(names, row, strict=True)) for row in batch.acting.tolist()]
+        return [{name: row[name] for name in names if name in adapters and row[name]} for row in rows]
+    found = [[names[i] for i in row.nonzero().flatten().tolist()] for row in batch.presence]
+    present = [[name for name in sample if name in adapters] for sample in found]
+    return [dict.fromkeys(sample, 1 / max(1, len(sample))) for sample in present]

@@ -8,9 +8,7 @@ from pathlib import Path
 import torch
 
 from polyrestore.adapters import AdapterBank, LoraConfig, eligible_layers
-from polyrestore.backbones import Backbone, build_backbone
-from polyrestore.backbones.layers import use_channels_last
-from polyrestore.bundles import load_bundle
+from polyrestore.backbones import Backbone
 from polyrestore.data import Source
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
@@ -18,10 +16,12 @@ from polyrestore.training.adapter_phase import train_adapters
 from polyrestore.training.contrastive_job import ContrastiveJob, encoder_recipe
 from polyrestore.training.expected_error import ExpectedErrorJob
 from polyrestore.training.export import export_backbone
+from polyrestore.training.generative_phase import train_generative
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import (
     AdapterRecipe,
     ContrastTable,
+    GenerativeRecipe,
     PretrainingRecipe,
     Recipe,
     RecogniserRecipe,
@@ -30,7 +30,7 @@ from polyrestore.training.recipe import (
 from polyrestore.training.recogniser_phase import train_recogniser
 from polyrestore.training.restoration_job import RestorationJob
 from polyrestore.training.set_check import refuse_duplicates
-from polyrestore.training.sources import trained_degradations, training_source
+from polyrestore.training.sources import starting_backbone, trained_degradations, training_source
 from polyrestore.training.task_validation import validation_of
 from polyrestore.training.tiny import tiny_recipe
 from polyrestore.training.validation import Validation
@@ -70,6 +70,8 @@ def run_recipe(
         refuse_duplicates(recipe, folder)
     if isinstance(recipe, PretrainingRecipe):
         return _pretrain(recipe, folder, resume)
+    if isinstance(recipe, GenerativeRecipe):
+        return train_generative(recipe, folder, resume)
     if isinstance(recipe, AdapterRecipe):
         return train_adapters(recipe, folder, resume)
     assert isinstance(recipe, RecogniserRecipe)
@@ -79,18 +81,12 @@ def run_recipe(
 def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
     if recipe.routed_rank and recipe.contrast is not None:
         raise RecipeError("routed_rank and [contrast] exclude each other")
-    backbone = build_backbone(recipe.backbone, **recipe.backbone_options)
-    if recipe.start_from:
-        start = load_bundle(recipe.start_from).backbone
-        if (start.description, start.options) != (backbone.description, backbone.options):
-            raise RecipeError(f"the backbone of {recipe.start_from} is not the one of the recipe")
-        backbone = start
+    backbone = starting_backbone(recipe)
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         raise RecipeError(
             f"all weights of backbone {recipe.backbone!r} are another model's and stay as they are; "
             "train adapters instead"
         )
-    use_channels_last(backbone)
     source = training_source(recipe)
     validation = validation_of(recipe, source)
     bank = routed_bank(recipe, backbone, trained_degradations(source)) if recipe.routed_rank else None
@@ -146,8 +142,8 @@ def routed_bank(recipe: PretrainingRecipe, backbone: Backbone, names: Sequence[s
 
 def _check_tasks(recipe: Recipe) -> None:
     data, synthesis = recipe.data, recipe.synthesis
-    if data.sets and isinstance(recipe, RecogniserRecipe):
-        raise RecipeError('[[data.sets]] are not for phase "recogniser", which needs data.clean')
+    if data.sets and isinstance(recipe, RecogniserRecipe | GenerativeRecipe):
+        raise RecipeError(f'[[data.sets]] are not for phase "{recipe.phase}", which needs data.clean')
     if data.sets and "tasks" in synthesis.model_fields_set:
         raise RecipeError("synthesis.tasks go with data.clean; with [[data.sets]] the sets name the tasks")
     if synthesis.task_shares and data.sampler != "task_shares":

@@ -1,9 +1,12 @@
-"""From a recipe to the batches it describes."""
+"""From a recipe to the network and the batches it describes."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from polyrestore.backbones import Backbone, build_backbone
+from polyrestore.backbones.layers import use_channels_last
+from polyrestore.bundles import load_bundle
 from polyrestore.data import (
     BatchSource,
     Pair,
@@ -19,7 +22,7 @@ from polyrestore.data import (
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.training.data_table import DataTable
-from polyrestore.training.recipe import Recipe
+from polyrestore.training.recipe import GenerativeRecipe, PretrainingRecipe, Recipe
 from polyrestore.training.sets import load_tasks
 
 
@@ -50,6 +53,24 @@ def training_source(recipe: Recipe) -> Source:
     return source
 
 
+def starting_backbone(recipe: PretrainingRecipe | GenerativeRecipe) -> Backbone:
+    """Return the network that a recipe trains: a new one, or that of the bundle that it starts from.
+
+    Raises:
+        UnknownNameError: there is no such backbone.
+        BackboneError: the backbone does not take one of the options.
+        RecipeError: the bundle holds another backbone.
+    """
+    backbone = build_backbone(recipe.backbone, **recipe.backbone_options)
+    if recipe.start_from:
+        start = load_bundle(recipe.start_from).backbone
+        if (start.description, start.options) != (backbone.description, backbone.options):
+            raise RecipeError(f"the backbone of {recipe.start_from} is not the one of the recipe")
+        backbone = start
+    use_channels_last(backbone)
+    return backbone
+
+
 def trained_degradations(source: Source) -> tuple[str, ...]:
     """Return the degradations that occur in the tasks of a source, in the order of ``DEGRADATIONS``."""
     if not isinstance(source, TaskSource):
@@ -77,9 +98,9 @@ def batch_source(
     )
 
 
-def synthesis_of(recipe: Recipe, tasks: tuple[str, ...], partners: tuple[str, ...] = ()) -> Synthesis:
-    """Return the synthesis of a recipe for some tasks; partners join them in mixtures."""
-    return Synthesis(**{**recipe.synthesis.model_dump(), "tasks": tasks, "partners": partners})
+def synthesis_of(recipe: Recipe, tasks: tuple[str, ...]) -> Synthesis:
+    """Return the synthesis of a recipe for some tasks."""
+    return Synthesis(**{**recipe.synthesis.model_dump(), "tasks": tasks})
 
 
 def held_out_images(data: DataTable) -> list[Tensor]:

@@ -18,7 +18,13 @@ from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.files import atomic_path
 from polyrestore.training.data_table import DataTable, SetTable
 from polyrestore.training.export import save_trained
-from polyrestore.training.recipe import AdapterRecipe, AnyRecipe, PretrainingRecipe, RecogniserRecipe
+from polyrestore.training.recipe import (
+    AdapterRecipe,
+    AnyRecipe,
+    GenerativeRecipe,
+    PretrainingRecipe,
+    RecogniserRecipe,
+)
 
 STEPS = 4
 PATCH_PX = 32
@@ -49,12 +55,10 @@ def tiny_recipe(recipe: AnyRecipe, folder: Path) -> AnyRecipe:
         "data": _Images(folder).table(recipe.data),
         "optimiser": recipe.optimiser.model_copy(update={"warmup_steps": 1}),
     }
+    if isinstance(recipe, PretrainingRecipe | GenerativeRecipe):
+        changes |= {"backbone_options": dict(_kind(recipe.backbone).tiny_options), "start_from": ""}
     if isinstance(recipe, PretrainingRecipe):
-        changes |= {
-            "backbone_options": dict(_kind(recipe.backbone).tiny_options),
-            "start_from": "",
-            "routed_rank": min(recipe.routed_rank, RANK),
-        }
+        changes["routed_rank"] = min(recipe.routed_rank, RANK)
         if recipe.contrast is not None:
             small = {"encoder_steps": min(recipe.contrast.encoder_steps, 2), "crop_px": PATCH_PX - 8}
             changes["contrast"] = recipe.contrast.model_copy(update=small)

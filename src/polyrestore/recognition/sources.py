@@ -1,0 +1,131 @@
+"""Encoders that stay outside of a bundle: where they are, which files they are, and their fingerprint."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from polyrestore.errors import RecognitionError
+from polyrestore.files import sha256_of
+
+Kind = Literal["clip", "da-clip"]
+CONFIG_FILE = "config.json"
+_WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors")
+_TOKENIZER = ("tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
+_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """Which encoder a recogniser is made of.
+
+    Attributes:
+        kind: ``clip``, a folder of transformers; or ``da-clip``, a checkpoint of DA-CLIP.
+        path: the folder's absolute path or its name on the hub; or the checkpoint's absolute path.
+        sha256: fingerprint of the files that decide about the embedding.
+        revision: commit on the hub, for a name.
+    """
+
+    kind: Kind
+    path: str
+    sha256: str
+    revision: str | None = None
+
+
+def find_folder(name: str, *, revision: str | None = None, weights: bool = True) -> tuple[Path, str | None]:
+    """Return the folder of a CLIP, and its commit when it comes from the hub.
+
+    A name of the form ``owner/model`` that is no folder here is looked up in the hub's cache, and downloaded
+    only when it is not there.
+
+    Args:
+        name: a folder, or a name on the hub.
+        revision: commit to take from the hub; the newest where None.
+        weights: whether the weights are needed beside the tokenizer.
+
+    Raises:
+        RecognitionError: there is no such folder, and it cannot be had from the hub.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return folder.resolve(), None
+    if folder.exists() or not _HUB_NAME.match(name):
+        raise RecognitionError(f"there is no CLIP folder at {name}; give one, or a hub name like owner/model")
+    patterns = [*_TOKENIZER, *_PROCESSOR, CONFIG_FILE, *(_WEIGHTS if weights else ())]
+    with contextlib.suppress(RecognitionError):
+        snapshot = _snapshot(name, revision, patterns, local=True)
+        # The cache may hold a part of it only.
+        if (snapshot / CONFIG_FILE).is_file() and (_weight_files(snapshot) or not weights):
+            return snapshot, snapshot.name
+    snapshot = _snapshot(name, revision, patterns, local=False)
+    return snapshot, snapshot.name
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a folder that transformers wrote, sorted.
+
+    Raises:
+        RecognitionError: there are none.
+    """
+    found = _weight_files(folder)
+    if not found:
+        raise RecognitionError(
+            f"{folder} has no model.safetensors; load and save it once with transformers to get one"
+        )
+    return found
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Return a SHA-256 of a CLIP folder's configuration and weights.
+
+    Raises:
+        RecognitionError: one of them is missing or cannot be read.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        raise RecognitionError(f"{folder} is not a folder of CLIP: it has no {CONFIG_FILE}")
+    digest = hashlib.sha256()
+    for path in (folder / CONFIG_FILE, *weight_files(folder)):
+        digest.update(f"{path.name} {file_fingerprint(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        RecognitionError: it is missing or cannot be read.
+    """
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise RecognitionError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
+
+
+def _snapshot(name: str, revision: str | None, patterns: list[str], *, local: bool) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise missing_extra() from error
+    try:
+        found = snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=local)
+    except Exception as error:
+        # The client raises errors of several libraries, whatever keeps it from the files.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RecognitionError(
+            f"there is no CLIP folder at {name}, and the hub does not give that name: {reason}"
+        ) from error
+    return Path(found)
+
+
+def missing_extra() -> RecognitionError:
+    """Return the error for libraries that are not installed."""
+    return RecognitionError("CLIP needs transformers: pip install 'polyrestore[clip]'")

@@ -1,0 +1,108 @@
+"""Temperature, K and normalisation: what must hold for every value, and what is no value."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from polyrestore.errors import RecognitionError
+from polyrestore.recognition import CLEAN, NORMALISATIONS, RecognitionSettings, composition_of, weigh
+
+NAMES = ("haze", "jpeg", "noise", "rain", "snow", CLEAN)
+
+
+def found_in(seed: int, chosen: RecognitionSettings):
+    generator = torch.Generator().manual_seed(seed)
+    vectors = functional.normalize(torch.randn(len(NAMES) + 1, 6, generator=generator), dim=1)
+    return weigh(vectors[-1], dict(zip(NAMES, vectors, strict=False)), chosen)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    temperature=st.floats(1e-6, 10),
+    top_k=st.integers(1, 9),
+    minimum_share=st.floats(0, 1),
+    clean_threshold=st.floats(0, 1.2),
+    normalisation=st.sampled_from(NORMALISATIONS),
+    saturation=st.floats(0.05, 1),
+)
+def test_weights_are_what_the_settings_say(seed, **values):
+    chosen = RecognitionSettings(**values)
+    found = found_in(seed, chosen)
+    weights = list(found.weights.values())
+    if found.probabilities[CLEAN] >= chosen.clean_threshold:
+        assert found.is_clean
+        return
+    assert len(weights) <= chosen.top_k
+    assert CLEAN not in found.weights
+    assert all(0 < weight <= 1 + 1e-6 for weight in weights)
+    damage = {name: share for name, share in found.probabilities.items() if name != CLEAN}
+    if max(damage.values()) > 0:
+        assert max(damage, key=damage.get) in found.weights or chosen.normalisation == "sum"
+        assert weights
+    if weights and chosen.normalisation in ("softmax", "sum"):
+        assert sum(weights) == pytest.approx(1, abs=1e-5)
+    if weights and chosen.normalisation == "max":
+        assert max(weights) == 1
+    if chosen.normalisation == "none":
+        limit = chosen.saturation * max(damage.values())
+        assert found.weights == {name: min(found.probabilities[name], limit) for name in found.weights}
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000), temperature=st.floats(0.02, 5), top_k=st.integers(1, 5))
+def test_softmax_is_that_of_the_similarities_that_are_kept(seed, temperature, top_k):
+    chosen = RecognitionSettings(temperature, top_k, minimum_share=0, clean_threshold=2)
+    found = found_in(seed, chosen)
+    damage = {name: value for name, value in found.similarities.items() if name != CLEAN}
+    kept = sorted(damage, key=lambda name: -damage[name])[:top_k]
+    scale = sum(math.exp((damage[name] - damage[kept[0]]) / temperature) for name in kept)
+    for name in kept:
+        expected = math.exp((damage[name] - damage[kept[0]]) / temperature) / scale
+        assert found.weights.get(name, 0) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_normalisations_differ_as_written():
+    shares = {"haze": 0.4, "rain": 0.2, "snow": 0.1, CLEAN: 0.3}
+    similarities = {"haze": 0.3, "rain": 0.1, "snow": -0.2, CLEAN: 0.2}
+
+    def weights(normalisation, **values):
+        chosen = RecognitionSettings(minimum_share=0, normalisation=normalisation, **values)
+        return composition_of(shares, chosen, similarities)
+
+    assert weights("softmax") == pytest.approx({"haze": 4 / 7, "rain": 2 / 7, "snow": 1 / 7})
+    assert weights("sum") == pytest.approx({"haze": 0.75, "rain": 0.25})
+    assert weights("max") == pytest.approx({"haze": 1, "rain": 0.5, "snow": 0.25})
+    assert weights("none", top_k=2) == {"haze": 0.4, "rain": 0.2}
+    assert weights("softmax", saturation=0.5) == pytest.approx({"haze": 0.4, "rain": 0.4, "snow": 0.2})
+    assert weights("max", saturation=0.4) == pytest.approx({"haze": 1, "rain": 1, "snow": 0.625})
+    negative = dict.fromkeys(shares, -0.1)
+    chosen = RecognitionSettings(normalisation="sum", top_k=1)
+    assert composition_of(shares, chosen, negative) == {"haze": 1}
+
+
+def test_what_older_bundles_store_means_what_it_meant():
+    stored = {"temperature": 0.1, "top_k": 3, "minimum_share": 0.12, "clean_threshold": 0.25}
+    assert RecognitionSettings(**stored).normalisation == "softmax"
+    assert RecognitionSettings(**RecognitionSettings(**stored).to_dict()) == RecognitionSettings(**stored)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("temperature", value) for value in (0, 1e-9, -1, math.nan, math.inf, "0.1", True, None)),
+        *(("top_k", value) for value in (0, -1, 1.5, 2.0, math.nan, True, "3")),
+        *(("minimum_share", value) for value in (-0.1, 1.1, math.nan, None)),
+        *(("clean_threshold", value) for value in (-0.1, math.nan, math.inf, "half")),
+        *(("normalisation", value) for value in ("sums", "", None, 3)),
+    ],
+)
+def test_a_value_outside_its_range_is_refused(name, value):
+    with pytest.raises(RecognitionError, match=name):
+        RecognitionSettings(**{name: value})
