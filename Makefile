@@ -12,7 +12,7 @@ TORCH_INDEX_URL ?=
 
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.polyrestore-ready
-EXTRAS := train,evaluate,adapters,data,plots,tiff,clip,dev
+EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,clip,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types check clean

@@ -225,8 +225,12 @@ def test_a_composed_block_ends_in_the_state_before_it(bank, images):
     for mode, (weights, merged) in starts.items():
         getattr(bank, mode)(weights)
         before = bank.backbone(images)
+        with bank.composed({"rain": 1.0}, merged=False) as backbone:
+            assert (bank.composition, bank.is_merged) == ({"rain": 1.0}, False)
+            unmerged = backbone(images)
         with bank.composed({"rain": 1.0}) as backbone:
-            assert bank.composition == {"rain": 1.0}
+            assert (bank.composition, bank.is_merged) == ({"rain": 1.0}, True)
+            torch.testing.assert_close(backbone(images), unmerged, atol=1e-5, rtol=1e-5)
             assert not torch.equal(backbone(images), before)
         assert torch.equal(bank.backbone(images), before)
         assert (bank.composition, bank.is_merged) == (weights, merged)

@@ -17,6 +17,9 @@ from polyrestore.restoration.tiling import run_tiled
 TINY: dict[str, dict[str, Any]] = {name: dict(kind.tiny_options) for name, kind in BACKBONES.items()}
 """Options of a network of each kind that is small enough for tests."""
 
+PUBLISHED = sorted(name for name, kind in BACKBONES.items() if not kind.external)
+"""The networks whose weights are published as one state dict: all but those that run on another model."""
+
 
 def tiny(name: str, options: dict[str, object], seed: int = 0) -> Backbone:
     """Return a tiny network whose every part changes the image."""

@@ -70,3 +70,16 @@ def test_generating_follows_the_velocity():
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(BackboneError, match="entry_time must be between|steps must be at least"):
         build_backbone("flow", **(TINY["flow"] | options))
+
+
+def test_the_steps_can_be_chosen_afterwards():
+    backbone, three = tiny("flow", TINY["flow"]), tiny("flow", TINY["flow"] | {"steps": 3})
+    image = random_image(20, 24)
+    with torch.no_grad():
+        before = backbone(image)
+        backbone.use_steps(3)
+        assert torch.equal(backbone(image), three(image))
+        assert not torch.equal(before, three(image))
+    assert (backbone.options, backbone.description) == (three.options, three.description)
+    with pytest.raises(BackboneError, match="steps must be at least 1"):
+        backbone.use_steps(0)

@@ -93,7 +93,7 @@ def test_a_new_bundle_replaces_an_old_one_and_leaves_nothing_beside_it(tmp_path,
 
 
 def _spoil_reading(monkeypatch):
-    def fail(_folder):
+    def fail(*_args, **_kwargs):
         raise BundleError("read back differs")
 
     monkeypatch.setattr(saving, "load_bundle", fail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,3 +160,32 @@ def test_fingerprint_depends_on_every_part() -> None:
 
 def test_fingerprint_is_that_of_the_loaded_bundle(bundle: str) -> None:
     assert fingerprint(load_bundle(bundle)) == fingerprint(load_bundle(bundle))
+
+
+def test_a_large_run_says_first_what_it_takes(
+    call: Callable, bundle: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from polyrestore.backbones import memory
+    from polyrestore.cli import restore
+
+    arguments = ("restore", photographs, "--bundle", bundle, "--as", "rain", "-o")
+    assert "estimate" not in call(*arguments, tmp_path / "small").out
+    monkeypatch.setattr(restore, "_LARGE_MEGAPIXELS", 0.0005)
+    outcome = call(*arguments, tmp_path / "large")
+    assert outcome.code == 0, outcome.err
+    told = (
+        r"estimate: 2 files, 0 megapixels, 0\.\d GB of memory, at most about \d+ s on cpu \(one tile of 256"
+    )
+    assert re.match(told, outcome.out)
+    monkeypatch.setattr(memory, "_free_of_system", lambda: 100)
+    outcome = call(*arguments, tmp_path / "refused")
+    assert outcome.code == 1
+    assert re.fullmatch(r"error: a tile of 1024 px \(see --tile-px\) needs about [^\n]*\n", outcome.err)
+    assert not (tmp_path / "refused").exists()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.2, "3 s"), (95, "2 min"), (3600 * 2 + 600, "2 h 10 min")])
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    from polyrestore.cli.restore import _duration
+
+    assert _duration(seconds) == text

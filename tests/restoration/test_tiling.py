@@ -166,3 +166,44 @@ def test_bfloat16_stays_near_float32() -> None:
 def test_a_type_that_the_backbone_does_not_support_is_refused() -> None:
     with pytest.raises(BackboneError, match="does not compute in torch.float16; it supports torch.float32"):
         run_tiled(tiny_backbone(), random_image(8, 8), dtype=torch.float16)
+
+
+class SeesItsTile(TinyBackbone):
+    """Brightens an image by the mean of the tile that it sees, as a network with attention may."""
+
+    def forward(self, image: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        return image + image.mean(dim=(1, 2, 3), keepdim=True)
+
+
+@settings(deadline=None, max_examples=30)
+@given(height=st.integers(1, 90), width=st.integers(1, 90), tile_px=st.integers(16, 100))
+def test_tiles_that_differ_are_blended_without_a_step(height: int, width: int, tile_px: int) -> None:
+    backbone = SeesItsTile().eval()
+    object.__setattr__(backbone.description, "exact_tiles", False)
+    radius = backbone.description.receptive_radius_px
+    image = (torch.linspace(0, 0.5, height)[:, None] + torch.linspace(0, 0.5, width)).expand(1, 3, -1, -1)
+    added = run_tiled(backbone, image, tile_px) - image
+    # From one tile to the next the weights change over twice the halo, or once it where the image ends;
+    # no step is larger than the range of means shared out over it.
+    steepest = float(added.max() - added.min()) / radius + TOLERANCE
+    assert float(added.min()) >= -TOLERANCE
+    for axis in (-1, -2):
+        if added.shape[axis] > 1:
+            assert float(added.diff(dim=axis).abs().max()) <= steepest
+
+
+def test_one_tile_of_a_network_that_sees_it_whole_is_the_whole() -> None:
+    backbone = tiny_backbone()
+    object.__setattr__(backbone.description, "exact_tiles", False)
+    image = random_image(40, 52)
+    assert torch.equal(run_tiled(backbone, image, 64), backbone(image))
+
+
+def test_blended_tiles_of_a_local_network_are_near_the_whole() -> None:
+    # Only what is within its reach of a tile's edge is wrong, and that counts an eighth at most there.
+    backbone = tiny_backbone()
+    radius = backbone.description.receptive_radius_px
+    object.__setattr__(backbone.description, "exact_tiles", False)
+    image = random_image(150, 130)
+    tiled = run_tiled(backbone, image, 64, added_reach_px=3 * radius)
+    assert (tiled - backbone(image)).abs().mean() < 0.01

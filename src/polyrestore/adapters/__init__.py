@@ -14,7 +14,7 @@ from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
 from polyrestore.adapters.reach import added_radius_px
 from polyrestore.adapters.registry import ADAPTER_KINDS
 from polyrestore.adapters.storage import load_adapter, save_adapter
-from polyrestore.adapters.validation import adaptable_layers, check_fits, eligible_layers
+from polyrestore.adapters.validation import adaptable_layers, check_base, check_fits, eligible_layers
 
 __all__ = [
     "ADAPTER_KINDS",
@@ -29,6 +29,7 @@ __all__ = [
     "added_radius_px",
     "bare_state_dict",
     "check_adapter_size",
+    "check_base",
     "check_fits",
     "checked_composition",
     "eligible_layers",

@@ -14,7 +14,13 @@ from polyrestore.adapters.config import Adapter, AdapterConfig, check_adapter_na
 from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
-from polyrestore.adapters.validation import adaptable_layers, build_parts, resolve_targets
+from polyrestore.adapters.validation import (
+    adaptable_layers,
+    base_of,
+    build_parts,
+    check_base_of,
+    resolve_targets,
+)
 from polyrestore.errors import AdapterError, nearest_names
 
 
@@ -88,6 +94,7 @@ class AdapterBank:
             AdapterError: the name is taken, or the adapter does not fit; nothing has changed then.
         """
         self._check_free(adapter.name)
+        check_base_of(adapter, self.backbone)
         self._install(adapter.name, adapter.config, build_parts(adapter, self._layers, self._adaptable))
 
     def create(self, name: str, config: AdapterConfig, generator: Generator) -> None:
@@ -184,8 +191,13 @@ class AdapterBank:
         self.deactivate()
 
     @contextlib.contextmanager
-    def composed(self, weights: Mapping[str, float]) -> Iterator[nn.Module]:
-        """Merge a composition for the length of a block, then restore what acted before.
+    def composed(self, weights: Mapping[str, float], *, merged: bool = True) -> Iterator[nn.Module]:
+        """Let a composition act for the length of a block, then restore what acted before.
+
+        Args:
+            weights: the composition.
+            merged: merge it, which takes as much memory again as the adapted layers have; otherwise each
+                layer's update is made anew whenever it runs.
 
         Yields:
             the backbone.
@@ -194,7 +206,10 @@ class AdapterBank:
             CompositionError: as in :meth:`activate`.
         """
         before, was_merged = self._composition, self._merged
-        self.merge(weights)
+        if merged:
+            self.merge(weights)
+        else:
+            self.activate(weights)
         try:
             yield self.backbone
         finally:
@@ -229,7 +244,8 @@ class AdapterBank:
         for key, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise AdapterError(f"adapter {name!r}: {key} holds values that are not finite")
-        return Adapter(name, config, tensors)
+        base = base_of(self.backbone)
+        return Adapter(name, config, tensors, "" if base is None else base.sha256)
 
     def base_state_dict(self) -> dict[str, Tensor]:
         """Return the bare backbone's state dict: its own keys and weights, whatever is added or merged."""

@@ -79,6 +79,7 @@ class Adapter:
         name: letters, digits, ``_`` and ``-``; usually the degradation it was trained for.
         config: its kind and sizes.
         tensors: weights by "<module path>.<part>", such as ``encoders.0.0.conv1.lora_A.weight``.
+        base_sha256: of the other model's weights that its backbone runs on, where it does and it is known.
 
     Raises:
         AdapterError: the name cannot be used.
@@ -87,6 +88,7 @@ class Adapter:
     name: str
     config: AdapterConfig
     tensors: dict[str, Tensor]
+    base_sha256: str = ""
 
     def __post_init__(self) -> None:
         check_adapter_name(self.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 _PREFIX = "base_model.model."
+_BASE_KEY = "base_sha256"
 _BOTTLENECK_KEYS = {"kind", "reduction", "targets", "base_model_name_or_path"}
 # Features of PEFT's LoRA that change the computation, with the only values under which they do not.
 _PLAIN_LORA: dict[str, tuple[Any, ...]] = {
@@ -61,7 +63,9 @@ def save_adapter(
     targets = sorted(split_tensors(adapter.config.kind, adapter.tensors))
     config = _config_to_json(adapter.config, targets, base_description)
     write_text(folder / CONFIG_FILE, json.dumps(config, indent=2, sort_keys=True) + "\n")
-    write_bytes(folder / WEIGHTS_FILE, save_tensors(tensors, metadata={"format": "pt"}))
+    # Beside the tensors, since PEFT warns of keys in the configuration that it does not know.
+    base = {_BASE_KEY: adapter.base_sha256} if adapter.base_sha256 else {}
+    write_bytes(folder / WEIGHTS_FILE, save_tensors(tensors, metadata={"format": "pt", **base}))
 
 
 def load_adapter(folder: Path, name: str | None = None) -> Adapter:
@@ -85,7 +89,8 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
     except ValueError as error:
         raise AdapterError(f"{config_path} is not valid JSON: {error}; save the adapter again") from error
     try:
-        stored = load_tensors(weights_path.read_bytes())
+        content = weights_path.read_bytes()
+        stored, base = load_tensors(content), _metadata(content).get(_BASE_KEY, "")
     except OSError as error:
         raise AdapterError(f"cannot read {weights_path}: {error.strerror}; save the adapter again") from error
     except (SafetensorError, ValueError) as error:
@@ -93,9 +98,15 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
     if not isinstance(raw, dict):
         raise AdapterError(f"{config_path} must hold a JSON object, not a {type(raw).__name__}")
     try:
-        return _assemble(name or folder.resolve().name, raw, stored)
+        return replace(_assemble(name or folder.resolve().name, raw, stored), base_sha256=base)
     except (AdapterError, UnknownNameError) as error:
         raise AdapterError(f"{folder}: {error}") from error
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Return the notes in the head of a safetensors file that has been read whole."""
+    length = int.from_bytes(content[:8], "little")
+    return dict(json.loads(content[8 : 8 + length]).get("__metadata__") or {})
 
 
 def _assemble(name: str, raw: dict[str, Any], stored: dict[str, Tensor]) -> Adapter:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from polyrestore.backbones.airnet import AirNet
-from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.base import Backbone, BackboneDescription, BaseReference
 from polyrestore.backbones.compact import Compact
 from polyrestore.backbones.flow import Flow
+from polyrestore.backbones.latent import Latent
 from polyrestore.backbones.nafnet import NAFNet
 from polyrestore.backbones.promptir import PromptIR
 from polyrestore.backbones.restormer import Restormer
@@ -18,6 +20,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "airnet": AirNet,
     "compact": Compact,
     "flow": Flow,
+    "latent": Latent,
     "nafnet": NAFNet,
     "promptir": PromptIR,
     "restormer": Restormer,
@@ -37,7 +40,8 @@ def build_backbone(name: str, **options: Any) -> Backbone:
     try:
         return BACKBONES[name](**options)
     except (TypeError, ValueError) as error:
-        raise BackboneError(f"backbone {name!r} cannot be built with {options}: {error}") from error
+        plain = {key: value for key, value in options.items() if not isinstance(value, Mapping)}
+        raise BackboneError(f"backbone {name!r} cannot be built with {plain}: {error}") from error
 
 
-__all__ = ["BACKBONES", "Backbone", "BackboneDescription", "build_backbone"]
+__all__ = ["BACKBONES", "Backbone", "BackboneDescription", "BaseReference", "build_backbone"]

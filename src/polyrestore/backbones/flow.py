@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from polyrestore.backbones.compact import Compact
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
+from polyrestore.errors import BackboneError
 
 TIME_WAVES = 16
 # The slowest wave is half of one over the whole path, the fastest 64 of them.
@@ -61,7 +62,8 @@ class Flow(Compact):
         steps: Euler steps from there to the end.
 
     Raises:
-        ValueError: the entry time or the steps are out of range.
+        ValueError: the entry time is out of range.
+        BackboneError: the steps are.
     """
 
     def __init__(
@@ -78,14 +80,10 @@ class Flow(Compact):
         super().__init__(width, encoder_blocks, middle_blocks, decoder_blocks, context_dim, shuffle)
         if not 0 < entry_time < 1:
             raise ValueError(f"entry_time must be between 0 and 1, not {entry_time}")
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, not {steps}")
-        self.options |= {"entry_time": entry_time, "steps": steps}
+        self.options |= {"entry_time": entry_time}
         self.entry_time = entry_time
-        self.steps = steps
-        self.description = replace(
-            self.description, name="flow", receptive_radius_px=steps * self.description.receptive_radius_px
-        )
+        self._step_radius_px = self.description.receptive_radius_px
+        self.use_steps(steps)
         self.time_encoder = TimeEncoder(context_dim)
 
     @classmethod
@@ -93,6 +91,20 @@ class Flow(Compact):
         """Return the options of a state dict; where to enter the path is in no shape."""
         found = super().published_options(shapes) if "time_encoder.linear1.weight" in shapes else None
         return None if found is None else replace(found, assumed=("entry_time", "steps"))
+
+    def use_steps(self, steps: int) -> None:
+        """Take so many Euler steps, each of which sees as far again.
+
+        Raises:
+            BackboneError: there must be at least one.
+        """
+        if steps < 1:
+            raise BackboneError(f"steps must be at least 1, not {steps}")
+        self.steps: int = steps
+        self.options["steps"] = steps
+        self.description = replace(
+            self.description, name="flow", receptive_radius_px=steps * self._step_radius_px
+        )
 
     def context(self, image: Tensor) -> Tensor:
         """Return the context (B, D) of whole images (B, 3, H, W), put on the path at the entry time."""

@@ -74,6 +74,12 @@ def _architecture(bundle: Bundle, dtype: torch.dtype) -> str:
     description = bundle.backbone.description
     rows = [("backbone", f"`{description.name}`")]
     rows += [(f"option `{key}`", f"`{value}`") for key, value in sorted(bundle.backbone.options.items())]
+    reference = bundle.backbone.reference()
+    if reference is not None:
+        rows += [
+            ("base model, not in the bundle", f"`{reference.model}`"),
+            ("SHA-256 of the base model", f"`{reference.sha256}`"),
+        ]
     parameters = sum(tensor.numel() for tensor in bare_state_dict(bundle.backbone).values())
     rows += [
         ("parameters of the backbone", f"{parameters:,}"),

@@ -1,4 +1,7 @@
-"""Published weights become a bundle: the network is recognised, filled strictly, and saved."""
+"""Published weights become a bundle: the network is recognised, filled strictly, and saved.
+
+Other models that a backbone runs on are named in the bundle instead.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from polyrestore.backbones import Backbone, build_backbone
+from polyrestore.backbones import BACKBONES, Backbone, build_backbone
 from polyrestore.backbones.detection import Detected, detect_backbone
 from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo
 from polyrestore.bundles.foreign import ForeignState, read_checkpoint
@@ -58,10 +61,12 @@ def import_checkpoint(
     """Write a bundle with the bare backbone whose published weights are in a file.
 
     The bundle restores images with the backbone alone, and adapters can be trained on it. Weights are kept
-    in float32, exactly.
+    in float32, exactly. A model that a backbone runs on, such as a diffusion model, stays where it is: the
+    bundle names it and holds its SHA-256.
 
     Args:
-        checkpoint: a file of torch or a ``.safetensors`` file; no code in it is run.
+        checkpoint: a file of torch or a ``.safetensors`` file, no code in it is run; or a model's folder in
+            diffusers' layout or its name on the hub.
         folder: of the bundle; there must be nothing yet.
         name: of the bundle; the file's name where None.
         licence: SPDX identifier of the weights' licence; unknown where None.
@@ -69,12 +74,21 @@ def import_checkpoint(
 
     Raises:
         CheckpointError: the file cannot be read, or its weights fit no backbone whole.
+        BackboneError: the model cannot be used, or an option does not fit.
         OutputError: the folder is there already, or cannot be written.
         BundleError: the name cannot be a bundle's.
     """
     source, target = Path(checkpoint), Path(folder)
     if os.path.lexists(target):
         raise OutputError(f"{target} is there already; choose another folder for the bundle")
+    for kind, backbone_class in BACKBONES.items():
+        found = None if source.is_file() else backbone_class.model_options(str(checkpoint))
+        if found is not None:
+            return _import_model(kind, {**found, **(options or {})}, target, name, licence)
+    if source.is_dir():
+        raise CheckpointError(
+            f"the folder {source} holds no model that a backbone runs on; name a file instead"
+        )
     state = read_checkpoint(source)
     shapes = {key: tuple(tensor.shape) for key, tensor in state.tensors.items()}
     try:
@@ -92,6 +106,36 @@ def import_checkpoint(
         parameters=sum(parameter.numel() for parameter in backbone.parameters()),
         found_in=_found_in(state),
         assumed=detected.assumed,
+        licence=info.licence,
+    )
+
+
+def _import_model(
+    kind: str, options: dict[str, Any], target: Path, name: str | None, licence: str | None
+) -> Imported:
+    with torch.random.fork_rng(devices=[]):
+        backbone = build_backbone(kind, **options).eval()
+    reference = backbone.reference()
+    if reference is None:
+        raise CheckpointError(f"{options} name no other model; nothing is imported")
+    title = Path(reference.model).name
+    info = BundleInfo(
+        licence=licence or UNKNOWN_LICENCE,
+        summary=f"A {kind} backbone on {title}, whose weights are not in the bundle; without adapters.",
+        provenance=(
+            f"base model {title}, SHA-256 {reference.sha256}; its training data are not recorded there",
+        ),
+        training={"import": {"model": title, "sha256": reference.sha256}},
+    )
+    bundle = Bundle(name=name or _name_from(Path(f"{title}.model"), kind), backbone=backbone, info=info)
+    save_bundle(target, bundle, dtype=torch.float32)
+    return Imported(
+        folder=target,
+        backbone=kind,
+        options=dict(backbone.options),
+        parameters=sum(parameter.numel() for parameter in backbone.parameters()),
+        found_in=(),
+        assumed={},
         licence=info.licence,
     )
 

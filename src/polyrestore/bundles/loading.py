@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from polyrestore.adapters import Adapter, check_fits, load_adapter
-from polyrestore.backbones import build_backbone
-from polyrestore.backbones.base import Backbone
+from polyrestore.adapters import Adapter, bare_state_dict, check_base, check_fits, load_adapter
+from polyrestore.backbones import BACKBONES, build_backbone
+from polyrestore.backbones.base import Backbone, BaseReference
 from polyrestore.bundles.bundle import Bundle
 from polyrestore.bundles.manifest import (
     ADAPTERS_FOLDER,
@@ -27,7 +27,7 @@ from polyrestore.bundles.manifest import (
     read_manifest,
 )
 from polyrestore.bundles.shipped import find_bundle
-from polyrestore.errors import AdapterError, BundleError, PolyrestoreError
+from polyrestore.errors import AdapterError, BackboneError, BundleError, PolyrestoreError, unknown_name
 from polyrestore.files import sha256_of
 
 if TYPE_CHECKING:
@@ -37,8 +37,15 @@ if TYPE_CHECKING:
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_bundle(name_or_folder: str | Path) -> Bundle:
+def load_bundle(name_or_folder: str | Path, *, like: Backbone | None = None) -> Bundle:
     """Load a shipped bundle by name, or any bundle by folder, float32 on the CPU and in evaluation mode.
+
+    A backbone that runs on another model's weights has the type that its options say.
+
+    Args:
+        name_or_folder: what to load.
+        like: a backbone on the same other model's weights, which are then compared and not read again; the
+            bundle's own weights are checked, and ``like`` is in the result unchanged.
 
     Raises:
         UnknownNameError: no shipped bundle has this name.
@@ -47,11 +54,15 @@ def load_bundle(name_or_folder: str | Path) -> Bundle:
     folder = find_bundle(name_or_folder)
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    backbone = _load_backbone(folder, manifest)
+    # Before the backbone, which may take minutes.
+    adapters = {name: _read_adapter(folder, name, manifest) for name in manifest.adapters}
+    backbone = _load_backbone(folder, manifest, like)
+    for name, adapter in adapters.items():
+        _check_adapter(folder, name, adapter, backbone)
     return Bundle(
         name=manifest.name,
         backbone=backbone,
-        adapters={name: _load_adapter(folder, name, backbone) for name in manifest.adapters},
+        adapters=adapters,
         recogniser=_load_recogniser(folder, manifest),
         prototypes=_load_prototypes(folder, manifest),
         recognition_settings=dict(manifest.recognition_settings),
@@ -93,10 +104,38 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             raise BundleError(f"{path} does not belong to the bundle; remove it, or save the bundle again")
 
 
-def _load_backbone(folder: Path, manifest: Manifest) -> Backbone:
-    entry = manifest.backbone
-    backbone = _build(folder, "backbone", lambda: build_backbone(entry.name, **entry.options))
-    return _filled(backbone, folder / BACKBONE_FILE)
+def _load_backbone(folder: Path, manifest: Manifest, like: Backbone | None) -> Backbone:
+    entry, path = manifest.backbone, folder / BACKBONE_FILE
+    options: dict[str, Any] = dict(entry.options)
+    if entry.reference is not None:
+        expected = BaseReference(**entry.reference.model_dump())
+        if like is not None and like.reference() == expected:
+            _check_tensors(_read_tensors(path), _own_state(like), path)
+            return like
+        options |= _checked_base(folder, entry.name, options, expected)
+    backbone = _build(folder, "backbone", lambda: build_backbone(entry.name, **options))
+    if entry.reference is None and backbone.external_keys():
+        raise BundleError(f"{folder / MANIFEST_FILE} does not refer to the backbone's base; save it again")
+    return _filled(backbone, path)
+
+
+def _checked_base(
+    folder: Path, name: str, options: dict[str, Any], expected: BaseReference
+) -> dict[str, Any]:
+    """Check a bundle's base before it is loaded, and return what its building can be spared."""
+    if name not in BACKBONES:
+        raise BundleError(f"{folder / MANIFEST_FILE}: {unknown_name('backbone', name, BACKBONES)}")
+    try:
+        BACKBONES[name].check_reference(options, expected)
+    except BackboneError as error:
+        raise BundleError(f"{folder} needs the base model {expected.model}: {error}") from error
+    return BACKBONES[name].known_options(_read_tensors(folder / BACKBONE_FILE))
+
+
+def _own_state(network: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a network that its bundle holds."""
+    outside = network.external_keys() if isinstance(network, Backbone) else frozenset()
+    return {key: value for key, value in bare_state_dict(network).items() if key not in outside}
 
 
 def _load_recogniser(folder: Path, manifest: Manifest) -> BaseRecogniser | None:
@@ -124,14 +163,22 @@ def _open_recogniser(
         raise BundleError(f"{folder / MANIFEST_FILE}: the recogniser cannot be used: {error}") from error
 
 
-def _load_adapter(folder: Path, name: str, backbone: Backbone) -> Adapter:
-    path = folder / ADAPTERS_FOLDER / name
+def _read_adapter(folder: Path, name: str, manifest: Manifest) -> Adapter:
+    path, reference = folder / ADAPTERS_FOLDER / name, manifest.backbone.reference
     try:
         adapter = load_adapter(path)
-        check_fits(adapter, backbone)
+        if reference is not None:
+            check_base(adapter, BaseReference(**reference.model_dump()))
     except AdapterError as error:
         raise BundleError(f"{path} does not fit the bundle: {error}") from error
     return adapter
+
+
+def _check_adapter(folder: Path, name: str, adapter: Adapter, backbone: Backbone) -> None:
+    try:
+        check_fits(adapter, backbone)
+    except AdapterError as error:
+        raise BundleError(f"{folder / ADAPTERS_FOLDER / name} does not fit the bundle: {error}") from error
 
 
 def _load_prototypes(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
@@ -158,7 +205,14 @@ def _build(folder: Path, what: str, build: Callable[[], Network]) -> Network:
 
 
 def _filled(network: Network, path: Path) -> Network:
-    found, expected = _read_tensors(path), network.state_dict()
+    found, expected = _read_tensors(path), _own_state(network)
+    _check_tensors(found, expected, path)
+    # What is missing is another model's, and loaded.
+    network.load_state_dict(found, strict=len(expected) == len(network.state_dict()))
+    return network.eval()
+
+
+def _check_tensors(found: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
     for key in sorted(set(found) ^ set(expected)):
         problem = "lacks the tensor" if key in expected else "has the unknown tensor"
         raise BundleError(f"{path} {problem} {key!r}; it belongs to another architecture")
@@ -166,8 +220,6 @@ def _filled(network: Network, path: Path) -> Network:
         if tensor.shape != expected[key].shape:
             shape, fitting = tuple(tensor.shape), tuple(expected[key].shape)
             raise BundleError(f"{path}: {key} has shape {shape}, the architecture needs {fitting}")
-    network.load_state_dict(found)
-    return network.eval()
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -36,13 +36,24 @@ DOCUMENTS = (CARD_FILE, LICENCE_FILE)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
 
+class ReferenceEntry(BaseModel):
+    """Which other model's weights the backbone runs on; the bundle does not hold them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
 class BackboneEntry(BaseModel):
-    """Which backbone to build, and the options that rebuild it."""
+    """Which backbone to build, the options that rebuild it, and the other model that it runs on, if any."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     options: dict[str, JsonValue]
+    reference: ReferenceEntry | None = None
 
 
 class SourceEntry(BaseModel):
@@ -115,6 +126,7 @@ class Manifest(BaseModel):
 
 _MODELS_BY_KEY: dict[str, type[BaseModel]] = {
     "backbone": BackboneEntry,
+    "reference": ReferenceEntry,
     "recogniser": RecogniserEntry,
     "source": SourceEntry,
     "info": BundleInfo,
@@ -157,8 +169,12 @@ def manifest_text(manifest: Manifest) -> str:
     Raises:
         BundleError: a setting is NaN or infinite, which JSON cannot hold.
     """
+    content = manifest.model_dump(mode="python")
+    if manifest.backbone.reference is None:
+        # Written as before there were references, so that older versions read it.
+        del content["backbone"]["reference"]
     try:
-        return json.dumps(manifest.model_dump(mode="python"), indent=2, allow_nan=False) + "\n"
+        return json.dumps(content, indent=2, allow_nan=False) + "\n"
     except ValueError as error:
         raise BundleError(f"{MANIFEST_FILE} cannot hold a value: {error}; settings must be finite") from error
 

@@ -62,7 +62,8 @@ def save_bundle(folder: str | Path, bundle: Bundle, dtype: torch.dtype = torch.f
     temporary = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(4)}-{target.name}")
     try:
         _write(temporary, bundle, dtype)
-        load_bundle(temporary)
+        # Weights outside of the bundle may be gigabytes: those in memory stand for them.
+        load_bundle(temporary, like=bundle.backbone)
         _put_in_place(temporary, target)
     except OSError as error:
         raise OutputError(f"cannot write the bundle {target}: {error.strerror or error}") from error
@@ -72,6 +73,8 @@ def save_bundle(folder: str | Path, bundle: Bundle, dtype: torch.dtype = torch.f
 
 
 def _write(folder: Path, bundle: Bundle, dtype: torch.dtype) -> None:
+    reference, outside = bundle.backbone.reference(), bundle.backbone.external_keys()
+    named = bundle.backbone.description.name
     for name, adapter in bundle.adapters.items():
         if adapter.name != name:
             raise BundleError(f"the adapter listed as {name!r} calls itself {adapter.name!r}; rename one")
@@ -79,12 +82,13 @@ def _write(folder: Path, bundle: Bundle, dtype: torch.dtype) -> None:
             save_adapter(
                 folder / ADAPTERS_FOLDER / name,
                 adapter,
-                f"polyrestore/{bundle.backbone.description.name}",
+                f"polyrestore/{named}" if reference is None else reference.model,
                 dtype,
             )
         except AdapterError as error:
             raise BundleError(f"adapter {name!r} cannot be saved as {dtype}: {error}") from error
-    _write_tensors(folder / BACKBONE_FILE, bare_state_dict(bundle.backbone), dtype)
+    own = {key: value for key, value in bare_state_dict(bundle.backbone).items() if key not in outside}
+    _write_tensors(folder / BACKBONE_FILE, own, dtype)
     if bundle.recogniser is not None and source_of(bundle) is None:
         recogniser: nn.Module = bundle.recogniser
         _write_tensors(folder / RECOGNISER_FILE, recogniser.state_dict(), dtype)
@@ -102,10 +106,15 @@ def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+    reference = bundle.backbone.reference()
     raw = {
         "format_version": FORMAT_VERSION,
         "name": bundle.name,
-        "backbone": {"name": bundle.backbone.description.name, "options": bundle.backbone.options},
+        "backbone": {
+            "name": bundle.backbone.description.name,
+            "options": bundle.backbone.options,
+            "reference": None if reference is None else vars(reference),
+        },
         "adapters": sorted(bundle.adapters),
         "recogniser": _recogniser_entry(bundle),
         "prototypes": sorted(bundle.prototypes),

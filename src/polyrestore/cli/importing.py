@@ -13,7 +13,11 @@ from polyrestore.cli.show import print_json
 
 def import_command(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A .pth, .pt, .ckpt or .safetensors file.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="A .pth, .pt, .ckpt or .safetensors file; or a diffusion model's folder or hub name.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle; it must be new.")],
     name: Annotated[str | None, typer.Option(help="Of the bundle; the file's name by default.")] = None,
@@ -28,7 +32,8 @@ def import_command(
 ) -> None:
     """Make a bundle of published weights: Restormer, NAFNet, AirNet, TransWeather, PromptIR.
 
-    The network and its options are recognised from the weights. Code in the file is not run.
+    The network and its options are recognised from the weights. Code in the file is not run. A latent
+    diffusion model (SD-Turbo, ...) stays where it is, and the bundle names it.
     """
     from polyrestore.bundles import import_checkpoint
     from polyrestore.cli.values import parse_values

@@ -89,13 +89,20 @@ def _adapters(bundle: str) -> Entries:
     ]
 
 
+_FACTS = ("parameters", "size_multiple", "receptive_radius_px", "global_context", "exact_tiles")
+
+
 def _backbones() -> Entries:
     import torch
 
     from polyrestore.backbones import BACKBONES, build_backbone
 
     entries = []
-    for name in BACKBONES:
+    for name, kind in BACKBONES.items():
+        if kind.external:
+            options = {key: value for key, value in _options(kind).items() if key != "prompt"}
+            entries.append({"name": name, **dict.fromkeys(_FACTS), "options": options})
+            continue
         # Without memory: only shapes are asked for.
         with torch.device("meta"):
             backbone = build_backbone(name)
@@ -155,4 +162,6 @@ def _bundles() -> Entries:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "the model's"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -19,18 +20,23 @@ def open_restorer(
     device: str | None = None,
     tile_px: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    *,
+    steps: int | None = None,
 ) -> Restorer:
     """Return a restorer for the bundle with this name or in this folder, with settings in place of its own.
 
+    ``steps`` takes the place of the number of steps that the bundle has, where its backbone takes any.
+
     Raises:
-        PolyrestoreError: the bundle cannot be used, or the device is not there.
+        PolyrestoreError: the bundle cannot be used, it knows no steps, or the device is not there.
     """
     from polyrestore.bundles import load_bundle
     from polyrestore.restoration.restorer import Restorer
-    from polyrestore.restoration.tiling import DEFAULT_TILE_PX
 
-    tile_px = DEFAULT_TILE_PX if tile_px is None else tile_px
-    return Restorer(load_bundle(bundle), device, tile_px=tile_px, settings=settings)
+    opened = load_bundle(bundle)
+    if steps is not None:
+        opened.backbone.use_steps(steps)
+    return Restorer(opened, device, tile_px=tile_px, settings=settings)
 
 
 def fingerprint(bundle: Bundle) -> str:
@@ -40,8 +46,10 @@ def fingerprint(bundle: Bundle) -> str:
     """
     from polyrestore.bundles.bundle import source_of
 
+    # Weights outside of the bundle have been hashed once, to be compared with what it refers to.
+    outside, reference = bundle.backbone.external_keys(), bundle.backbone.reference()
     parts: dict[str, Tensor] = {
-        f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items()
+        f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items() if key not in outside
     }
     source = source_of(bundle)
     if bundle.recogniser is not None and source is None:
@@ -49,6 +57,8 @@ def fingerprint(bundle: Bundle) -> str:
         parts |= {f"recogniser.{key}": value for key, value in recogniser.items()}
     parts |= {f"prototype.{key}": value for key, value in bundle.prototypes.items()}
     plain = [bundle.backbone.description.name, repr(sorted(bundle.backbone.options.items()))]
+    if reference is not None:
+        plain.append(reference.sha256)
     plain.append(json.dumps(bundle.recognition_settings, sort_keys=True, default=str))
     if bundle.recogniser is not None and source is not None:
         plain.append(f"{source.kind} {source.sha256} {sorted(bundle.recogniser.options.items())!r}")
@@ -58,5 +68,5 @@ def fingerprint(bundle: Bundle) -> str:
     digest = hashlib.sha256("\n".join(plain).encode())
     for key in sorted(parts):
         digest.update(key.encode())
-        digest.update(parts[key].detach().cpu().contiguous().numpy().tobytes())
+        digest.update(parts[key].detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
     from polyrestore.restoration.explanation import Explanation
     from polyrestore.restoration.report import FileRecord
-    from polyrestore.restoration.restorer import Restored
+    from polyrestore.restoration.restorer import Restored, Restorer
 
 # A table of a million rows helps nobody; all of them are in the report.
 _LONGEST_TABLE = 40
+# Below so many megapixels a run is over soon, and an estimate would only delay it.
+_LARGE_MEGAPIXELS = 20.0
+_LARGE_IF_HEAVY = 0.5
 
 
 def restore_command(
@@ -60,6 +63,10 @@ def restore_command(
     tile_px: Annotated[
         int | None, typer.Option("--tile-px", min=16, help="Largest side of a tile; less needs less memory.")
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Steps of a generative network; the bundle's own by default."),
+    ] = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     normalisation: Normalisation = None,
@@ -76,7 +83,7 @@ def restore_command(
     from polyrestore.restoration.explained_files import EXPLAINED_FOLDER
 
     recognition = recognition_settings(temperature, top_k, normalisation)
-    restorer = open_restorer(bundle, device, tile_px, recognition)
+    restorer = open_restorer(bundle, device, tile_px, recognition, steps=steps)
     composition = None if as_ is None else restorer.named(as_)
     settings = {
         "bundle": restorer.bundle.name,
@@ -91,6 +98,7 @@ def restore_command(
     def explain_one(pixels: Tensor) -> Explanation:
         return restorer.explain(pixels, as_=composition, strength=strength)
 
+    _tell_what_it_takes(restorer, inputs, output, recursive)
     records: list[FileRecord] = []
     with _shown(records) as (on_start, on_file):
         summary = restore_files(
@@ -117,6 +125,44 @@ def restore_command(
         print(f"explained: {output / EXPLAINED_FOLDER}")
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, recursive: bool) -> None:
+    """Print an estimate of memory and time where a run is large, and refuse one that cannot fit.
+
+    Raises:
+        BackboneError: the network and a tile of its largest image need more memory than there is.
+    """
+    from polyrestore.backbones.memory import gigabytes, require_memory
+    from polyrestore.errors import PolyrestoreError
+    from polyrestore.restoration.estimate import estimate, largest_megapixels, total_megapixels
+    from polyrestore.restoration.jobs import find_jobs
+
+    try:
+        paths = [job.source for job in find_jobs(inputs, output, recursive=recursive)]
+    except PolyrestoreError:
+        # Said by the run itself.
+        return
+    megapixels = total_megapixels(paths)
+    heavy = restorer.backbone.external
+    if megapixels < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
+        return
+    found = estimate(restorer, megapixels, largest_megapixels(paths))
+    print(
+        f"estimate: {len(paths)} files, {megapixels:.0f} megapixels, {gigabytes(found.memory_bytes)} of "
+        f"memory, at most about {_duration(found.seconds)} on {restorer.device} (one tile of "
+        f"{found.probe_px} px timed)"
+    )
+    weights = sum(each.numel() * each.element_size() for each in restorer.backbone.parameters())
+    tiles = f"a tile of {restorer.tile_px} px (see --tile-px)"
+    require_memory(found.memory_bytes - weights, restorer.device, tiles)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager

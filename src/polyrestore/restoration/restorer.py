@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyrestore.adapters import AdapterBank, added_radius_px
 from polyrestore.backbones import Backbone
+from polyrestore.backbones.memory import require_memory
 from polyrestore.bundles import Bundle, load_bundle
 from polyrestore.errors import (
     BundleError,
@@ -87,7 +88,7 @@ class Restorer:
             bundle's own: fields of :class:`~polyrestore.recognition.RecognitionSettings`, such as
             ``{"top_k": 1, "temperature": 0.05}``.
         device: where it computes.
-        tile_px: largest side of a tile.
+        tile_px: largest side of a tile; where None was given, what suits the network.
 
     Raises:
         BundleError: the bundle's settings do not fit, or there is no recogniser for the given ones.
@@ -100,14 +101,14 @@ class Restorer:
         bundle: Bundle,
         device: str | torch.device | None = None,
         *,
-        tile_px: int = DEFAULT_TILE_PX,
+        tile_px: int | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.bundle = _with_settings(bundle, settings) if settings else bundle
         self.device = usable_device(device)
-        self.tile_px = tile_px
+        self.tile_px = tile_px or bundle.backbone.description.tile_px or DEFAULT_TILE_PX
         # A copy, because adapters are wrapped around its layers and the bundle may serve other restorers.
-        self._backbone = copy.deepcopy(bundle.backbone).eval().requires_grad_(False).to(self.device)
+        self._backbone = _on_device(_copied(bundle.backbone), self.device)
         self._bank = AdapterBank(self._backbone)
         for adapter in bundle.adapters.values():
             self._bank.add(adapter)
@@ -118,6 +119,11 @@ class Restorer:
         self._settings = _recognition_settings(self.bundle)
         # Merging changes the weights that every image runs through.
         self._lock = threading.Lock()
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network as it runs here, on the restorer's device; for looking only."""
+        return self._backbone
 
     @property
     def is_bare(self) -> bool:
@@ -233,7 +239,9 @@ class Restorer:
             BackboneError: the network cannot be run on an image.
         """
         results = []
-        with self._lock, self._bank.composed(weights), torch.inference_mode():
+        # Weights of another model are gigabytes, which need not be there twice.
+        merged = not self._backbone.external_keys()
+        with self._lock, self._bank.composed(weights, merged=merged), torch.inference_mode():
             reach_px = added_radius_px(self._bank, _probe_px(self._backbone))
             for pixels in images:
                 image = pixels.unsqueeze(0).to(self.device)
@@ -253,6 +261,28 @@ class Restorer:
 def blended(given: Tensor, restored: Tensor, strength: float) -> Tensor:
     """Go from the input to the restored image by ``strength`` in [0, 1]: two (3, H, W) to another."""
     return (given + strength * (restored - given)).clamp(0, 1)
+
+
+def _copied(backbone: Backbone) -> Backbone:
+    """Return a copy whose weights may be replaced; those of another model share their memory.
+
+    Nobody writes into them: they are frozen, and a merge puts a new tensor in their place.
+    """
+    outside = backbone.external_keys()
+    shared: dict[int, object] = {
+        id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
+        for key, parameter in backbone.named_parameters()
+        if key in outside
+    }
+    return copy.deepcopy(backbone, shared).eval().requires_grad_(False)
+
+
+def _on_device(backbone: Backbone, device: torch.device) -> Backbone:
+    parameters = list(backbone.parameters())
+    if backbone.external_keys() and any(parameter.device != device for parameter in parameters):
+        size = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+        require_memory(size, device, f"backbone {backbone.description.name!r}")
+    return backbone.to(device)
 
 
 def _probe_px(backbone: Backbone) -> int:

@@ -5,6 +5,9 @@ a halo at least as wide as the receptive radius, and only its core is kept. And 
 ``size_multiple`` from the image's origin: a tile inside the image has whole multiples on both sides and is
 not padded, and one that ends at the image's right or lower border is padded by the backbone exactly as the
 whole image would be.
+
+A network that looks at all of a tile, by attention say, has no such halo (``exact_tiles`` is False): there
+each tile is kept to the end of its halo, and neighbours are blended with linear ramps where they overlap.
 """
 
 from __future__ import annotations
@@ -162,6 +165,8 @@ def _run_with_tiles_of(
     tiles = plan_tiles(height, width, tile_px, overlap_px, multiple, minimum_px)
     # In float32 whatever the type: it is one small vector, and every tile depends on it.
     context = backbone.context(image)
+    if not backbone.description.exact_tiles and len(tiles) > 1:
+        return _blended(backbone, image, tiles, context, dtype)
     result = torch.empty_like(image)
     for tile in tiles:
         rows, columns = tile.rows, tile.columns
@@ -174,6 +179,40 @@ def _run_with_tiles_of(
             ..., top : top + tall, left : left + wide
         ]
     return result
+
+
+def _blended(
+    backbone: Backbone, image: Tensor, tiles: list[Tile], context: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """Return the mean of the tiles, each weighted less and less towards the edges that it shares."""
+    height, width = image.shape[-2:]
+    result, total = torch.zeros_like(image), image.new_zeros(height, width)
+    for tile in tiles:
+        rows, columns = tile.rows, tile.columns
+        place = (
+            ...,
+            slice(rows.read_start, rows.read_stop),
+            slice(columns.read_start, columns.read_stop),
+        )
+        here = backbone.context_at(context, rows.read_start, columns.read_start)
+        weight = _ramps(rows, height, image)[:, None] * _ramps(columns, width, image)
+        result[place] += _finite_tile(backbone, image[place], here, dtype, tile) * weight
+        total[place] += weight
+    return result / total
+
+
+def _ramps(span: Span, length: int, like: Tensor) -> Tensor:
+    """Return a tile's weights along one axis: 1 in the middle, falling over its halo and as far inside it."""
+    position = torch.arange(span.read_start, span.read_stop, device=like.device, dtype=like.dtype) + 0.5
+    weight = torch.ones_like(position)
+    if span.read_start > 0:
+        # Where its own core begins, a tile and its neighbour count alike.
+        reach = max(2 * (span.core_start - span.read_start), 1)
+        weight = weight.minimum((position - span.read_start) / reach)
+    if span.read_stop < length:
+        reach = max(2 * (span.read_stop - span.core_stop), 1)
+        weight = weight.minimum((span.read_stop - position) / reach)
+    return weight
 
 
 def _finite_tile(

@@ -17,8 +17,8 @@ from polyrestore.errors import RecipeError
 from polyrestore.training.export import export_backbone
 from polyrestore.training.job import Job, TaskLosses, losses_by_task
 from polyrestore.training.loop import train
+from polyrestore.training.losses import LOSSES
 from polyrestore.training.recipe import GenerativeRecipe
-from polyrestore.training.restoration_job import PIXEL_LOSSES
 from polyrestore.training.sources import batch_source, held_out_images, starting_backbone
 from polyrestore.training.validation import CROP_PX, centre, mean_psnr
 from polyrestore.training.weighting.uniform import Uniform
@@ -104,7 +104,7 @@ class GenerativeJob(Job):
         along = batch.time[:, None, None, None]
         target = (2 * batch.clean - 1 - batch.degraded) / (1 - along)
         predicted = module(batch.degraded, batch.time).float()
-        error = PIXEL_LOSSES[self.recipe.loss](predicted, target).mean((1, 2, 3))
+        error = LOSSES[self.recipe.loss](predicted, target)
         return losses_by_task(error, batch.task, 1)
 
     @torch.inference_mode()

@@ -73,7 +73,8 @@ class Recipe(Strict):
     """What every phase needs.
 
     Attributes:
-        loss: per pixel, between the restored and the clean image; "smooth_l1" is quadratic below 1.
+        loss: per pixel, between the restored and the clean image; "smooth_l1" is quadratic below 1;
+            "l1+structure" adds what SSIM says at three scales, for the eye rather than the PSNR.
         tensorboard: also log for TensorBoard, in the output folder.
     """
 
@@ -84,7 +85,7 @@ class Recipe(Strict):
     data: DataTable
     synthesis: SynthesisTable = SynthesisTable()
     optimiser: OptimiserTable = OptimiserTable()
-    loss: Literal["l1", "mse", "smooth_l1", "charbonnier"] = "l1"
+    loss: Literal["l1", "mse", "smooth_l1", "charbonnier", "l1+structure"] = "l1"
     tensorboard: bool = False
     log_every: int = Field(50, ge=1)
     validate_every: int = Field(1000, ge=1)

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor, nn
-from torch.nn import Parameter, functional
+from torch.nn import Parameter
 
 from polyrestore.adapters import AdapterBank
 from polyrestore.backbones import Backbone
 from polyrestore.data import Batch, Source
 from polyrestore.degradations import DEGRADATIONS
+from polyrestore.errors import TrainingError
 from polyrestore.training.job import Job, TaskLosses, losses_by_task
+from polyrestore.training.losses import LOSSES
 from polyrestore.training.validation import Validation
-
-CHARBONNIER_SOFTNESS = 1e-3
-
-
-def charbonnier(restored: Tensor, clean: Tensor) -> Tensor:
-    """Return sqrt(error^2 + 1e-6) per value, an L1 that is smooth at zero (Charbonnier et al., ICIP 1994)."""
-    return ((restored - clean).square() + CHARBONNIER_SOFTNESS**2).sqrt()
-
-
-PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "l1": partial(functional.l1_loss, reduction="none"),
-    "mse": partial(functional.mse_loss, reduction="none"),
-    "smooth_l1": partial(functional.smooth_l1_loss, reduction="none"),
-    "charbonnier": charbonnier,
-}
 
 
 @dataclass
@@ -41,7 +27,7 @@ class RestorationJob(Job):
         source: training batches.
         validation: what to measure.
         bank: adapters, each sample goes through those of its own degradations; None where there are none.
-        loss: name of the pixel loss.
+        loss: name of the loss, see :data:`polyrestore.training.losses.LOSSES`.
     """
 
     network: Backbone
@@ -62,7 +48,11 @@ class RestorationJob(Job):
 
     def shared_layer(self) -> Sequence[Parameter]:
         """Return the parameters of the network's last layer."""
-        return list(self.network.output_layer().parameters())
+        parameters = [each for each in self.network.output_layer().parameters() if each.requires_grad]
+        if not parameters:
+            name = self.network.description.name
+            raise TrainingError(f"the last layer of {name!r} is frozen; choose another weighting")
+        return parameters
 
     def shares(self) -> Tensor:
         """Return how much each task counts: as often as it is drawn."""
@@ -92,7 +82,7 @@ class RestorationJob(Job):
         self, restored: Tensor, batch: Batch, scales: Tensor | None = None, extra: Tensor | None = None
     ) -> TaskLosses:
         """Compare restored images (B, 3, H, W) with a batch's clean ones, task by task."""
-        error = PIXEL_LOSSES[self.loss](restored.float(), batch.clean).mean((1, 2, 3))
+        error = LOSSES[self.loss](restored.float(), batch.clean)
         return losses_by_task(error, batch.task, len(self.tasks), scales=scales, extra=extra)
 
     def validate(self) -> dict[str, float]:

@@ -82,6 +82,11 @@ def _pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
     if recipe.routed_rank and recipe.contrast is not None:
         raise RecipeError("routed_rank and [contrast] exclude each other")
     backbone = starting_backbone(recipe)
+    if not any(parameter.requires_grad for parameter in backbone.parameters()):
+        raise RecipeError(
+            f"all weights of backbone {recipe.backbone!r} are another model's and stay as they are; "
+            "train adapters instead"
+        )
     source = training_source(recipe)
     validation = validation_of(recipe, source)
     bank = routed_bank(recipe, backbone, trained_degradations(source)) if recipe.routed_rank else None
