@@ -42,7 +42,11 @@ class CompositionRuns:
 
     def psnrs(self, weights: Mapping[str, float]) -> list[float]:
         """Return the PSNR of every image restored by one composition, in dB, without the slower SSIM."""
-        runs = self._restore([weights] * len(self.samples))
+        return self.psnrs_each([weights] * len(self.samples))
+
+    def psnrs_each(self, compositions: Sequence[Mapping[str, float]]) -> list[float]:
+        """Return the PSNR of every image restored by its own composition, in dB."""
+        runs = self._restore(compositions)
         return [psnr(*self._compared(run[0], self._levels[run]), self.protocol) for run in runs]
 
     def mean_psnr(self, weights: Mapping[str, float]) -> float:
