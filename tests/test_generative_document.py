@@ -1,4 +1,4 @@
-"""What docs/generative.md says of the latent backbone: its commands run, its options are the code's."""
+"""What docs/generative.md says: its commands run, and its options are the code's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,30 @@ from tests.backbones.latent_models import save_model
 from tests.test_readme import ROOT
 
 TEXT = (ROOT / "docs" / "generative.md").read_text(encoding="utf-8")
+SHIPPED = TEXT.split("\n## Latent diffusion\n")[0]
 SECTION = re.split(r"^## ", TEXT.split("\n## Latent diffusion\n")[1], flags=re.MULTILINE)[0]
+
+
+def commands_in(text: str) -> list[list[str]]:
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [shlex.split(line.removeprefix("$ ")) for line in "".join(blocks).splitlines()]
+
+
+def test_the_shipped_bundle_does_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("examples", "recipes"):
+        (tmp_path / folder).symlink_to(ROOT / folder, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    for _, *arguments in commands_in(SHIPPED):
+        assert run(arguments) == 0, f"{arguments}: {capsys.readouterr().err}"
+    assert (tmp_path / "looked-into" / "explained" / "coffee.png" / "sheet.png").is_file()
+    capsys.readouterr()
+    exec(re.findall(r"^```python\n(.*?)^```$", SHIPPED, re.MULTILINE | re.DOTALL)[0], {})
+    assert capsys.readouterr().out == "torch.Size([1, 3, 64, 64])\n"
+    recipes = set(re.findall(r"recipes/[\w./-]+\.toml", SHIPPED))
+    assert len(recipes) == 2
+    assert all((ROOT / recipe).is_file() for recipe in recipes)
 
 
 def test_the_commands_run(
@@ -26,8 +49,7 @@ def test_the_commands_run(
     photograph = read_image(ROOT / "examples/photographs/camera.png").pixels[:, :64, :48]
     write_image(tmp_path / "examples/photographs/camera.png", photograph, ImageMetadata())
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```console\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
-    found = [shlex.split(line.removeprefix("$ ")) for line in "".join(blocks).splitlines()]
+    found = commands_in(SECTION)
     assert {command[1] for command in found} == {"import", "restore"}
     for _, *arguments in found:
         assert run(arguments) == 0, f"{arguments}: {capsys.readouterr().err}"

@@ -33,8 +33,9 @@ def commands(name: str, language: str) -> list[list[str]]:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like a checkout to the commands, with a tiny bundle as the shipped one."""
-    save_tiny_bundle(tmp_path / "shipped" / "default")
+    """A folder that looks like a checkout to the commands, with tiny bundles as the shipped ones."""
+    for name in ("default", "generative"):
+        save_tiny_bundle(tmp_path / "shipped" / name)
     monkeypatch.setattr(shipped, "shipped_folder", lambda: tmp_path / "shipped")
     (tmp_path / "checkout").mkdir()
     for folder in ("examples", "recipes"):
