@@ -30,7 +30,8 @@ def test_psnr_agrees_with_its_definition(height: int, width: int, seed: int) -> 
     image, target = random_pixels(height, width, seed), random_pixels(height, width, seed + 1)
     first, second = ((x.double() * 255).round().numpy() for x in (image, target))
     expected = 10 * np.log10(255**2 / np.mean((first - second) ** 2))
-    assert psnr(image, target, RGB) == pytest.approx(expected, abs=1e-6)
+    # Single precision, as the images are.
+    assert psnr(image, target, RGB) == pytest.approx(expected, abs=1e-5)
 
 
 def test_equal_images_have_no_error_and_a_capped_share_in_means() -> None:
