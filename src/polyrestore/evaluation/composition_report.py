@@ -60,7 +60,7 @@ def composition_as_json(results: Sequence[CompositionResult]) -> list[dict[str, 
             "probabilities": result.probabilities,
             "untouched_share": result.untouched_share,
             "blind_minus_best_single": result.margin(BEST_SINGLE),
-            "blind_minus_oracle": result.margin(ORACLE),
+            "blind_minus_oracle": _oracle_margin(result),
         }
         for result in results
     ]
@@ -132,18 +132,24 @@ def _shortfalls(results: Sequence[CompositionResult]) -> str:
     """Say where recognition costs something: below one adapter alone, or well below the best weights."""
     lines = []
     for result in results:
-        single, oracle = result.margin(BEST_SINGLE), result.margin(ORACLE)
+        single, oracle = result.margin(BEST_SINGLE), _oracle_margin(result)
         found = []
         if single is not None and single < 0:
             found.append(f"{single:+.2f} dB to the best single adapter ({result.ways[BEST_SINGLE].detail})")
         if oracle is not None and oracle < -SHORTFALL_DB:
-            found.append(f"{oracle:+.2f} dB to the oracle")
+            found.append(f"{oracle:+.2f} dB to the better oracle")
         if found:
             lines.append(f"- {result.mixture.name}: {', '.join(found)}")
     if not lines:
-        return f"Blind is nowhere below the best single adapter, nor {SHORTFALL_DB} dB below the oracle."
-    below = f"Where blind is below the best single adapter, or more than {SHORTFALL_DB} dB below the oracle:"
+        return f"Blind is nowhere below the best single adapter, nor {SHORTFALL_DB} dB below an oracle."
+    below = f"Where blind is below the best single adapter, or more than {SHORTFALL_DB} dB below an oracle:"
     return "\n".join([below, "", *lines])
+
+
+def _oracle_margin(result: CompositionResult) -> float | None:
+    """Return how far blind restoration is above the better of the two oracles, in dB."""
+    margins = [result.margin(name) for name in (ORACLE, ORACLE_SUM)]
+    return min((margin for margin in margins if margin is not None), default=None)
 
 
 def _counts(results: Sequence[CompositionResult]) -> str:
