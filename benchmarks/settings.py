@@ -31,7 +31,7 @@ from polyrestore.evaluation.composition_runs import CompositionRuns
 from polyrestore.evaluation.metrics import Protocol, mean_psnr
 from polyrestore.evaluation.sets import Sample
 from polyrestore.files import write_text
-from polyrestore.recognition import RecognitionSettings, weigh
+from polyrestore.recognition import RecognitionSettings, weigh_similarities
 from polyrestore.restoration.restorer import Restorer
 
 HERE = Path(__file__).resolve().parent
@@ -126,10 +126,7 @@ def mean_under(
 
 
 def _weights(similarities: dict[str, float], settings: RecognitionSettings) -> dict[str, float]:
-    names = sorted(similarities)
-    # Prototypes along the axes and an embedding of the cosines give these similarities again.
-    prototypes = {name: torch.eye(len(names))[index] for index, name in enumerate(names)}
-    found = weigh(torch.tensor([similarities[name] for name in names]), prototypes, settings)
+    found = weigh_similarities(similarities, settings)
     return {name: round(weight, 1) or 0.05 for name, weight in found.weights.items()}
 
 

@@ -73,3 +73,19 @@ def test_patches_of_a_pair_show_the_same_place(size):
         assert patches.shape == (2, 3, 16, 16)
         assert torch.equal(patches[0], patches[1])
         assert 0 <= float(patches.min()) <= float(patches.max()) <= 1
+
+
+def test_enlarged_patches_are_softer_and_leave_the_others_as_they_are():
+    image = torch.randint(0, 256, (3, 100, 130), generator=torch.Generator().manual_seed(0)).byte()
+    softer = 0
+    for seed in range(40):
+        plain, enlarged = (
+            random_patch([image], 32, 2.0, torch.Generator().manual_seed(seed), zoom_in)
+            for zoom_in in (1.0, 3.0)
+        )
+        assert enlarged.shape == (1, 3, 32, 32)
+        if not torch.equal(plain, enlarged):
+            steps = [float((patch[..., 1:] - patch[..., :-1]).abs().mean()) for patch in (plain, enlarged)]
+            assert steps[1] < steps[0]
+            softer += 1
+    assert 4 <= softer <= 18

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from polyrestore.errors import RecognitionError
-from polyrestore.recognition import CLEAN, NORMALISATIONS, RecognitionSettings, composition_of, weigh
+from polyrestore.recognition import (
+    ACTIVATIONS,
+    CLEAN,
+    NORMALISATIONS,
+    RecognitionSettings,
+    composition_of,
+    weigh,
+    weigh_similarities,
+)
 
 NAMES = ("haze", "jpeg", "noise", "rain", "snow", CLEAN)
 
@@ -31,6 +39,7 @@ def found_in(seed: int, chosen: RecognitionSettings):
     clean_threshold=st.floats(0, 1.2),
     normalisation=st.sampled_from(NORMALISATIONS),
     saturation=st.floats(0.05, 1),
+    activation=st.sampled_from(ACTIVATIONS),
 )
 def test_weights_are_what_the_settings_say(seed, **values):
     chosen = RecognitionSettings(**values)
@@ -87,9 +96,43 @@ def test_the_normalisations_differ_as_written():
     assert composition_of(shares, chosen, negative) == {"haze": 1}
 
 
+def test_a_sigmoid_compares_each_degradation_with_clean_alone():
+    similarities = {"haze": 0.6, "rain": 0.5, "snow": 0.1, CLEAN: 0.3}
+    chosen = RecognitionSettings(
+        0.1, activation="sigmoid", minimum_share=0.5, normalisation="none", clean_threshold=0.5
+    )
+
+    def sigmoid(value):
+        return 1 / (1 + math.exp(-value))
+
+    found = weigh_similarities(similarities, chosen)
+    assert found.weights == pytest.approx({"haze": sigmoid(3), "rain": sigmoid(2)}, abs=1e-6)
+    present = {"haze": sigmoid(3), "rain": sigmoid(2), "snow": sigmoid(-2)}
+    nothing = math.prod(1 - value for value in present.values())
+    assert found.probabilities == pytest.approx(present | {CLEAN: nothing}, abs=1e-6)
+    # What else is there makes nothing less probable.
+    fewer = weigh_similarities({"rain": 0.5, CLEAN: 0.3}, chosen)
+    assert fewer.probabilities["rain"] == pytest.approx(found.probabilities["rain"])
+
+
+def test_a_sigmoid_leaves_alone_what_resembles_clean_most():
+    chosen = RecognitionSettings(0.05, activation="sigmoid", minimum_share=0.5)
+    assert weigh_similarities({"haze": 0.1, "rain": 0.2, CLEAN: 0.6}, chosen).is_clean
+    # Nothing reaches the least probability, but clean it is not: the most probable one acts.
+    unsure = weigh_similarities({"haze": 0.59, "rain": 0.58, "snow": 0.58, CLEAN: 0.6}, chosen)
+    assert set(unsure.weights) == {"haze"}
+
+
+def test_a_sigmoid_without_clean_compares_with_nothing():
+    chosen = RecognitionSettings(0.1, activation="sigmoid", minimum_share=0.5)
+    assert set(weigh_similarities({"haze": 0.2, "rain": -0.2}, chosen).weights) == {"haze"}
+    assert weigh_similarities({}, chosen).is_clean
+
+
 def test_what_older_bundles_store_means_what_it_meant():
     stored = {"temperature": 0.1, "top_k": 3, "minimum_share": 0.12, "clean_threshold": 0.25}
     assert RecognitionSettings(**stored).normalisation == "softmax"
+    assert RecognitionSettings(**stored).activation == "softmax"
     assert RecognitionSettings(**RecognitionSettings(**stored).to_dict()) == RecognitionSettings(**stored)
 
 
@@ -101,6 +144,7 @@ def test_what_older_bundles_store_means_what_it_meant():
         *(("minimum_share", value) for value in (-0.1, 1.1, math.nan, None)),
         *(("clean_threshold", value) for value in (-0.1, math.nan, math.inf, "half")),
         *(("normalisation", value) for value in ("sums", "", None, 3)),
+        *(("activation", value) for value in ("softmaxx", "", None, 3)),
     ],
 )
 def test_a_value_outside_its_range_is_refused(name, value):

@@ -82,6 +82,7 @@ def test_the_three_phases_make_a_whole_bundle(workshop):
     bundle = load_bundle(str(run_recipe(workshop / "recogniser.toml", output_folder=workshop / "whole")))
     assert sorted(bundle.adapters) == ["low_light", "noise"]
     assert set(bundle.prototypes) == {"low_light", "noise", CLEAN}
+    assert bundle.recognition_settings["activation"] == "sigmoid"
     assert all(float(v.norm()) == pytest.approx(1, abs=1e-4) for v in bundle.prototypes.values())
     assert "generated images, public domain" in bundle.info.provenance
     assert {"pretraining", "adapter noise", "adapter low_light", "recogniser"} == set(bundle.info.training)

@@ -116,7 +116,12 @@ class Flow(Compact):
             context = self.context(image)
         beside = self.entry_time * (2 * image - 1)
         state = self.entry_time * (2 * self.tone(image, context) - 1)
-        return (self._integrated(state, beside, context, self.entry_time, self.steps) + 1) / 2
+        stride = (1 - self.entry_time) / self.steps
+        for index in range(self.steps):
+            time = state.new_full((len(state),), self.entry_time + index * stride)
+            state = state + stride * self._velocity(state, beside, context, time)
+            beside = state
+        return (state + 1) / 2
 
     def velocity(self, state: Tensor, time: Tensor) -> Tensor:
         """Predict x_1 - x_0.
@@ -135,14 +140,6 @@ class Flow(Compact):
             time = noise.new_full((len(noise),), index / steps)
             state = state + self.velocity(state, time) / steps
         return (state + 1) / 2
-
-    def _integrated(self, state: Tensor, beside: Tensor, context: Tensor, start: float, steps: int) -> Tensor:
-        stride = (1 - start) / steps
-        for index in range(steps):
-            time = state.new_full((len(state),), start + index * stride)
-            state = state + stride * self._velocity(state, beside, context, time)
-            beside = state
-        return state
 
     def _velocity(self, state: Tensor, beside: Tensor, context: Tensor, time: Tensor) -> Tensor:
         return self.correction(torch.cat([beside, state], dim=1), context + self.time_encoder(time))

@@ -34,6 +34,7 @@ DOCUMENTS = (CARD_FILE, LICENCE_FILE)
 
 # No separators and no dots: a name can only ever be a folder inside the bundle.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ReferenceEntry(BaseModel):
@@ -42,7 +43,7 @@ class ReferenceEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     size_bytes: Annotated[int, Field(ge=0)]
 
 
@@ -62,7 +63,7 @@ class SourceEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Annotated[str, Field(min_length=1)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     revision: str | None = None
 
 
@@ -93,7 +94,7 @@ class FileEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     size_bytes: Annotated[int, Field(ge=0)]
 
 

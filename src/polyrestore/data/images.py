@@ -70,17 +70,21 @@ def load_pairs(folder: Path) -> list[Pair]:
     return pairs
 
 
-def random_patch(images: Sequence[Tensor], patch_px: int, zoom_out: float, generator: Generator) -> Tensor:
+def random_patch(
+    images: Sequence[Tensor], patch_px: int, zoom_out: float, generator: Generator, zoom_in: float = 1.0
+) -> Tensor:
     """Cut one patch from images of the same scene, at the same place, with the same flips and turns.
 
     With a chance of one half a larger square is cut and reduced to the patch size, so that a patch shows
-    as much of a scene as a photograph does.
+    as much of a scene as a photograph does; with one of a quarter a smaller one is enlarged.
 
     Args:
         images: uint8 tensors (3, H, W) of one size.
         patch_px: side of the patch.
         zoom_out: largest reduction; 1 cuts at full resolution always.
         generator: source of all randomness.
+        zoom_in: largest enlargement; 1 for none. Photographs with more pixels than their lens resolves, or
+            that were enlarged, are softer than those of the training sets and yet not damaged.
 
     Returns:
         (N, 3, P, P) float32 in [0, 1], one patch per image.
@@ -90,6 +94,8 @@ def random_patch(images: Sequence[Tensor], patch_px: int, zoom_out: float, gener
     draws = torch.rand(7, generator=generator).tolist()
     if zoom_out > 1 and draws[0] < 0.5:
         factor = 1 + draws[1] * (zoom_out - 1)
+    elif zoom_in > 1 and draws[0] >= 0.75:
+        factor = 1 / (1 + draws[1] * (zoom_in - 1))
     side = min(round(patch_px * factor), height, width)
     top, left = int(draws[2] * (height - side + 1)), int(draws[3] * (width - side + 1))
     patches = torch.stack([image[:, top : top + side, left : left + side] for image in images]).float() / 255

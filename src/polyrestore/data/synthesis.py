@@ -107,6 +107,7 @@ class BatchSource:
         batch_size: samples per batch.
         patch_px: side of the patches.
         zoom_out: see :func:`polyrestore.data.images.random_patch`.
+        zoom_in: likewise, for the clean images, not for pairs.
         seed: with the step, decides everything.
         pairs: real pairs by task name; they replace synthetic samples of that task.
         pair_share: probability of the replacement.
@@ -124,6 +125,7 @@ class BatchSource:
     pair_share: float = 0.5
     vary_light: float = 0.0
     sampler: Sampler = "task_shares"
+    zoom_in: float = 1.0
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -144,7 +146,7 @@ class BatchSource:
         generator = Generator().manual_seed(mixed_seed(self.seed, rank, step))
         indices = torch.randint(len(self.clean_images), (self.batch_size,), generator=generator).tolist()
         patches = [
-            random_patch([self.clean_images[index]], self.patch_px, self.zoom_out, generator)
+            random_patch([self.clean_images[index]], self.patch_px, self.zoom_out, generator, self.zoom_in)
             for index in indices
         ]
         clean = torch.cat(patches)
@@ -276,9 +278,8 @@ class OneCompositionSource(OneTaskAtATime[BatchSource]):
         acting = torch.zeros(len(DEGRADATIONS))
         columns = [list(DEGRADATIONS).index(tasks[each]) for each in present]
         strengths = 0.5 + 0.5 * torch.rand(len(present), generator=generator)
+        strengths[0] = 1
         acting[columns] = strengths if self.weights == "full" else 1 / len(present)
-        if self.weights == "full":
-            acting[columns[0]] = 1
         absent = [position for position in range(len(tasks)) if position not in present]
         draw, place, strength = torch.rand(3, generator=generator).tolist()
         if absent and draw < self.bystander_share:

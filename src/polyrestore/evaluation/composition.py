@@ -19,7 +19,7 @@ from polyrestore.evaluation.measure import Score, mean_score
 from polyrestore.evaluation.metrics import Protocol, mean_psnr
 from polyrestore.evaluation.sets import Sample
 from polyrestore.evaluation.weight_search import Weights, best_of_any_sum, best_on_simplex
-from polyrestore.recognition import RecognitionSettings
+from polyrestore.recognition import RecognitionSettings, weigh_similarities
 from polyrestore.restoration.restorer import Restorer
 
 INPUT = "input"
@@ -192,7 +192,7 @@ def measure_composition(
     add_each(BLIND, [recognition.weights for recognition in recognised])
     add(BLIND_CHAIN, runs.chain([undoing_order(recognition.weights) for recognition in recognised]), {})
     for name, settings in _variants(restorer.recognition_settings).items():
-        add_each(name, [restorer.recognise(sample.degraded, settings).weights for sample in samples])
+        add_each(name, [weigh_similarities(each.similarities, settings).weights for each in recognised])
     return CompositionResult(
         mixture=mixture,
         present=present,

@@ -3,6 +3,7 @@
 from polyrestore.recognition.base import BaseRecogniser
 from polyrestore.recognition.network import Recogniser, build_recogniser
 from polyrestore.recognition.similarity import (
+    ACTIVATIONS,
     CLEAN,
     NORMALISATIONS,
     Recognition,
@@ -11,9 +12,11 @@ from polyrestore.recognition.similarity import (
     prototype_of,
     recognise,
     weigh,
+    weigh_similarities,
 )
 
 __all__ = [
+    "ACTIVATIONS",
     "CLEAN",
     "NORMALISATIONS",
     "BaseRecogniser",
@@ -25,4 +28,5 @@ __all__ = [
     "prototype_of",
     "recognise",
     "weigh",
+    "weigh_similarities",
 ]

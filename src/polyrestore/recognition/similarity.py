@@ -14,6 +14,7 @@ from polyrestore.recognition.base import BaseRecogniser
 
 CLEAN = "clean"
 NORMALISATIONS = ("softmax", "sum", "max", "none")
+ACTIVATIONS = ("softmax", "sigmoid")
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,22 @@ class RecognitionSettings:
     """How similarities become weights.
 
     Attributes:
-        temperature: divides the similarities before the softmax over all prototypes; at least 1e-6.
+        temperature: divides the similarities before the activation; at least 1e-6.
         top_k: at most this many adapters act on one image; at least 1.
-        minimum_share: adapters with a smaller share of the degradations' probability are dropped; in [0, 1].
+        minimum_share: adapters with a smaller share of the degradations' probability are dropped, with
+            ``sigmoid`` those with a smaller probability; in [0, 1].
         clean_threshold: an image whose probability of being clean reaches this is left alone; above 1, none.
-        normalisation: what becomes of the K that are kept. ``softmax``: the softmax of their similarities,
-            which add up to 1. ``sum``: the similarities themselves, negative ones as 0, divided by their sum.
-            ``max``: as ``softmax``, but the largest becomes 1. ``none``: their shares of the softmax over all
-            prototypes, "clean" among them, which add up to less than 1.
+        normalisation: what becomes of the K that are kept. ``softmax``: their probabilities divided by their
+            sum. ``sum``: their similarities, negative ones as 0, divided by their sum. ``max``: their
+            probabilities divided by the largest. ``none``: their probabilities.
         saturation: before that, everything from this share of the largest on counts alike, so that what is
             plainly there acts alike however certain the recogniser is; 1 leaves them as they are.
+        activation: from similarities to probabilities. ``softmax``: over all prototypes, so that each
+            degradation makes the others less probable. ``sigmoid``: of each degradation by itself, compared
+            with "clean" alone, so that several can be certain; "clean" is as probable as that none is there.
 
     Raises:
-        RecognitionError: a value outside its range, or an unknown normalisation.
+        RecognitionError: a value outside its range, or an unknown activation or normalisation.
     """
 
     temperature: float = 0.1
@@ -42,6 +46,7 @@ class RecognitionSettings:
     clean_threshold: float = 0.5
     normalisation: str = "softmax"
     saturation: float = 1.0
+    activation: str = "softmax"
 
     def __post_init__(self) -> None:
         # Below, float32 cannot hold the quotients.
@@ -51,9 +56,10 @@ class RecognitionSettings:
         _require(self.saturation, "saturation", "a number above 0, up to 1", lambda value: 0 < value <= 1)
         whole = isinstance(self.top_k, int)
         _require(self.top_k, "top_k", "a whole number of at least 1", lambda value: whole and value >= 1)
-        if self.normalisation not in NORMALISATIONS:
-            hint = nearest_names(str(self.normalisation), NORMALISATIONS)
-            raise RecognitionError(f"unknown normalisation {self.normalisation!r}; {hint}")
+        for word, known in (("activation", ACTIVATIONS), ("normalisation", NORMALISATIONS)):
+            value = getattr(self, word)
+            if value not in known:
+                raise RecognitionError(f"unknown {word} {value!r}; {nearest_names(str(value), known)}")
 
     def to_dict(self) -> dict[str, float | int | str]:
         """Return the settings as plain values."""
@@ -67,7 +73,7 @@ class Recognition:
     Attributes:
         weights: weights by adapter, largest first, normalised as the settings say (usually to a sum of 1);
             empty when the image is clean.
-        probabilities: softmax share by prototype name, "clean" among them.
+        probabilities: by prototype name, "clean" among them.
         similarities: cosine similarity by prototype name, "clean" among them.
     """
 
@@ -109,11 +115,29 @@ def weigh(embedding: Tensor, prototypes: Mapping[str, Tensor], settings: Recogni
     if not names:
         return Recognition({}, {}, {})
     bank = torch.stack([prototypes[name] for name in names]).to(embedding)
-    cosine = bank @ embedding
-    shares = torch.softmax(cosine / settings.temperature, 0)
-    similarities = dict(zip(names, cosine.tolist(), strict=True))
-    probabilities = dict(zip(names, shares.tolist(), strict=True))
-    return Recognition(composition_of(probabilities, settings, similarities), probabilities, similarities)
+    return weigh_similarities(dict(zip(names, (bank @ embedding).tolist(), strict=True)), settings)
+
+
+def weigh_similarities(similarities: Mapping[str, float], settings: RecognitionSettings) -> Recognition:
+    """Turn cosine similarities by prototype name into weights; see :func:`recognise`."""
+    probabilities = probabilities_of(similarities, settings)
+    weights = composition_of(probabilities, settings, similarities)
+    return Recognition(weights, probabilities, dict(similarities))
+
+
+def probabilities_of(similarities: Mapping[str, float], settings: RecognitionSettings) -> dict[str, float]:
+    """Return the probability by prototype name, as the settings' activation and temperature say.
+
+    Without a prototype of "clean", ``sigmoid`` compares with a similarity of 0.
+    """
+    if settings.activation == "softmax":
+        scores = torch.tensor(list(similarities.values())) / settings.temperature
+        return dict(zip(similarities, torch.softmax(scores, 0).tolist(), strict=True))
+    names = [name for name in similarities if name != CLEAN]
+    beyond = torch.tensor([similarities[name] for name in names]) - similarities.get(CLEAN, 0.0)
+    present = torch.sigmoid(beyond / settings.temperature)
+    found = dict(zip(names, present.tolist(), strict=True))
+    return found | {CLEAN: float((1 - present).prod())} if CLEAN in similarities else found
 
 
 def composition_of(
@@ -122,14 +146,14 @@ def composition_of(
     """Keep the top K degradations that matter and normalise their weights; none for a clean image.
 
     Args:
-        probabilities: softmax share by prototype name.
+        probabilities: by prototype name.
         settings: K, thresholds and normalisation.
         similarities: cosine similarity by prototype name, for the normalisation ``sum``.
     """
     if probabilities.get(CLEAN, 0.0) >= settings.clean_threshold:
         return {}
     damage = {name: value for name, value in probabilities.items() if name != CLEAN}
-    total = sum(damage.values())
+    total = sum(damage.values()) if settings.activation == "softmax" else 1.0
     ranked = sorted(damage.items(), key=lambda entry: (-entry[1], entry[0]))[: settings.top_k]
     kept = dict([entry for entry in ranked if entry[1] >= settings.minimum_share * total] or ranked[:1])
     if settings.normalisation == "sum":

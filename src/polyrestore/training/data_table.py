@@ -14,7 +14,7 @@ from polyrestore.degradations import DEGRADATIONS
 # A recipe that does not use them is written down as before they existed, so that older runs can go on.
 _LATER_KEYS = (
     "sets", "validation_sets", "sampler", "cache_mb", "validation_crop_px", "validation_images",
-    "check_duplicates", "workers",
+    "check_duplicates", "workers", "zoom_in",
 )  # fmt: skip
 
 
@@ -90,6 +90,7 @@ class DataTable(Strict):
         pair_share: probability that a sample of a task with pairs is a real one.
         patch_px: side of the training patches.
         zoom_out: largest reduction of a photograph before a patch is cut.
+        zoom_in: largest enlargement of a clean photograph before it is damaged.
         vary_light: share of the clean patches whose light, contrast and colours are varied.
         batch_size: samples per batch and process.
         workers: processes that make batches while the network trains; they are the same for any number.
@@ -112,6 +113,7 @@ class DataTable(Strict):
     pair_share: float = Field(0.5, ge=0, le=1)
     patch_px: int = Field(96, ge=16)
     zoom_out: float = Field(3.0, ge=1)
+    zoom_in: float = Field(1.0, ge=1)
     vary_light: float = Field(0.0, ge=0, le=1)
     batch_size: int = Field(16, ge=1)
     workers: int = Field(0, ge=0)

@@ -12,7 +12,7 @@ import torch
 from polyrestore.adapters import Adapter
 from polyrestore.backbones import Backbone
 from polyrestore.bundles import Bundle, BundleInfo, save_bundle
-from polyrestore.training.recipe import GenerativeRecipe, PretrainingRecipe, Recipe
+from polyrestore.training.recipe import BackboneRecipe, Recipe
 
 
 def training_record(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def extended_info(info: BundleInfo, recipe: Recipe, key: str, record: Mapping[st
 
 
 def export_backbone(
-    recipe: PretrainingRecipe | GenerativeRecipe,
+    recipe: BackboneRecipe,
     backbone: Backbone,
     adapters: Mapping[str, Adapter],
     figures: Mapping[str, float],

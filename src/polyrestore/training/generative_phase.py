@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import Parameter
 
 from polyrestore.backbones import Backbone
 from polyrestore.data import Batch, Source, Synthesis, load_clean, mixed_seed
@@ -20,7 +19,7 @@ from polyrestore.training.loop import train
 from polyrestore.training.losses import LOSSES
 from polyrestore.training.recipe import GenerativeRecipe
 from polyrestore.training.sources import batch_source, held_out_images, starting_backbone
-from polyrestore.training.validation import CROP_PX, centre, mean_psnr
+from polyrestore.training.validation import centres, mean_psnr
 from polyrestore.training.weighting.uniform import Uniform
 
 # Keeps the draws of noise and times apart from those of the patches.
@@ -79,14 +78,6 @@ class GenerativeJob(Job):
         # The identity on the path; it belongs to the adapters.
         cast(GenerativeNetwork, self.network).tone.requires_grad_(False)
 
-    def moving(self) -> Mapping[str, Tensor]:
-        """Return what the network itself says that training moves."""
-        return self.network.moving_state()
-
-    def shared_layer(self) -> Sequence[Parameter]:
-        """Return the parameters of the network's last layer."""
-        return list(self.network.output_layer().parameters())
-
     def batch(self, step: int, rank: int) -> Batch:
         """Return clean patches and, as ``degraded``, where they are on their paths at ``time``."""
         batch = self.source.batch(step, rank)
@@ -110,8 +101,7 @@ class GenerativeJob(Job):
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
         """Return the PSNR in dB after one step to the end of the path from images with Gaussian noise."""
-        side = min([CROP_PX, *(size for image in self.held_out for size in image.shape[1:])])
-        clean = torch.stack([centre(image, side) for image in self.held_out[:VALIDATION_CROPS]]).float() / 255
+        clean = centres(self.held_out, VALIDATION_CROPS)
         device = next(self.network.parameters()).device
         self.network.eval()
         figures = {}

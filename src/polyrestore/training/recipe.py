@@ -92,52 +92,55 @@ class Recipe(Strict):
     checkpoint_every: int = Field(500, ge=1)
 
 
-class PretrainingRecipe(Recipe):
-    """Phase 1: the backbone learns every degradation from synthetic data.
+class BackboneRecipe(Recipe):
+    """A phase that trains a backbone as a whole.
 
     Attributes:
         backbone: registry name.
         backbone_options: its options.
-        routed_rank: rank of a LoRA per degradation on the layers that read the global context, trained along
-            with the backbone; 0 for none. A dark patch may be a night scene or an underexposure: told which,
-            the backbone need not guess, and what it learns for one degradation does not blur the others.
         start_from: bundle whose backbone to start from; a new one when empty.
-        weighting: how to balance the degradations.
-        contrast: train by contrast as well.
         licence: SPDX identifier of the weights' licence.
     """
 
-    phase: Literal["pretraining"]
-    routed_rank: int = Field(0, ge=0)
-    start_from: str = ""
-    backbone: str = "compact"
+    backbone: str
     backbone_options: dict[str, Any] = {}
-    weighting: WeightingTable = WeightingTable()
-    contrast: ContrastTable | None = None
+    start_from: str = ""
     licence: str = "Apache-2.0"
 
 
-class GenerativeRecipe(Recipe):
+class PretrainingRecipe(BackboneRecipe):
+    """Phase 1: the backbone learns every degradation from synthetic data.
+
+    Attributes:
+        routed_rank: rank of a LoRA per degradation on the layers that read the global context, trained along
+            with the backbone; 0 for none. A dark patch may be a night scene or an underexposure: told which,
+            the backbone need not guess, and what it learns for one degradation does not blur the others.
+        weighting: how to balance the degradations.
+        contrast: train by contrast as well.
+    """
+
+    phase: Literal["pretraining"]
+    backbone: str = "compact"
+    routed_rank: int = Field(0, ge=0)
+    weighting: WeightingTable = WeightingTable()
+    contrast: ContrastTable | None = None
+
+
+class GenerativeRecipe(BackboneRecipe):
     """Generative pre-training by flow matching, on clean photographs alone.
 
     Attributes:
         backbone: registry name of a network that generates.
-        backbone_options: its options.
-        start_from: bundle whose backbone to start from; a new one when empty.
         time_centre: the times on the path from noise (0) to image (1) are drawn from a logit-normal
             distribution (Esser et al., ICML 2024, arXiv 2403.03206); this is the mean of log(t / (1 - t)).
         time_spread: its standard deviation.
-        licence: SPDX identifier of the weights' licence.
     """
 
     phase: Literal["generative"]
     backbone: str = "flow"
-    backbone_options: dict[str, Any] = {}
-    start_from: str = ""
     time_centre: float = 0.0
     time_spread: float = Field(1.0, gt=0)
     loss: Literal["l1", "mse", "smooth_l1", "charbonnier"] = "mse"
-    licence: str = "Apache-2.0"
 
 
 class AdapterRecipe(Recipe):
@@ -204,7 +207,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     except ValidationError as error:
         raise RecipeError(f"{path}: {_explain(error, content)}") from error
     changes: dict[str, Any] = {"data": resolve(recipe.data, path.parent)}
-    source = "start_from" if isinstance(recipe, PretrainingRecipe | GenerativeRecipe) else "bundle"
+    source = "start_from" if isinstance(recipe, BackboneRecipe) else "bundle"
     if "/" in getattr(recipe, source):
         changes[source] = str(path.parent / getattr(recipe, source))
     return recipe.model_copy(update=changes)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from polyrestore.bundles import load_bundle
 from polyrestore.data import Batch, BatchSource, load_clean
-from polyrestore.degradations import DEGRADATIONS, degrade
+from polyrestore.degradations import DEGRADATIONS, MIXTURES, degrade
 from polyrestore.errors import RecipeError
 from polyrestore.recognition import (
     CLEAN,
@@ -21,6 +21,7 @@ from polyrestore.recognition import (
     RecognitionSettings,
     build_recogniser,
     weigh,
+    weigh_similarities,
 )
 from polyrestore.training.export import extended_info, save_trained, training_record
 from polyrestore.training.job import Job, TaskLosses, losses_by_task
@@ -29,7 +30,9 @@ from polyrestore.training.recipe import RecogniserRecipe
 from polyrestore.training.sources import batch_source, held_out_images, load_real_pairs, synthesis_of
 from polyrestore.training.weighting import build_weighting
 
-TRAINING_TEMPERATURE = 0.1
+# Of a sigmoid each, since what is wrong with a photograph in one way does not make another less likely. It is
+# low enough for three degradations to be certain at once: their directions share one unit vector.
+SETTINGS = RecognitionSettings(temperature=0.05, activation="sigmoid", minimum_share=0.5, clean_threshold=0.5)
 VALIDATION_SEVERITIES = (0.2, 0.9)
 KEPT_CLEAN = 0.95
 
@@ -62,13 +65,12 @@ class PrototypeClassifier(nn.Module):
         return {name: direction.clone() for name, direction in zip(classes, directions, strict=True)}
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return class scores (B, K) of whole images (B, 3, H, W)."""
-        directions = functional.normalize(self.directions, dim=1)
-        return self.recogniser.embed(image).float() @ directions.T / TRAINING_TEMPERATURE
+        """Return cosine similarities (B, K) of whole images (B, 3, H, W)."""
+        return self.recogniser.embed(image).float() @ functional.normalize(self.directions, dim=1).T
 
 
 class RecogniserJob(Job):
-    """Cross-entropy against the shares of the degradations in each sample; "clean" is the last class."""
+    """Binary cross-entropy of each degradation against "clean", the last class."""
 
     def __init__(
         self, module: PrototypeClassifier, source: BatchSource, names: tuple[str, ...], held_out: list[Tensor]
@@ -91,39 +93,50 @@ class RecogniserJob(Job):
     def losses(self, module: nn.Module, batch: Batch) -> TaskLosses:
         """Return the sums of the cross-entropies by the first degradation of each sample."""
         presence = batch.presence[:, self.columns]
-        nothing = (presence.sum(1, keepdim=True) == 0).float()
-        target = torch.cat([presence, nothing], 1)
-        target = target / target.sum(1, keepdim=True)
-        scores = functional.log_softmax(module(batch.degraded), dim=1)
+        similarities = module(batch.degraded)
+        scores = (similarities[:, :-1] - similarities[:, -1:]) / SETTINGS.temperature
+        entropies = functional.binary_cross_entropy_with_logits(scores, presence, reduction="none")
         task = torch.where(batch.task < 0, len(self.tasks) - 1, batch.task)
-        return losses_by_task(-(target * scores).sum(1), task, len(self.tasks))
+        return losses_by_task(entropies.sum(1), task, len(self.tasks))
 
     def validate(self) -> dict[str, float]:
-        """Return the share of single degradations, and of clean images, whose class comes first."""
+        """Return the share of images of which exactly what is wrong is recognised, by what is wrong."""
         self.module.eval()
-        with torch.inference_mode():
-            hits = {
-                name: sum(self.tasks[int(self.module(image).argmax())] == name for image in images)
-                / len(images)
-                for name, images in self.samples.items()
-            }
+        hits = {
+            name: sum(self._recognised(image) == set(name.split("+")) - {CLEAN} for image in images)
+            / len(images)
+            for name, images in self.samples.items()
+        }
         self.module.train()
         return {**hits, "mean": round(sum(hits.values()) / len(hits), 4)}
 
+    @torch.inference_mode()
+    def _recognised(self, image: Tensor) -> set[str]:
+        similarities = dict(zip(self.tasks, self.module(image)[0].tolist(), strict=True))
+        return set(weigh_similarities(similarities, SETTINGS).weights)
+
 
 def validation_samples(images: list[Tensor], names: tuple[str, ...], seed: int) -> dict[str, list[Tensor]]:
-    """Damage whole validation images by one degradation each: (1, 3, H, W) by name, and "clean"."""
-    return {name: damaged_copies(images, name, seed) for name in (*names, CLEAN)}
+    """Damage whole validation images by one degradation each: (1, 3, H, W) by name, and "clean".
+
+    Every fourth one is damaged by each named mixture as well, if all of its parts are among the names.
+    """
+    mixtures = [name for name, mixture in MIXTURES.items() if set(mixture.severities) <= set(names)]
+    singles = {name: damaged_copies(images, name, seed) for name in (*names, CLEAN)}
+    return singles | {name: damaged_copies(images[::4], name, seed) for name in mixtures}
 
 
 def damaged_copies(images: list[Tensor], name: str, seed: int) -> list[Tensor]:
-    """Damage whole images, uint8 (3, H, W), by one degradation (not at all by "clean"): (1, 3, H, W) each.
+    """Damage whole images, uint8 (3, H, W), by a degradation or a mixture, not by "clean": (1, 3, H, W) each.
 
-    The severities are drawn from ``VALIDATION_SEVERITIES``; seed and name decide everything.
+    The severities of single ones are drawn from ``VALIDATION_SEVERITIES``; seed and name decide everything.
     """
     clean = [image[None].float() / 255 for image in images]
     if name == CLEAN:
         return clean
+    if name in MIXTURES:
+        generator = Generator().manual_seed(seed + len(DEGRADATIONS) + list(MIXTURES).index(name))
+        return [degrade(image, dict(MIXTURES[name].severities), generator) for image in clean]
     generator = Generator().manual_seed(seed + list(DEGRADATIONS).index(name))
     low, high = VALIDATION_SEVERITIES
     severities = [low + (high - low) * float(torch.rand((), generator=generator)) for _ in clean]
@@ -177,20 +190,19 @@ def _composing(settings: Mapping[str, Any]) -> dict[str, Any]:
 def calibrate(
     recogniser: Recogniser, prototypes: Mapping[str, Tensor], clean: Sequence[Tensor]
 ) -> RecognitionSettings:
-    """Choose the clean threshold by what it costs clean images; the temperature is that of the training.
+    """Choose the clean threshold by what it costs clean images; the rest is as in the training.
 
     Args:
         recogniser: trained.
         prototypes: by name.
         clean: whole undamaged validation images, (1, 3, H, W) each.
     """
-    settings = RecognitionSettings(temperature=TRAINING_TEMPERATURE)
 
     def clean_share(image: Tensor) -> float:
-        return weigh(recogniser.embed(image)[0], prototypes, settings).probabilities[CLEAN]
+        return weigh(recogniser.embed(image)[0], prototypes, SETTINGS).probabilities[CLEAN]
 
     shares = [clean_share(image) for image in clean]
-    return replace(settings, clean_threshold=clean_threshold(shares))
+    return replace(SETTINGS, clean_threshold=clean_threshold(shares))
 
 
 def clean_threshold(clean: Sequence[float]) -> float:

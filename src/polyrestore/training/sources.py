@@ -22,7 +22,7 @@ from polyrestore.data import (
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.training.data_table import DataTable
-from polyrestore.training.recipe import GenerativeRecipe, PretrainingRecipe, Recipe
+from polyrestore.training.recipe import BackboneRecipe, Recipe
 from polyrestore.training.sets import load_tasks
 
 
@@ -53,7 +53,7 @@ def training_source(recipe: Recipe) -> Source:
     return source
 
 
-def starting_backbone(recipe: PretrainingRecipe | GenerativeRecipe) -> Backbone:
+def starting_backbone(recipe: BackboneRecipe) -> Backbone:
     """Return the network that a recipe trains: a new one, or that of the bundle that it starts from.
 
     Raises:
@@ -90,6 +90,7 @@ def batch_source(
         batch_size=data.batch_size,
         patch_px=data.patch_px,
         zoom_out=data.zoom_out,
+        zoom_in=data.zoom_in,
         seed=recipe.seed,
         pairs=pairs,
         pair_share=data.pair_share,

@@ -21,7 +21,7 @@ from polyrestore.training.export import save_trained
 from polyrestore.training.recipe import (
     AdapterRecipe,
     AnyRecipe,
-    GenerativeRecipe,
+    BackboneRecipe,
     PretrainingRecipe,
     RecogniserRecipe,
 )
@@ -55,7 +55,7 @@ def tiny_recipe(recipe: AnyRecipe, folder: Path) -> AnyRecipe:
         "data": _Images(folder).table(recipe.data),
         "optimiser": recipe.optimiser.model_copy(update={"warmup_steps": 1}),
     }
-    if isinstance(recipe, PretrainingRecipe | GenerativeRecipe):
+    if isinstance(recipe, BackboneRecipe):
         changes |= {"backbone_options": dict(_kind(recipe.backbone).tiny_options), "start_from": ""}
     if isinstance(recipe, PretrainingRecipe):
         changes["routed_rank"] = min(recipe.routed_rank, RANK)

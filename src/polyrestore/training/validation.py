@@ -40,8 +40,7 @@ class ValidationSet:
     def __init__(
         self, images: Sequence[Tensor], tasks: Sequence[str], crops: int = 12, seed: int = 1234
     ) -> None:
-        side = min([CROP_PX, *(size for image in images for size in image.shape[1:])])
-        self.clean = torch.stack([centre(image, side) for image in images[:crops]]).float() / 255
+        self.clean = centres(images, crops)
         self.degraded: dict[str, Tensor] = {}
         for name in tasks:
             generator = Generator().manual_seed(seed + list(DEGRADATIONS).index(name))
@@ -79,6 +78,15 @@ def mean_psnr(restored: Tensor, clean: Tensor) -> float:
     rounded = (restored.clamp(0, 1) * 255).round() / 255
     error = (rounded - clean).square().mean((1, 2, 3)).clamp(min=1e-8)
     return float((-10 * error.log10()).mean())
+
+
+def centres(images: Sequence[Tensor], count: int) -> Tensor:
+    """Cut the middles of the first images, uint8 (3, H, W) each: (count, 3, P, P) in [0, 1].
+
+    P is ``CROP_PX``, or the shortest side of any of the images.
+    """
+    side = min([CROP_PX, *(size for image in images for size in image.shape[1:])])
+    return torch.stack([centre(image, side) for image in images[:count]]).float() / 255
 
 
 def centre(image: Tensor, side: int) -> Tensor:
