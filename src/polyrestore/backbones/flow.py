@@ -115,7 +115,7 @@ class Flow(Compact):
         if context is None:
             context = self.context(image)
         beside = self.entry_time * (2 * image - 1)
-        state = self.entry_time * (2 * self.tone(image, context) - 1)
+        state: Tensor = self.entry_time * (2 * self.tone(image, context) - 1)
         stride = (1 - self.entry_time) / self.steps
         for index in range(self.steps):
             time = state.new_full((len(state),), self.entry_time + index * stride)

@@ -102,6 +102,7 @@ class BackboneRecipe(Recipe):
         licence: SPDX identifier of the weights' licence.
     """
 
+    phase: Literal["pretraining", "generative"]
     backbone: str
     backbone_options: dict[str, Any] = {}
     start_from: str = ""
