@@ -45,6 +45,20 @@ def test_a_routed_bundle_recognises_with_words(tmp_path, folder, clip, routed):
         )
 
 
+def test_adapters_that_act_in_full_do_so_whatever_recognises(tmp_path, folder, clip):
+    full = load_bundle(folder)
+    full.recognition_settings = {"normalisation": "max", "temperature": 0.3, "saturation": 0.4}
+    save_bundle(tmp_path / "full", full)
+
+    def settings(name, **options):
+        routed = route_bundle(tmp_path / "full", tmp_path / name, clip=str(clip), **options)
+        return load_bundle(routed.folder).recognition_settings
+
+    kept = settings("kept")
+    assert (kept["normalisation"], kept["temperature"], kept["saturation"]) == ("max", 0.01, 1.0)
+    assert settings("told", settings={"normalisation": "sum"})["normalisation"] == "sum"
+
+
 def test_generated_mixtures_are_restored_by_what_the_words_say(routed):
     restorer = Restorer(load_bundle(routed), "cpu", settings={"clean_threshold": 1.1})
     generator = torch.Generator().manual_seed(0)

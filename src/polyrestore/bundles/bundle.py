@@ -84,6 +84,11 @@ class Bundle:
     recognition_settings: dict[str, Any] = field(default_factory=dict)
     info: BundleInfo = field(default_factory=BundleInfo)
 
+    @property
+    def composing_settings(self) -> dict[str, Any]:
+        """Those of the recognition settings that the adapters ask for, whatever recognises."""
+        return {key: value for key, value in self.recognition_settings.items() if key == "normalisation"}
+
 
 def source_of(bundle: Bundle) -> EncoderSource | None:
     """Return where a bundle's recogniser is, None when its weights belong into the bundle."""

@@ -60,7 +60,7 @@ def route_bundle(
         clip: CLIP's folder or hub name. With ``da_clip``, its tokenizer alone is used.
         da_clip: a checkpoint of DA-CLIP, whose controller then is the encoder.
         words: a words file; see :func:`polyrestore.recognition.words.word_bank`.
-        settings: recognition settings in place of the defaults.
+        settings: recognition settings in place of the defaults; the normalisation is the bundle's without.
         name: of the new bundle; that of the old one with the encoder's kind where None.
 
     Raises:
@@ -75,10 +75,12 @@ def route_bundle(
     target = Path(folder)
     if os.path.lexists(target):
         raise OutputError(f"{target} is there already; choose another folder for the bundle")
-    chosen = RecognitionSettings(**{"temperature": TEMPERATURE, **(settings or {})})
+    RecognitionSettings(**(settings or {}))
     bundle = load_bundle(name_or_folder)
     if not bundle.adapters:
         raise BundleError(f"bundle {bundle.name!r} has no adapters to recognise degradations for")
+    own = {"temperature": TEMPERATURE, **bundle.composing_settings}
+    chosen = RecognitionSettings(**{**own, **(settings or {})})
     bank = word_bank(bundle.adapters, words)
     recogniser, model, tokenizer = _encoder(clip, da_clip)
     source = recogniser.source

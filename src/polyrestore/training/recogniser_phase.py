@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -175,15 +174,10 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
         bundle,
         recogniser=recogniser,
         prototypes=prototypes,
-        recognition_settings={**settings.to_dict(), **_composing(bundle.recognition_settings)},
+        recognition_settings={**settings.to_dict(), **bundle.composing_settings},
         info=info,
     )
     return save_trained(folder / "bundle", finished)
-
-
-def _composing(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a bundle's settings that its adapters ask for, not the recogniser."""
-    return {key: settings[key] for key in ("normalisation", "saturation") if key in settings}
 
 
 @torch.inference_mode()
