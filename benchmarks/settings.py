@@ -1,9 +1,9 @@
 """Search how a bundle's recognition should become weights, on photographs that are held back for tuning.
 
 Every single degradation at three severities and every named mixture is restored under each combination of
-saturation, least share and temperature. Prints the best ones by mean PSNR, singles and mixtures counting half
-each, and writes all of them as JSON. Weights are rounded to tenths, so that few networks are run. What is
-chosen goes into the bundle by ``scripts/ship_bundle.py --setting``.
+the settings that matter for the bundle's activation. Prints the best ones by mean PSNR, singles and mixtures
+counting half each, and writes all of them as JSON. Weights are rounded to tenths, so that few networks are
+run. What is chosen goes into the bundle by ``scripts/ship_bundle.py --setting``.
 
     python benchmarks/settings.py --data FOLDER [--bundle NAME] [--limit N]
 """
@@ -37,9 +37,19 @@ from polyrestore.restoration.restorer import Restorer
 HERE = Path(__file__).resolve().parent
 PROTOCOL = Protocol(window="uniform")
 SEVERITIES = (0.25, 0.5, 0.75)
-SATURATIONS = (1.0, 0.6, 0.4, 0.3, 0.2, 0.1)
-LEAST_SHARES = (0.06, 0.09, 0.12, 0.16, 0.2, 0.25)
-TEMPERATURES = (0.1, 0.15, 0.2)
+SEARCHED = {
+    "softmax": {
+        "saturation": (1.0, 0.6, 0.4, 0.3, 0.2, 0.1),
+        "minimum_share": (0.06, 0.09, 0.12, 0.16, 0.2, 0.25),
+        "temperature": (0.1, 0.15, 0.2),
+    },
+    # A sigmoid's temperature and least share do the same.
+    "sigmoid": {
+        "saturation": (1.0, 0.8, 0.5, 0.2),
+        "minimum_share": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+        "top_k": (2, 3, 4),
+    },
+}
 SHOWN = 12
 
 
@@ -68,11 +78,14 @@ def main(arguments: list[str] | None = None) -> int:
     except PolyrestoreError as error:
         error_line(str(error))
         return 1
-    heading = ("saturation", "minimum_share", "temperature", "all", "singles", "mixtures")
-    print_table(heading, [[f"{value:g}" for value in row] for row in found[:SHOWN]])
     own = restorer.recognition_settings
-    current = [row for row in found if row[:3] == (own.saturation, own.minimum_share, own.temperature)]
-    print("as it is:", *(f"{value:g}" for value in current[0][3:]) if current else ("not in the search",))
+    searched = tuple(SEARCHED[own.activation])
+    heading = (*searched, "all", "singles", "mixtures")
+    print_table(heading, [[f"{value:g}" for value in row] for row in found[:SHOWN]])
+    own_values = tuple(getattr(own, name) for name in searched)
+    current = [row for row in found if row[: len(searched)] == own_values]
+    as_it_is = [f"{value:g}" for value in current[0][len(searched) :]] if current else ["not in the search"]
+    print("as it is:", *as_it_is)
     content = {"bundle": restorer.bundle.name, "columns": heading, "rows": found}
     write_text(options.output / f"settings-{restorer.bundle.name}.json", json.dumps(content) + "\n")
     return 0
@@ -100,10 +113,9 @@ def damaged_sets(folder: Path, limit: int, crop_px: int) -> list[Damaged]:
 def search(restorer: Restorer, sets: Sequence[Damaged]) -> list[tuple[float, ...]]:
     """Return the settings and their mean PSNR in dB over all sets, singles and mixtures; best first."""
     own = restorer.recognition_settings
-    choices = [
-        replace(own, saturation=saturation, minimum_share=least, temperature=temperature)
-        for saturation, least, temperature in product(SATURATIONS, LEAST_SHARES, TEMPERATURES)
-    ]
+    searched = SEARCHED[own.activation]
+    changes = [dict(zip(searched, values, strict=True)) for values in product(*searched.values())]
+    choices = [replace(own, **change) for change in changes]
     means: dict[bool, list[list[float]]] = {False: [], True: []}
     for each in track(sets, description="restoring"):
         runs = CompositionRuns(restorer, each.samples, PROTOCOL)
@@ -111,10 +123,10 @@ def search(restorer: Restorer, sets: Sequence[Damaged]) -> list[tuple[float, ...
         means[each.mixture].append([mean_under(runs, similarities, choice) for choice in choices])
     singles, mixtures = (torch.tensor(means[key]).mean(0).tolist() for key in (False, True))
     rows = [
-        (c.saturation, c.minimum_share, c.temperature, round((s + m) / 2, 3), round(s, 3), round(m, 3))
-        for c, s, m in zip(choices, singles, mixtures, strict=True)
+        (*change.values(), round((s + m) / 2, 3), round(s, 3), round(m, 3))
+        for change, s, m in zip(changes, singles, mixtures, strict=True)
     ]
-    return sorted(rows, key=lambda row: -row[3])
+    return sorted(rows, key=lambda row: -row[-3])
 
 
 def mean_under(

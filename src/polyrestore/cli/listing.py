@@ -46,7 +46,8 @@ def list_command(
     elif entries:
         # A column has no room for options; they are in the JSON.
         columns = [name for name, value in entries[0].items() if not isinstance(value, dict)]
-        print_table(columns, [tuple(_cell(entry[name]) for name in columns) for entry in entries])
+        rows = [tuple(_cell(entry[name]) for name in columns) for entry in entries]
+        print_table([name.replace("_", " ") for name in columns], rows)
     else:
         print(f"no {kind.value}")
 
