@@ -70,7 +70,8 @@ class Synthesis:
 
     Attributes:
         tasks: the degradations to draw the first one from.
-        mixture_share: probability of a second degradation, and of a third once there is a second.
+        mixture_share: probability of a second degradation, and of a third once there is a second; those with
+            a larger task share join more often.
         region_share: probability that two regions of a sample are damaged differently.
         clean_share: probability of leaving a sample clean.
         severity: range of the severities.
@@ -175,11 +176,12 @@ class BatchSource:
         chosen = torch.zeros((count, len(names)), dtype=torch.bool)
         rows = torch.arange(count)
         chosen[rows, columns[task]] = True
+        partner_shares = synthesis.drawing_shares()
         extra = torch.rand((count, 2), generator=generator) < synthesis.mixture_share
         extra[:, 1] &= extra[:, 0]
         for position in range(2):
-            partner = columns[torch.randint(len(columns), (count,), generator=generator)]
-            chosen[rows, partner] |= extra[:, position]
+            partner = torch.multinomial(partner_shares, count, replacement=True, generator=generator)
+            chosen[rows, columns[partner]] |= extra[:, position]
         chosen[:, [names.index(name) for name in synthesis.partners]] = True
         # Several full-strength degradations leave nothing to see.
         several = chosen.sum(1, keepdim=True) > 1

@@ -94,6 +94,8 @@ class Rain:
         angle_degrees: largest tilt from the vertical.
         opacity: streak opacity at severity 0 and 1.
         veil: largest veil at severity 1, as a share of white light mixed in.
+        uneven_share: probability that there are more and fainter streaks, of different brightness and not
+            everywhere alike, as photographs of rain show them.
     """
 
     length_px: tuple[float, float] = (8.0, 56.0)
@@ -101,6 +103,7 @@ class Rain:
     angle_degrees: float = 45.0
     opacity: tuple[float, float] = (0.15, 1.0)
     veil: float = 0.5
+    uneven_share: float = 0.5
 
     def __call__(self, image: Tensor, severity: Tensor, generator: Generator) -> Tensor:
         """Return rainy images (B, 3, H, W)."""
@@ -109,6 +112,10 @@ class Rain:
         length = uniform(generator, count, *self.length_px).flatten()
         width = uniform(generator, count, *self.width_px).flatten()
         angle = radians(uniform(generator, count, -self.angle_degrees, self.angle_degrees)).flatten()
+        uneven = chance(generator, count, self.uneven_share)
+        fading = 1 + uneven * uniform(generator, count, 0, 3)
+        crowding = 1 + uneven * uniform(generator, count, 0, 3)
+        bare = uneven * uniform(generator, count, 0, 0.9) * smooth_field(generator, count, size, 4)
         streaks = torch.zeros((count, 1, *size))
         for scale, boost in ((1.0, 1.0), (0.45, 2.5)):
             tilt = angle + radians(torch.randn((count,), generator=generator) * 3)
@@ -116,7 +123,8 @@ class Rain:
             spacing = 10 ** uniform(generator, count, -0.9, 0.5)
             area = (length * width).view(-1, 1, 1, 1) * scale**1.5
             density = (0.05 + 0.45 * amount) * spacing * boost / (area * 8)
-            layer = convolve_each(sparse_points(generator, size, density), kernels, reflect=False)
+            points = sparse_points(generator, size, density * crowding) ** fading
+            layer = convolve_each(points * (1 - bare), kernels, reflect=False)
             streaks = torch.maximum(streaks, layer.clamp(0, 1))
         low, high = self.opacity
         opacity = (low + (high - low) * amount) * uniform(generator, count, 0.5, 1)
