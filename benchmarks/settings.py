@@ -2,8 +2,9 @@
 
 Every single degradation at three severities and every named mixture is restored under each combination of
 the settings that matter for the bundle's activation. Prints the best ones by mean PSNR, singles and mixtures
-counting half each, and writes all of them as JSON. Weights are rounded to tenths, so that few networks are
-run. What is chosen goes into the bundle by ``scripts/ship_bundle.py --setting``.
+counting half each, then looks for a least share of each adapter's own, and writes all as JSON. Weights are
+rounded to tenths, so that few networks are run. What is chosen goes into the bundle by
+``scripts/ship_bundle.py --setting``.
 
     python benchmarks/settings.py --data FOLDER [--bundle NAME] [--limit N]
 """
@@ -18,7 +19,6 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-import torch
 from rich.progress import track
 
 import polyrestore
@@ -51,6 +51,8 @@ SEARCHED = {
     },
 }
 SHOWN = 12
+# In dB of the mean: less than that would be chance.
+LEAST_GAIN = 0.004
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,27 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         restorer = polyrestore.load(options.bundle)
-        found = search(restorer, damaged_sets(options.data, options.limit, options.crop_px))
+        search = Search(restorer, damaged_sets(options.data, options.limit, options.crop_px))
     except PolyrestoreError as error:
         error_line(str(error))
         return 1
     own = restorer.recognition_settings
-    searched = tuple(SEARCHED[own.activation])
-    heading = (*searched, "all", "singles", "mixtures")
-    print_table(heading, [[f"{value:g}" for value in row] for row in found[:SHOWN]])
-    own_values = tuple(getattr(own, name) for name in searched)
-    current = [row for row in found if row[: len(searched)] == own_values]
-    as_it_is = [f"{value:g}" for value in current[0][len(searched) :]] if current else ["not in the search"]
-    print("as it is:", *as_it_is)
-    content = {"bundle": restorer.bundle.name, "columns": heading, "rows": found}
+    searched = SEARCHED[own.activation]
+    names = tuple(searched)
+    rows: list[tuple[float, ...]] = []
+    for values in track(list(product(*searched.values())), description="restoring"):
+        found = search.figures(replace(own, **dict(zip(names, values, strict=True)), minimum_shares={}))
+        rows.append((*values, *(round(figure, 3) for figure in found)))
+    rows.sort(key=lambda row: -row[len(names)])
+    heading = (*names, "all", "singles", "mixtures")
+    print_table(heading, [[f"{value:g}" for value in row] for row in rows[:SHOWN]])
+    print("as it is:", *(f"{figure:.3f}" for figure in search.figures(own)))
+    best = replace(own, **dict(zip(names, rows[0], strict=False)), minimum_shares={})
+    best = search.best_shares(best)
+    print("with shares of their own:", *(f"{figure:.3f}" for figure in search.figures(best)))
+    changed = {name: getattr(best, name) for name in (*names, "minimum_shares")}
+    print(*(f"--setting '{name}={json.dumps(value)}'" for name, value in changed.items()))
+    content = {"bundle": restorer.bundle.name, "columns": heading, "rows": rows, "best": changed}
     write_text(options.output / f"settings-{restorer.bundle.name}.json", json.dumps(content) + "\n")
     return 0
 
@@ -110,31 +120,40 @@ def damaged_sets(folder: Path, limit: int, crop_px: int) -> list[Damaged]:
     ]
 
 
-def search(restorer: Restorer, sets: Sequence[Damaged]) -> list[tuple[float, ...]]:
-    """Return the settings and their mean PSNR in dB over all sets, singles and mixtures; best first."""
-    own = restorer.recognition_settings
-    searched = SEARCHED[own.activation]
-    changes = [dict(zip(searched, values, strict=True)) for values in product(*searched.values())]
-    choices = [replace(own, **change) for change in changes]
-    means: dict[bool, list[list[float]]] = {False: [], True: []}
-    for each in track(sets, description="restoring"):
-        runs = CompositionRuns(restorer, each.samples, PROTOCOL)
-        similarities = [restorer.recognise(sample.degraded).similarities for sample in each.samples]
-        means[each.mixture].append([mean_under(runs, similarities, choice) for choice in choices])
-    singles, mixtures = (torch.tensor(means[key]).mean(0).tolist() for key in (False, True))
-    rows = [
-        (*change.values(), round((s + m) / 2, 3), round(s, 3), round(m, 3))
-        for change, s, m in zip(changes, singles, mixtures, strict=True)
-    ]
-    return sorted(rows, key=lambda row: -row[-3])
+class Search:
+    """What the settings of a restorer are worth on some sets, each composition restored once.
 
+    Args:
+        restorer: whose settings are searched.
+        sets: what it is measured on.
+    """
 
-def mean_under(
-    runs: CompositionRuns, similarities: Sequence[dict[str, float]], settings: RecognitionSettings
-) -> float:
-    """Return the mean PSNR in dB of a set under some settings, from similarities that are known already."""
-    found = [_weights(each, settings) for each in similarities]
-    return mean_psnr(runs.psnrs_each(found))
+    def __init__(self, restorer: Restorer, sets: Sequence[Damaged]) -> None:
+        self.sets = sets
+        self.runs = [CompositionRuns(restorer, each.samples, PROTOCOL) for each in sets]
+        self.similarities = [
+            [restorer.recognise(sample.degraded).similarities for sample in each.samples] for each in sets
+        ]
+
+    def figures(self, settings: RecognitionSettings) -> tuple[float, float, float]:
+        """Return the mean PSNR in dB of singles and mixtures, which count half each, and of either."""
+        means: dict[bool, list[float]] = {False: [], True: []}
+        for each, runs, similarities in zip(self.sets, self.runs, self.similarities, strict=True):
+            weights = [_weights(one, settings) for one in similarities]
+            means[each.mixture].append(mean_psnr(runs.psnrs_each(weights)))
+        singles, mixtures = mean_psnr(means[False]), mean_psnr(means[True])
+        return (singles + mixtures) / 2, singles, mixtures
+
+    def best_shares(self, settings: RecognitionSettings) -> RecognitionSettings:
+        """Change the least share of one adapter after the other as long as that gains ``LEAST_GAIN``."""
+        best, names = self.figures(settings)[0], sorted(self.runs[0].restorer.adapters)
+        for name in [*names, *names]:
+            for share in SEARCHED[settings.activation]["minimum_share"]:
+                changed = replace(settings, minimum_shares={**settings.minimum_shares, name: share})
+                found = self.figures(changed)[0]
+                if found >= best + LEAST_GAIN:
+                    best, settings = found, changed
+        return settings
 
 
 def _weights(similarities: dict[str, float], settings: RecognitionSettings) -> dict[str, float]:

@@ -115,6 +115,20 @@ def test_a_sigmoid_compares_each_degradation_with_clean_alone():
     assert fewer.probabilities["rain"] == pytest.approx(found.probabilities["rain"])
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_adapter_can_have_a_least_share_of_its_own(activation):
+    shares = {"haze": 0.5, "rain": 0.3, "snow": 0.2, CLEAN: 0.0}
+
+    def weights(**values):
+        return set(composition_of(shares, RecognitionSettings(activation=activation, **values), {}))
+
+    assert weights(minimum_share=0.25) == {"haze", "rain"}
+    assert weights(minimum_share=0.25, minimum_shares={"snow": 0.1, "haze": 0.9}) == {"rain", "snow"}
+    # With nothing over its bar, the most probable one acts all the same.
+    assert weights(minimum_share=0.9) == {"haze"}
+    assert weights(minimum_share=0.0, minimum_shares={"haze": 0.9}, top_k=1) == {"rain"}
+
+
 def test_a_sigmoid_leaves_alone_what_resembles_clean_most():
     chosen = RecognitionSettings(0.05, activation="sigmoid", minimum_share=0.5)
     assert weigh_similarities({"haze": 0.1, "rain": 0.2, CLEAN: 0.6}, chosen).is_clean
@@ -144,6 +158,7 @@ def test_what_older_bundles_store_means_what_it_meant():
         *(("minimum_share", value) for value in (-0.1, 1.1, math.nan, None)),
         *(("clean_threshold", value) for value in (-0.1, math.nan, math.inf, "half")),
         *(("normalisation", value) for value in ("sums", "", None, 3)),
+        *(("minimum_shares", value) for value in (0.5, None, {"haze": 1.5}, {"haze": "x"}, {"haze": True})),
         *(("activation", value) for value in ("softmaxx", "", None, 3)),
     ],
 )

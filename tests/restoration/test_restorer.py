@@ -187,6 +187,10 @@ def test_recognition_settings_can_be_given(bundle: Any) -> None:
     assert own.recognition_settings == {"top_k": 2, "temperature": 0.2}
     for given_, message in (
         ({"top_k": 0}, "top_k must be"),
+        (
+            {"minimum_shares": {"brighter": 0.2}},
+            "minimum_shares: no adapter 'brighter'; known: haze, noise, rain",
+        ),
         ({"topk": 1}, "did you mean 'top_k'"),
     ):
         with pytest.raises(RecognitionError, match=message):

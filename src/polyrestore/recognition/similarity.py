@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ class RecognitionSettings:
         activation: from similarities to probabilities. ``softmax``: over all prototypes, so that each
             degradation makes the others less probable. ``sigmoid``: of each degradation by itself, compared
             with "clean" alone, so that several can be certain; "clean" is as probable as that none is there.
+        minimum_shares: by adapter, what it has in place of ``minimum_share``: an adapter that does no harm
+            where it is not needed can act on a slight suspicion.
 
     Raises:
         RecognitionError: a value outside its range, or an unknown activation or normalisation.
@@ -47,11 +50,16 @@ class RecognitionSettings:
     normalisation: str = "softmax"
     saturation: float = 1.0
     activation: str = "softmax"
+    minimum_shares: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Below, float32 cannot hold the quotients.
         _require(self.temperature, "temperature", "a number of at least 1e-6", lambda value: value >= 1e-6)
-        _require(self.minimum_share, "minimum_share", "a number from 0 to 1", lambda value: 0 <= value <= 1)
+        if not isinstance(self.minimum_shares, Mapping):
+            raise RecognitionError(f"minimum_shares must be numbers by adapter, not {self.minimum_shares!r}")
+        shares = {f"minimum_shares of {name}": value for name, value in self.minimum_shares.items()}
+        for name, value in {"minimum_share": self.minimum_share, **shares}.items():
+            _require(value, name, "a number from 0 to 1", lambda value: 0 <= value <= 1)
         _require(self.clean_threshold, "clean_threshold", "a number of at least 0", lambda value: value >= 0)
         _require(self.saturation, "saturation", "a number above 0, up to 1", lambda value: 0 < value <= 1)
         whole = isinstance(self.top_k, int)
@@ -61,7 +69,7 @@ class RecognitionSettings:
             if value not in known:
                 raise RecognitionError(f"unknown {word} {value!r}; {nearest_names(str(value), known)}")
 
-    def to_dict(self) -> dict[str, float | int | str]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)
 
@@ -154,8 +162,10 @@ def composition_of(
         return {}
     damage = {name: value for name, value in probabilities.items() if name != CLEAN}
     total = sum(damage.values()) if settings.activation == "softmax" else 1.0
-    ranked = sorted(damage.items(), key=lambda entry: (-entry[1], entry[0]))[: settings.top_k]
-    kept = dict([entry for entry in ranked if entry[1] >= settings.minimum_share * total] or ranked[:1])
+    ranked = sorted(damage.items(), key=lambda entry: (-entry[1], entry[0]))
+    least = {name: settings.minimum_shares.get(name, settings.minimum_share) * total for name in damage}
+    kept = dict([(name, value) for name, value in ranked if value >= least[name]] or ranked[:1])
+    kept = dict(list(kept.items())[: settings.top_k])
     if settings.normalisation == "sum":
         positive = {name: max(0.0, similarities[name]) for name in kept}
         # An image that resembles nothing is told apart by its shares alone.

@@ -308,7 +308,11 @@ def _with_settings(bundle: Bundle, settings: Mapping[str, Any]) -> Bundle:
     for name in settings:
         if name not in known:
             raise RecognitionError(f"unknown recognition setting {name!r}; {nearest_names(name, known)}")
-    RecognitionSettings(**settings)
+    for name in RecognitionSettings(**settings).minimum_shares:
+        if name not in bundle.adapters:
+            raise RecognitionError(
+                f"minimum_shares: no adapter {name!r}; {nearest_names(name, bundle.adapters)}"
+            )
     return replace(bundle, recognition_settings={**bundle.recognition_settings, **settings})
 
 
