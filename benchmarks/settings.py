@@ -1,10 +1,10 @@
 """Search how a bundle's recognition should become weights, on photographs that are held back for tuning.
 
-Every single degradation at three severities and every named mixture is restored under each combination of
-the settings that matter for the bundle's activation. Prints the best ones by mean PSNR, singles and mixtures
-counting half each, then looks for a least share of each adapter's own, and writes all as JSON. Weights are
-rounded to tenths, so that few networks are run. What is chosen goes into the bundle by
-``scripts/ship_bundle.py --setting``.
+Every single degradation at three severities, every named mixture and the undamaged photographs, which should
+be left alone, are restored under each combination of the settings that matter for the bundle's activation.
+Prints the best ones by mean PSNR, singles and mixtures counting half each, then looks for a least share of
+each adapter's own, and writes all as JSON. Weights are rounded to tenths, so that few networks are run. What
+is chosen goes into the bundle by ``scripts/ship_bundle.py --setting``.
 
     python benchmarks/settings.py --data FOLDER [--bundle NAME] [--limit N]
 """
@@ -31,7 +31,7 @@ from polyrestore.evaluation.composition_runs import CompositionRuns
 from polyrestore.evaluation.metrics import Protocol, mean_psnr
 from polyrestore.evaluation.sets import Sample
 from polyrestore.files import write_text
-from polyrestore.recognition import RecognitionSettings, weigh_similarities
+from polyrestore.recognition import CLEAN, RecognitionSettings, weigh_similarities
 from polyrestore.restoration.restorer import Restorer
 
 HERE = Path(__file__).resolve().parent
@@ -45,12 +45,15 @@ SEARCHED = {
     },
     # A sigmoid's temperature and least share do the same.
     "sigmoid": {
-        "saturation": (1.0, 0.8, 0.5, 0.2),
-        "minimum_share": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
-        "top_k": (2, 3, 4),
+        "saturation": (1.0, 0.5),
+        "minimum_share": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
+        "top_k": (3, 4),
+        "clean_threshold": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
     },
 }
 SHOWN = 12
+# What is better cannot be seen: it bounds what an undamaged photograph counts.
+HIGHEST_PSNR = 45.0
 # In dB of the mean: less than that would be chance.
 LEAST_GAIN = 0.004
 
@@ -115,6 +118,7 @@ def damaged_sets(folder: Path, limit: int, crop_px: int) -> list[Damaged]:
         ]
 
     singles = [Damaged(name, False, samples([{name: s} for s in SEVERITIES])) for name in DEGRADATIONS]
+    singles.append(Damaged(CLEAN, False, samples([{}])))
     return singles + [
         Damaged(each.name, True, samples([dict(each.severities)])) for each in MIXTURES.values()
     ]
@@ -140,7 +144,8 @@ class Search:
         means: dict[bool, list[float]] = {False: [], True: []}
         for each, runs, similarities in zip(self.sets, self.runs, self.similarities, strict=True):
             weights = [_weights(one, settings) for one in similarities]
-            means[each.mixture].append(mean_psnr(runs.psnrs_each(weights)))
+            found = [min(value, HIGHEST_PSNR) for value in runs.psnrs_each(weights)]
+            means[each.mixture].append(mean_psnr(found))
         singles, mixtures = mean_psnr(means[False]), mean_psnr(means[True])
         return (singles + mixtures) / 2, singles, mixtures
 

@@ -31,6 +31,7 @@ class CompositionRuns:
         self.protocol = protocol
         self._levels: dict[_Run, Tensor] = {}
         self._scores: dict[_Run, Score] = {}
+        self._psnrs: dict[_Run, float] = {}
 
     def scores(self, compositions: Sequence[Mapping[str, float]]) -> list[Score]:
         """Return the score of every image restored by its own composition; an empty one changes nothing."""
@@ -47,7 +48,10 @@ class CompositionRuns:
     def psnrs_each(self, compositions: Sequence[Mapping[str, float]]) -> list[float]:
         """Return the PSNR of every image restored by its own composition, in dB."""
         runs = self._restore(compositions)
-        return [psnr(*self._compared(run[0], self._levels[run]), self.protocol) for run in runs]
+        for run in runs:
+            if run not in self._psnrs:
+                self._psnrs[run] = psnr(*self._compared(run[0], self._levels[run]), self.protocol)
+        return [self._psnrs[run] for run in runs]
 
     def mean_psnr(self, weights: Mapping[str, float]) -> float:
         """Return the mean of :meth:`psnrs`."""

@@ -25,8 +25,9 @@ class RecognitionSettings:
     Attributes:
         temperature: divides the similarities before the activation; at least 1e-6.
         top_k: at most this many adapters act on one image; at least 1.
-        minimum_share: adapters with a smaller share of the degradations' probability are dropped, with
-            ``sigmoid`` those with a smaller probability; in [0, 1].
+        minimum_share: in [0, 1]. With ``softmax``, adapters with a smaller share of the degradations'
+            probability are dropped, but for the most probable one; with ``sigmoid``, all with a smaller
+            probability, so that an image in which nothing is probable enough is left alone.
         clean_threshold: an image whose probability of being clean reaches this is left alone; above 1, none.
         normalisation: what becomes of the K that are kept. ``softmax``: their probabilities divided by their
             sum. ``sum``: their similarities, negative ones as 0, divided by their sum. ``max``: their
@@ -164,8 +165,10 @@ def composition_of(
     total = sum(damage.values()) if settings.activation == "softmax" else 1.0
     ranked = sorted(damage.items(), key=lambda entry: (-entry[1], entry[0]))
     least = {name: settings.minimum_shares.get(name, settings.minimum_share) * total for name in damage}
-    kept = dict([(name, value) for name, value in ranked if value >= least[name]] or ranked[:1])
-    kept = dict(list(kept.items())[: settings.top_k])
+    likely = [(name, value) for name, value in ranked if value >= least[name]]
+    if settings.activation == "softmax":
+        likely = likely or ranked[:1]
+    kept = dict(likely[: settings.top_k])
     if settings.normalisation == "sum":
         positive = {name: max(0.0, similarities[name]) for name in kept}
         # An image that resembles nothing is told apart by its shares alone.

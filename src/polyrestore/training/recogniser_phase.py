@@ -200,7 +200,9 @@ def calibrate(
 
 
 def clean_threshold(clean: Sequence[float]) -> float:
-    """Return the largest threshold from 0.05 to 0.6 that leaves ``KEPT_CLEAN`` of the clean images alone.
+    """Return the largest threshold from 0.3 to 0.6 that leaves ``KEPT_CLEAN`` of the clean images alone.
+
+    Where none does, 0.3: below, what is most probably damaged would be left alone as well.
 
     Args:
         clean: probabilities of being clean, of clean images.
@@ -209,4 +211,4 @@ def clean_threshold(clean: Sequence[float]) -> float:
     def kept(threshold: float) -> float:
         return sum(value >= threshold for value in clean) / max(1, len(clean))
 
-    return max((step / 100 for step in range(5, 61) if kept(step / 100) >= KEPT_CLEAN), default=0.05)
+    return max((step / 100 for step in range(30, 61) if kept(step / 100) >= KEPT_CLEAN), default=0.3)
