@@ -54,8 +54,8 @@ SEARCHED = {
 SHOWN = 12
 # What is better cannot be seen: it bounds what an undamaged photograph counts.
 HIGHEST_PSNR = 45.0
-# In dB of the mean: less than that would be chance.
-LEAST_GAIN = 0.004
+# In dB of the mean: what is less may well be chance.
+LEAST_GAIN = 0.02
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,10 @@ def main(arguments: list[str] | None = None) -> int:
         rows.append((*values, *(round(figure, 3) for figure in found)))
     rows.sort(key=lambda row: -row[len(names)])
     heading = (*names, "all", "singles", "mixtures")
-    print_table(heading, [[f"{value:g}" for value in row] for row in rows[:SHOWN]])
+    print_table(
+        [name.replace("_", " ") for name in heading],
+        [[f"{value:g}" for value in row] for row in rows[:SHOWN]],
+    )
     print("as it is:", *(f"{figure:.3f}" for figure in search.figures(own)))
     best = replace(own, **dict(zip(names, rows[0], strict=False)), minimum_shares={})
     best = search.best_shares(best)

@@ -37,8 +37,8 @@ class RecognitionSettings:
         activation: from similarities to probabilities. ``softmax``: over all prototypes, so that each
             degradation makes the others less probable. ``sigmoid``: of each degradation by itself, compared
             with "clean" alone, so that several can be certain; "clean" is as probable as that none is there.
-        minimum_shares: by adapter, what it has in place of ``minimum_share``: an adapter that does no harm
-            where it is not needed can act on a slight suspicion.
+        minimum_shares: by adapter, what it has in place of ``minimum_share``: one that does no harm where it
+            is not needed can act on a slight suspicion.
 
     Raises:
         RecognitionError: a value outside its range, or an unknown activation or normalisation.

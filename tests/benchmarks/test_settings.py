@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import polyrestore
+from benchmarks import settings
+from benchmarks.settings import Search, damaged_sets, main
+from polyrestore.degradations import DEGRADATIONS, MIXTURES
+from polyrestore.recognition import CLEAN
+from tests.evaluation.conftest import data as data
+from tests.tiny_bundle import save_tiny_bundle
+
+SEARCHED = {
+    "softmax": {"saturation": (1.0, 0.5), "minimum_share": (0.1, 0.5)},
+    "sigmoid": {"minimum_share": (0.2, 0.9), "clean_threshold": (0.3, 1.1)},
+}
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "SEARCHED", SEARCHED)
+
+
+def test_every_degradation_every_mixture_and_nothing_at_all_are_measured(data: Path) -> None:
+    sets = damaged_sets(data / "CBSD68", 1, 16)
+    assert [each.name for each in sets if each.mixture] == list(MIXTURES)
+    assert [each.name for each in sets if not each.mixture] == [*DEGRADATIONS, CLEAN]
+    for each in sets:
+        (sample,) = each.samples
+        assert sample.degraded.shape == sample.target.shape == (3, 16, 16)
+        assert sample.degraded.equal(sample.target) == (each.name == CLEAN)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_what_is_found_is_worth_what_is_said(
+    activation: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_tiny_bundle(tmp_path / "tiny")
+    manifest = json.loads((folder / "model.json").read_text())
+    manifest["recognition_settings"] = {"activation": activation, "clean_threshold": 1.1}
+    (folder / "model.json").write_text(json.dumps(manifest))
+    arguments = ["--data", data / "CBSD68", "--bundle", folder, "--limit", 1, "--crop-px", 16]
+    assert main([str(each) for each in [*arguments, "--output", tmp_path]]) == 0
+    content = json.loads((tmp_path / "settings-tiny.json").read_text())
+    names = list(SEARCHED[activation])
+    assert content["columns"] == [*names, "all", "singles", "mixtures"]
+    assert len(content["rows"]) == 4
+    figures = [row[2] for row in content["rows"]]
+    assert figures == sorted(figures, reverse=True)
+    restorer = polyrestore.load(folder, "cpu")
+    search = Search(restorer, damaged_sets(data / "CBSD68", 1, 16))
+    own = restorer.recognition_settings
+    first = replace(own, **dict(zip(names, content["rows"][0], strict=False)))
+    assert search.figures(first) == pytest.approx(content["rows"][0][2:], abs=1e-3)
+    best = search.figures(replace(own, **content["best"]))[0]
+    changes = len(content["best"]["minimum_shares"])
+    assert best >= search.figures(first)[0] + changes * settings.LEAST_GAIN - 1e-9
+    assert f"with shares of their own: {best:.3f}" in capsys.readouterr().out
+
+
+def test_a_missing_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save_tiny_bundle(tmp_path / "tiny")
+    assert main(["--data", "nowhere", "--bundle", str(folder)]) == 1
+    assert capsys.readouterr().err == "error: no folder nowhere\n"
