@@ -2,6 +2,7 @@
 
 Every single degradation at three severities, every named mixture and the undamaged photographs, which should
 be left alone, are restored under each combination of the settings that matter for the bundle's activation.
+Each photograph is recognised as a whole, and its middle restored.
 Prints the best ones by mean PSNR, singles and mixtures counting half each, then looks for a least share of
 each adapter's own, and writes all as JSON. Weights are rounded to tenths, so that few networks are run. What
 is chosen goes into the bundle by ``scripts/ship_bundle.py --setting``.
@@ -46,25 +47,24 @@ SEARCHED = {
     # A sigmoid's temperature and least share do the same.
     "sigmoid": {
         "saturation": (1.0, 0.5),
-        "minimum_share": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
-        "top_k": (3, 4),
-        "clean_threshold": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
+        "minimum_share": (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95),
+        "clean_threshold": (0.1, 0.3, 0.5, 0.8),
     },
 }
 SHOWN = 12
 # What is better cannot be seen: it bounds what an undamaged photograph counts.
 HIGHEST_PSNR = 45.0
 # In dB of the mean: what is less may well be chance.
-LEAST_GAIN = 0.02
+LEAST_GAIN = 0.01
 
 
 @dataclass(frozen=True)
 class Damaged:
-    """One set: its name, whether it is a mixture, and its images."""
+    """One set: its name, the middle of each image to restore, and the similarities of the whole images."""
 
     name: str
-    mixture: bool
-    samples: list[Sample]
+    runs: CompositionRuns
+    similarities: list[dict[str, float]]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,16 +73,17 @@ def main(arguments: list[str] | None = None) -> int:
         "--data", type=Path, required=True, help="folder of clean photographs, not of a test set"
     )
     parser.add_argument("--bundle", default="default", help="shipped bundle, or a bundle's folder")
-    parser.add_argument("--limit", type=int, default=6, help="the first N photographs")
-    parser.add_argument("--crop-px", type=int, default=192, help="centre of each that is used")
+    parser.add_argument("--limit", type=int, default=32, help="the first N photographs")
+    parser.add_argument("--crop-px", type=int, default=192, help="centre of each that is restored")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for the JSON")
     options = parser.parse_args(arguments)
     try:
         restorer = polyrestore.load(options.bundle)
-        search = Search(restorer, damaged_sets(options.data, options.limit, options.crop_px))
+        sets = damaged_sets(restorer, options.data, options.limit, options.crop_px)
     except PolyrestoreError as error:
         error_line(str(error))
         return 1
+    search = Search(restorer.adapters, sets)
     own = restorer.recognition_settings
     searched = SEARCHED[own.activation]
     names = tuple(searched)
@@ -97,8 +98,13 @@ def main(arguments: list[str] | None = None) -> int:
         [[f"{value:g}" for value in row] for row in rows[:SHOWN]],
     )
     print("as it is:", *(f"{figure:.3f}" for figure in search.figures(own)))
-    best = replace(own, **dict(zip(names, rows[0], strict=False)), minimum_shares={})
-    best = search.best_shares(best)
+    # The search for single shares ends where it no longer gains, so it starts from several places.
+    by_share = {row[names.index("minimum_share")]: row for row in reversed(rows)}
+    starts = [
+        replace(own, **dict(zip(names, row, strict=False)), minimum_shares={}) for row in by_share.values()
+    ]
+    ends = [search.best_shares(start) for start in track(starts, description="least shares")]
+    best = max(ends, key=lambda end: search.figures(end)[0])
     print("with shares of their own:", *(f"{figure:.3f}" for figure in search.figures(best)))
     changed = {name: getattr(best, name) for name in (*names, "minimum_shares")}
     print(*(f"--setting '{name}={json.dumps(value)}'" for name, value in changed.items()))
@@ -107,55 +113,50 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def damaged_sets(folder: Path, limit: int, crop_px: int) -> list[Damaged]:
-    """Damage photographs by each degradation alone, and by each named mixture."""
-    photographs = [
-        (path.stem, centre_crop(load_pixels(path).float() / 255, crop_px))
-        for path in image_paths(folder)[:limit]
-    ]
+def damaged_sets(restorer: Restorer, folder: Path, limit: int, crop_px: int) -> list[Damaged]:
+    """Damage photographs by each degradation alone, by nothing, and by each named mixture."""
+    photographs = [(path.stem, load_pixels(path).float() / 255) for path in image_paths(folder)[:limit]]
 
-    def samples(severities: Sequence[dict[str, float]]) -> list[Sample]:
-        return [
-            Sample(stem, damaged_alike(target, severities[index % len(severities)], stem), target)
-            for index, (stem, target) in enumerate(photographs)
-        ]
+    def damaged(name: str, severities: Sequence[dict[str, float]]) -> Damaged:
+        samples, similarities = [], []
+        for index, (stem, clean) in enumerate(photographs):
+            whole = damaged_alike(clean, severities[index % len(severities)], stem)
+            similarities.append(restorer.recognise(whole).similarities)
+            samples.append(Sample(stem, centre_crop(whole, crop_px), centre_crop(clean, crop_px)))
+        return Damaged(name, CompositionRuns(restorer, samples, PROTOCOL), similarities)
 
-    singles = [Damaged(name, False, samples([{name: s} for s in SEVERITIES])) for name in DEGRADATIONS]
-    singles.append(Damaged(CLEAN, False, samples([{}])))
-    return singles + [
-        Damaged(each.name, True, samples([dict(each.severities)])) for each in MIXTURES.values()
-    ]
+    singles = {name: [{name: severity} for severity in SEVERITIES] for name in DEGRADATIONS}
+    mixtures = {name: [dict(mixture.severities)] for name, mixture in MIXTURES.items()}
+    sets = {**singles, CLEAN: [{}], **mixtures}
+    return [damaged(*entry) for entry in track(list(sets.items()), description="recognising")]
 
 
 class Search:
     """What the settings of a restorer are worth on some sets, each composition restored once.
 
     Args:
-        restorer: whose settings are searched.
+        adapters: of the restorer, whose settings are searched.
         sets: what it is measured on.
     """
 
-    def __init__(self, restorer: Restorer, sets: Sequence[Damaged]) -> None:
+    def __init__(self, adapters: Sequence[str], sets: Sequence[Damaged]) -> None:
+        self.adapters = adapters
         self.sets = sets
-        self.runs = [CompositionRuns(restorer, each.samples, PROTOCOL) for each in sets]
-        self.similarities = [
-            [restorer.recognise(sample.degraded).similarities for sample in each.samples] for each in sets
-        ]
 
     def figures(self, settings: RecognitionSettings) -> tuple[float, float, float]:
         """Return the mean PSNR in dB of singles and mixtures, which count half each, and of either."""
         means: dict[bool, list[float]] = {False: [], True: []}
-        for each, runs, similarities in zip(self.sets, self.runs, self.similarities, strict=True):
-            weights = [_weights(one, settings) for one in similarities]
-            found = [min(value, HIGHEST_PSNR) for value in runs.psnrs_each(weights)]
-            means[each.mixture].append(mean_psnr(found))
+        for each in self.sets:
+            weights = [_weights(one, settings) for one in each.similarities]
+            found = [min(value, HIGHEST_PSNR) for value in each.runs.psnrs_each(weights)]
+            means[each.name in MIXTURES].append(mean_psnr(found))
         singles, mixtures = mean_psnr(means[False]), mean_psnr(means[True])
         return (singles + mixtures) / 2, singles, mixtures
 
     def best_shares(self, settings: RecognitionSettings) -> RecognitionSettings:
         """Change the least share of one adapter after the other as long as that gains ``LEAST_GAIN``."""
-        best, names = self.figures(settings)[0], sorted(self.runs[0].restorer.adapters)
-        for name in [*names, *names]:
+        best = self.figures(settings)[0]
+        for name in [*self.adapters, *self.adapters]:
             for share in SEARCHED[settings.activation]["minimum_share"]:
                 changed = replace(settings, minimum_shares={**settings.minimum_shares, name: share})
                 found = self.figures(changed)[0]

@@ -92,6 +92,7 @@ def main() -> None:
         "--setting", action="append", default=[], metavar="KEY=VALUE", help="of the recognition, as JSON"
     )
     parser.add_argument("--name", default="default")
+    parser.add_argument("--version", help="of the weights; raise it whenever they are trained again")
     parser.add_argument("--results", type=Path, help="JSON of benchmarks/test_sets.py")
     parser.add_argument("--output", type=Path, help="folder to write; the package's own when left out")
     arguments = parser.parse_args()
@@ -105,6 +106,8 @@ def main() -> None:
     info = bundle.info
     if arguments.name in SUMMARIES:
         info = info.model_copy(update={"summary": SUMMARIES[arguments.name]})
+    if arguments.version:
+        info = info.model_copy(update={"version": arguments.version})
     if arguments.results:
         info = info.model_copy(update={"results": results_of(arguments.results)})
     for adapter in bundle.adapters.values():

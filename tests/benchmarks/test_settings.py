@@ -25,14 +25,16 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "SEARCHED", SEARCHED)
 
 
-def test_every_degradation_every_mixture_and_nothing_at_all_are_measured(data: Path) -> None:
-    sets = damaged_sets(data / "CBSD68", 1, 16)
-    assert [each.name for each in sets if each.mixture] == list(MIXTURES)
-    assert [each.name for each in sets if not each.mixture] == [*DEGRADATIONS, CLEAN]
+def test_every_degradation_every_mixture_and_nothing_at_all_are_measured(data: Path, tmp_path: Path) -> None:
+    restorer = polyrestore.load(save_tiny_bundle(tmp_path / "tiny"), "cpu")
+    sets = damaged_sets(restorer, data / "CBSD68", 1, 16)
+    assert [each.name for each in sets] == [*DEGRADATIONS, CLEAN, *MIXTURES]
     for each in sets:
-        (sample,) = each.samples
+        (sample,) = each.runs.samples
         assert sample.degraded.shape == sample.target.shape == (3, 16, 16)
         assert sample.degraded.equal(sample.target) == (each.name == CLEAN)
+        # What is wrong is seen in the whole image, not in its middle alone.
+        assert each.similarities != [restorer.recognise(sample.degraded).similarities]
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -52,7 +54,7 @@ def test_what_is_found_is_worth_what_is_said(
     figures = [row[2] for row in content["rows"]]
     assert figures == sorted(figures, reverse=True)
     restorer = polyrestore.load(folder, "cpu")
-    search = Search(restorer, damaged_sets(data / "CBSD68", 1, 16))
+    search = Search(restorer.adapters, damaged_sets(restorer, data / "CBSD68", 1, 16))
     own = restorer.recognition_settings
     first = replace(own, **dict(zip(names, content["rows"][0], strict=False)))
     assert search.figures(first) == pytest.approx(content["rows"][0][2:], abs=1e-3)
