@@ -60,17 +60,18 @@ def test_training_learns_what_is_there_alone_and_together():
     def loss(step):
         return work.losses(work.module, work.batch(step, 0)).sums.sum() / 12
 
+    untrained = work.validate()["mean"]
     with torch.no_grad():
         before = sum(float(loss(step)) for step in range(1000, 1004))
-    for step in range(60):
+    for step in range(80):
         optimiser.zero_grad()
         loss(step).backward()
         optimiser.step()
     with torch.no_grad():
         after = sum(float(loss(step)) for step in range(1000, 1004))
-    assert after < 0.7 * before
+    assert after < 0.5 * before
     figures = work.validate()
-    assert figures["mean"] > 0.35
+    assert figures["mean"] > 2 * untrained
     assert set(figures) == {*NAMES, CLEAN, "mean", "noise+jpeg", "low_light+noise", "low_light+noise+jpeg"}
     # What is kept recognises as the training did.
     image = work.samples["noise"][0]
