@@ -87,9 +87,14 @@ def main(arguments: list[str] | None = None) -> int:
     own = restorer.recognition_settings
     searched = SEARCHED[own.activation]
     names = tuple(searched)
+
+    def shared(values: Sequence[float]) -> RecognitionSettings:
+        """Return settings with these values of what is searched, and the same least share for all."""
+        return replace(own, **dict(zip(names, values, strict=True)), minimum_shares={})
+
     rows: list[tuple[float, ...]] = []
     for values in track(list(product(*searched.values())), description="restoring"):
-        found = search.figures(replace(own, **dict(zip(names, values, strict=True)), minimum_shares={}))
+        found = search.figures(shared(values))
         rows.append((*values, *(round(figure, 3) for figure in found)))
     rows.sort(key=lambda row: -row[len(names)])
     heading = (*names, "all", "singles", "mixtures")
@@ -100,9 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("as it is:", *(f"{figure:.3f}" for figure in search.figures(own)))
     # The search for single shares ends where it no longer gains, so it starts from several places.
     by_share = {row[names.index("minimum_share")]: row for row in reversed(rows)}
-    starts = [
-        replace(own, **dict(zip(names, row, strict=False)), minimum_shares={}) for row in by_share.values()
-    ]
+    starts = [shared(row[: len(names)]) for row in by_share.values()]
     ends = [search.best_shares(start) for start in track(starts, description="least shares")]
     best = max(ends, key=lambda end: search.figures(end)[0])
     print("with shares of their own:", *(f"{figure:.3f}" for figure in search.figures(best)))
@@ -131,17 +134,17 @@ def damaged_sets(restorer: Restorer, folder: Path, limit: int, crop_px: int) -> 
     return [damaged(*entry) for entry in track(list(sets.items()), description="recognising")]
 
 
+@dataclass(frozen=True)
 class Search:
     """What the settings of a restorer are worth on some sets, each composition restored once.
 
-    Args:
+    Attributes:
         adapters: of the restorer, whose settings are searched.
         sets: what it is measured on.
     """
 
-    def __init__(self, adapters: Sequence[str], sets: Sequence[Damaged]) -> None:
-        self.adapters = adapters
-        self.sets = sets
+    adapters: Sequence[str]
+    sets: Sequence[Damaged]
 
     def figures(self, settings: RecognitionSettings) -> tuple[float, float, float]:
         """Return the mean PSNR in dB of singles and mixtures, which count half each, and of either."""

@@ -75,6 +75,7 @@ def route_bundle(
     target = Path(folder)
     if os.path.lexists(target):
         raise OutputError(f"{target} is there already; choose another folder for the bundle")
+    # What cannot be used is refused before anything is loaded.
     RecognitionSettings(**(settings or {}))
     bundle = load_bundle(name_or_folder)
     if not bundle.adapters:

@@ -133,10 +133,9 @@ def damaged_copies(images: list[Tensor], name: str, seed: int) -> list[Tensor]:
     clean = [image[None].float() / 255 for image in images]
     if name == CLEAN:
         return clean
+    generator = Generator().manual_seed(seed + [*DEGRADATIONS, *MIXTURES].index(name))
     if name in MIXTURES:
-        generator = Generator().manual_seed(seed + len(DEGRADATIONS) + list(MIXTURES).index(name))
-        return [degrade(image, dict(MIXTURES[name].severities), generator) for image in clean]
-    generator = Generator().manual_seed(seed + list(DEGRADATIONS).index(name))
+        return [degrade(image, MIXTURES[name].severities, generator) for image in clean]
     low, high = VALIDATION_SEVERITIES
     severities = [low + (high - low) * float(torch.rand((), generator=generator)) for _ in clean]
     return [degrade(i, {name: s}, generator) for i, s in zip(clean, severities, strict=True)]
