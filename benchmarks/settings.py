@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows.sort(key=lambda row: -row[len(names)])
     heading = (*names, "all", "singles", "mixtures")
     print_table(
-        [name.replace("_", " ") for name in heading],
+        heading,
         [[f"{value:g}" for value in row] for row in rows[:SHOWN]],
     )
     print("as it is:", *(f"{figure:.3f}" for figure in search.figures(own)))

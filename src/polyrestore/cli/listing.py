@@ -47,7 +47,7 @@ def list_command(
         # A column has no room for options; they are in the JSON.
         columns = [name for name, value in entries[0].items() if not isinstance(value, dict)]
         rows = [tuple(_cell(entry[name]) for name in columns) for entry in entries]
-        print_table([name.replace("_", " ") for name in columns], rows)
+        print_table(columns, rows)
     else:
         print(f"no {kind.value}")
 

@@ -27,7 +27,10 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table as wide as the terminal allows; longer cells are wrapped, but short names stay whole."""
+    """Print a table as wide as the terminal allows; longer cells are wrapped, but short names stay whole.
+
+    Underscores in headings become spaces, where they can be wrapped.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -37,7 +40,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     content = list(rows)
     names = min(NAME_WIDTH, max((len(row[0]) for row in content), default=0))
     for index, column in enumerate(columns):
-        table.add_column(column, overflow="fold", min_width=None if index else names)
+        table.add_column(column.replace("_", " "), overflow="fold", min_width=None if index else names)
     for row in content:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
