@@ -3,7 +3,7 @@
 Damages clean photographs, prints a table, and writes JSON and Markdown after every mixture, so that an
 interrupted run keeps what it has.
 
-    python benchmarks/composition.py --data FOLDER [--bundle NAME]... [--mixtures NAME,NAME] [--limit N]
+    python -m benchmarks.composition --data FOLDER [--bundle NAME]... [--mixtures NAME,NAME] [--limit N]
 
 ``--page FILE`` also puts the tables between the two marks in a page such as docs/experiments/composition.md.
 """
@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import polyrestore
+from benchmarks.arguments import positive
 from polyrestore.cli.show import error_line, print_table
 from polyrestore.degradations import MIXTURES, Mixture, named_mixture
 from polyrestore.errors import DataError, PolyrestoreError
@@ -68,13 +69,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", default="composition", help="name of the two files")
     parser.add_argument("--page", type=Path, default=None, help="a page to put the tables into as well")
     return parser.parse_args(arguments)
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
 
 
 def run(mixtures: list[Mixture], options: argparse.Namespace, console: Console) -> None:

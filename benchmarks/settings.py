@@ -5,9 +5,10 @@ be left alone, are restored under each combination of the settings that matter f
 Each photograph is recognised as a whole, and its middle restored.
 Prints the best ones by mean PSNR, singles and mixtures counting half each, then looks for a least share of
 each adapter's own, and writes all as JSON. Weights are rounded to tenths, so that few networks are run. What
-is chosen goes into the bundle by ``scripts/ship_bundle.py --setting``.
+is chosen goes into the bundle by ``scripts/ship_bundle.py --setting``. Several bundles that have the same
+adapters and one recogniser are searched together, for the settings that are best on average.
 
-    python benchmarks/settings.py --data FOLDER [--bundle NAME] [--limit N]
+    python -m benchmarks.settings --data FOLDER [--bundle NAME]... [--limit N]
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from rich.progress import track
 
 import polyrestore
+from benchmarks.arguments import positive
 from polyrestore.cli.show import error_line, print_table
 from polyrestore.data.images import image_paths, load_pixels
 from polyrestore.data.mixture_sets import centre_crop, damaged_alike
@@ -38,7 +41,7 @@ from polyrestore.restoration.restorer import Restorer
 HERE = Path(__file__).resolve().parent
 PROTOCOL = Protocol(window="uniform")
 SEVERITIES = (0.25, 0.5, 0.75)
-SEARCHED = {
+SEARCHED: dict[str, dict[str, tuple[Any, ...]]] = {
     "softmax": {
         "saturation": (1.0, 0.6, 0.4, 0.3, 0.2, 0.1),
         "minimum_share": (0.06, 0.09, 0.12, 0.16, 0.2, 0.25),
@@ -46,7 +49,7 @@ SEARCHED = {
     },
     # A sigmoid's temperature and least share do the same.
     "sigmoid": {
-        "saturation": (1.0, 0.5),
+        "normalisation": ("max", "none"),
         "minimum_share": (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95),
         "clean_threshold": (0.1, 0.3, 0.5, 0.8),
     },
@@ -72,27 +75,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of clean photographs, not of a test set"
     )
-    parser.add_argument("--bundle", default="default", help="shipped bundle, or a bundle's folder")
-    parser.add_argument("--limit", type=int, default=32, help="the first N photographs")
-    parser.add_argument("--crop-px", type=int, default=192, help="centre of each that is restored")
+    parser.add_argument("--bundle", action="append", help="shipped bundle or folder; may be repeated")
+    parser.add_argument("--limit", type=positive, default=32, help="the first N photographs")
+    parser.add_argument("--crop-px", type=positive, default=192, help="centre of each that is restored")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for the JSON")
     options = parser.parse_args(arguments)
     try:
-        restorer = polyrestore.load(options.bundle)
-        sets = damaged_sets(restorer, options.data, options.limit, options.crop_px)
+        restorers = [polyrestore.load(name) for name in options.bundle or ["default"]]
+        sets = [
+            each
+            for restorer in restorers
+            for each in damaged_sets(restorer, options.data, options.limit, options.crop_px)
+        ]
     except PolyrestoreError as error:
         error_line(str(error))
         return 1
-    search = Search(restorer.adapters, sets)
-    own = restorer.recognition_settings
+    search = Search(restorers[0].adapters, sets)
+    own = restorers[0].recognition_settings
     searched = SEARCHED[own.activation]
     names = tuple(searched)
 
-    def shared(values: Sequence[float]) -> RecognitionSettings:
+    def shared(values: Sequence[Any]) -> RecognitionSettings:
         """Return settings with these values of what is searched, and the same least share for all."""
         return replace(own, **dict(zip(names, values, strict=True)), minimum_shares={})
 
-    rows: list[tuple[float, ...]] = []
+    rows: list[tuple[Any, ...]] = []
     for values in track(list(product(*searched.values())), description="restoring"):
         found = search.figures(shared(values))
         rows.append((*values, *(round(figure, 3) for figure in found)))
@@ -100,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     heading = (*names, "all", "singles", "mixtures")
     print_table(
         heading,
-        [[f"{value:g}" for value in row] for row in rows[:SHOWN]],
+        [[f"{value}" for value in row] for row in rows[:SHOWN]],
     )
     print("as it is:", *(f"{figure:.3f}" for figure in search.figures(own)))
     # The search for single shares ends where it no longer gains, so it starts from several places.
@@ -111,8 +118,9 @@ def main(arguments: list[str] | None = None) -> int:
     print("with shares of their own:", *(f"{figure:.3f}" for figure in search.figures(best)))
     changed = {name: getattr(best, name) for name in (*names, "minimum_shares")}
     print(*(f"--setting '{name}={json.dumps(value)}'" for name, value in changed.items()))
-    content = {"bundle": restorer.bundle.name, "columns": heading, "rows": rows, "best": changed}
-    write_text(options.output / f"settings-{restorer.bundle.name}.json", json.dumps(content) + "\n")
+    bundles = [restorer.bundle.name for restorer in restorers]
+    content = {"bundles": bundles, "columns": heading, "rows": rows, "best": changed}
+    write_text(options.output / f"settings-{'-'.join(bundles)}.json", json.dumps(content) + "\n")
     return 0
 
 

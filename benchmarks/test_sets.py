@@ -2,7 +2,7 @@
 
 Prints a table, and writes JSON and Markdown after every set, so that an interrupted run keeps what it has.
 
-    python benchmarks/test_sets.py --data FOLDER [--bundle NAME] [--sets NAME,NAME] [--limit N]
+    python -m benchmarks.test_sets --data FOLDER [--bundle NAME] [--sets NAME,NAME] [--limit N]
 
 FOLDER holds one folder per set: images in it, or pairs in its ``input`` and ``target``, matched by file name.
 """
@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import polyrestore
+from benchmarks.arguments import positive
 from polyrestore.cli.show import error_line, print_table
 from polyrestore.data.images import image_paths
 from polyrestore.errors import PolyrestoreError
@@ -58,13 +59,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for JSON and Markdown")
     parser.add_argument("--name", default="test-sets", help="name of the two files")
     return parser.parse_args(arguments)
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
 
 
 def run(sets: list[EvaluationSet], options: argparse.Namespace, console: Console) -> None:

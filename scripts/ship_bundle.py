@@ -66,7 +66,10 @@ def with_recogniser(bundle: Bundle, other: Bundle) -> Bundle:
         bundle,
         recogniser=other.recogniser,
         prototypes=other.prototypes,
-        recognition_settings={**other.recognition_settings, **bundle.composing_settings},
+        recognition_settings={
+            **other.recognition_settings,
+            **bundle.composing_settings(other.recognition_settings.get("activation", "softmax")),
+        },
         info=_with_origin(bundle, other, only="recogniser"),
     )
 

@@ -64,6 +64,29 @@ def test_what_is_found_is_worth_what_is_said(
     assert f"with shares of their own: {best:.3f}" in capsys.readouterr().out
 
 
+def test_bundles_are_searched_together_for_what_is_best_on_average(data: Path, tmp_path: Path) -> None:
+    folders = [save_tiny_bundle(tmp_path / str(seed), seed) for seed in (0, 1)]
+    named = [part for folder in folders for part in ("--bundle", str(folder))]
+    arguments = ["--data", str(data / "CBSD68"), "--limit", "1", "--crop-px", "16", "--output", str(tmp_path)]
+    assert main([*arguments, *named]) == 0
+    content = json.loads((tmp_path / "settings-tiny-tiny.json").read_text())
+    names = list(SEARCHED[polyrestore.load(folders[0], "cpu").recognition_settings.activation])
+    found = []
+    for folder in folders:
+        restorer = polyrestore.load(folder, "cpu")
+        search = Search(restorer.adapters, damaged_sets(restorer, data / "CBSD68", 1, 16))
+        own = restorer.recognition_settings
+        found.append(search.figures(replace(own, **dict(zip(names, content["rows"][0], strict=False))))[0])
+    assert found[0] != found[1]
+    assert content["rows"][0][len(names)] == pytest.approx(sum(found) / 2, abs=1e-3)
+
+
+def test_a_number_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--data", "nowhere", "--limit", "0"])
+    assert "must be at least 1, not 0" in capsys.readouterr().err
+
+
 def test_a_missing_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_tiny_bundle(tmp_path / "tiny")
     assert main(["--data", "nowhere", "--bundle", str(folder)]) == 1

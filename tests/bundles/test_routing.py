@@ -45,9 +45,10 @@ def test_a_routed_bundle_recognises_with_words(tmp_path, folder, clip, routed):
         )
 
 
-def test_adapters_that_act_in_full_do_so_whatever_recognises(tmp_path, folder, clip):
+@pytest.mark.parametrize("own", ["max", "none"])
+def test_adapters_that_act_in_full_do_so_whatever_recognises(own, tmp_path, folder, clip):
     full = load_bundle(folder)
-    full.recognition_settings = {"normalisation": "max", "temperature": 0.3, "saturation": 0.4}
+    full.recognition_settings = {"normalisation": own, "temperature": 0.3, "saturation": 0.4}
     save_bundle(tmp_path / "full", full)
 
     def settings(name, **options):

@@ -98,7 +98,7 @@ def test_adapters_that_learned_to_act_in_full_are_composed_so(workshop):
     run_recipe(workshop / "pretraining.toml", output_folder=workshop / "pretrained")
     run_recipe(workshop / "adapters.toml", output_folder=workshop / "adapted")
     bundle = load_bundle(str(run_recipe(workshop / "recogniser.toml", output_folder=workshop / "whole")))
-    assert bundle.recognition_settings["normalisation"] == "max"
+    assert bundle.recognition_settings["normalisation"] == "none"
     assert Restorer(bundle).named("noise,low_light") == {"noise": 1.0, "low_light": 1.0}
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from polyrestore.adapters import Adapter
 from polyrestore.backbones.base import Backbone
+from polyrestore.recognition.similarity import full_normalisation
 
 if TYPE_CHECKING:
     from polyrestore.recognition import BaseRecogniser
@@ -84,10 +85,16 @@ class Bundle:
     recognition_settings: dict[str, Any] = field(default_factory=dict)
     info: BundleInfo = field(default_factory=BundleInfo)
 
-    @property
-    def composing_settings(self) -> dict[str, Any]:
-        """Those of the recognition settings that the adapters ask for, whatever recognises."""
-        return {key: value for key, value in self.recognition_settings.items() if key == "normalisation"}
+    def composing_settings(self, activation: str = "softmax") -> dict[str, Any]:
+        """Return those of the recognition settings that the adapters ask for, whatever recognises.
+
+        Args:
+            activation: of what recognises.
+        """
+        normalisation = self.recognition_settings.get("normalisation")
+        if normalisation in ("max", "none"):
+            normalisation = full_normalisation(activation)
+        return {"normalisation": normalisation} if normalisation else {}
 
 
 def source_of(bundle: Bundle) -> EncoderSource | None:

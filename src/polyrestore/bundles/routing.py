@@ -80,7 +80,7 @@ def route_bundle(
     bundle = load_bundle(name_or_folder)
     if not bundle.adapters:
         raise BundleError(f"bundle {bundle.name!r} has no adapters to recognise degradations for")
-    own = {"temperature": TEMPERATURE, **bundle.composing_settings}
+    own = {"temperature": TEMPERATURE, **bundle.composing_settings()}
     chosen = RecognitionSettings(**{**own, **(settings or {})})
     bank = word_bank(bundle.adapters, words)
     recogniser, model, tokenizer = _encoder(clip, da_clip)

@@ -31,7 +31,8 @@ class RecognitionSettings:
         clean_threshold: an image whose probability of being clean reaches this is left alone; above 1, none.
         normalisation: what becomes of the K that are kept. ``softmax``: their probabilities divided by their
             sum. ``sum``: their similarities, negative ones as 0, divided by their sum. ``max``: their
-            probabilities divided by the largest. ``none``: their probabilities.
+            probabilities divided by the largest. ``none``: their probabilities, so that what is doubtful acts
+            the less; of little use with ``softmax``, where all share one.
         saturation: before that, everything from this share of the largest on counts alike, so that what is
             plainly there acts alike however certain the recogniser is; 1 leaves them as they are.
         activation: from similarities to probabilities. ``softmax``: over all prototypes, so that each
@@ -70,9 +71,23 @@ class RecognitionSettings:
             if value not in known:
                 raise RecognitionError(f"unknown {word} {value!r}; {nearest_names(str(value), known)}")
 
+    @property
+    def in_full(self) -> bool:
+        """True when each weight may reach 1, False when all of them share 1."""
+        return self.normalisation in ("max", "none")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)
+
+
+def full_normalisation(activation: str) -> str:
+    """Return the normalisation with which adapters that act in full are composed.
+
+    Probabilities of each degradation by itself are weights as they are; where all share one, the largest
+    becomes 1.
+    """
+    return "none" if activation == "sigmoid" else "max"
 
 
 @dataclass(frozen=True)

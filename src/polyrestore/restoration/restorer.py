@@ -196,7 +196,7 @@ class Restorer:
         Raises:
             CompositionError: an unknown adapter, or weights that do not add up.
         """
-        return named_composition(as_, self.adapters, full=self._settings.normalisation == "max")
+        return named_composition(as_, self.adapters, full=self._settings.in_full)
 
     def explain(
         self, image: ImageLike, as_: str | Mapping[str, float] | None = None, strength: float = 1.0

@@ -14,6 +14,7 @@ from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
 from polyrestore.data import OneCompositionSource, OneTaskSource, Source, TaskSource, load_clean
 from polyrestore.errors import AdapterError, RecipeError
+from polyrestore.recognition import full_normalisation
 from polyrestore.training.export import extended_info, save_trained, training_record
 from polyrestore.training.loop import train
 from polyrestore.training.recipe import AdapterRecipe
@@ -65,7 +66,9 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
         info = extended_info(info, recipe, f"adapter {name}", record)
     bank.detach()
     if recipe.mixture_weights == "full":
-        bundle.recognition_settings = {**bundle.recognition_settings, "normalisation": "max"}
+        settings = bundle.recognition_settings
+        normalisation = full_normalisation(str(settings.get("activation", "softmax")))
+        bundle.recognition_settings = {**settings, "normalisation": normalisation}
     summary = "A backbone with one light adapter per degradation."
     bundle.info = info.model_copy(update={"summary": summary})
     return save_trained(folder / "bundle", bundle)

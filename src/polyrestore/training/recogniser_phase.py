@@ -173,7 +173,10 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
         bundle,
         recogniser=recogniser,
         prototypes=prototypes,
-        recognition_settings={**settings.to_dict(), **bundle.composing_settings},
+        recognition_settings={
+            **settings.to_dict(),
+            **bundle.composing_settings(settings.activation),
+        },
         info=info,
     )
     return save_trained(folder / "bundle", finished)
