@@ -45,6 +45,25 @@ def test_samples_of_a_batch_do_not_mix():
     assert torch.allclose(together, alone, atol=1e-5)
 
 
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 300), width=st.integers(1, 300), side=st.sampled_from([(2,), (3,), (2, 3)]))
+def test_a_mirror_image_has_the_same_embedding_outside_training(height, width, side):
+    image = torch.rand(1, 3, height, width)
+    network = tiny()
+    with torch.no_grad():
+        assert torch.allclose(network.embed(image), network.embed(image.flip(side)), atol=1e-5)
+
+
+def test_training_sees_one_view_at_a_time():
+    image = torch.rand(1, 3, 90, 70)
+    network = tiny().train()
+    with torch.no_grad():
+        views = [network.embed(view) for view in (image, image.flip(2), image.flip(3), image.flip(2, 3))]
+        assert not torch.allclose(views[0], views[1], atol=1e-4)
+        middle = torch.nn.functional.normalize(sum(views), dim=1)
+        assert torch.allclose(network.eval().embed(image), middle, atol=1e-5)
+
+
 def test_the_nearest_prototype_wins():
     found = weigh(axis(1), PROTOTYPES, SETTINGS)
     assert found.weights == {"rain": 1.0}

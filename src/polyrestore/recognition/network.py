@@ -18,7 +18,8 @@ class Recogniser(BaseRecogniser):
     """Embed images by their texture at full resolution and their look as a whole.
 
     Noise, compression and blur show in the finest detail, so a grid of patches is cut at full resolution;
-    haze and darkness show in a thumbnail. Both are pooled, so the size of the image does not matter.
+    haze and darkness show in a thumbnail. Both are pooled, so the size of the image does not matter. Outside
+    training an image is embedded together with its three mirror images, whose mean errs less.
 
     Args:
         width: channels of the first convolution.
@@ -37,6 +38,12 @@ class Recogniser(BaseRecogniser):
 
     def embed(self, image: Tensor) -> Tensor:
         """Return unit vectors (B, D) for whole images (B, 3, H, W), RGB in [0, 1]."""
+        if self.training:
+            return self._embed_view(image)
+        views = (image, image.flip(3), image.flip(2), image.flip(2, 3))
+        return functional.normalize(torch.stack([self._embed_view(view) for view in views]).sum(0), dim=1)
+
+    def _embed_view(self, image: Tensor) -> Tensor:
         count = image.shape[0]
         patches = _patches(image)
         detail = (patches - functional.avg_pool2d(patches, 3, 1, 1, count_include_pad=False)) * 8
