@@ -10,7 +10,7 @@ from torch import Tensor
 
 from polyrestore.adapters import Adapter
 from polyrestore.backbones.base import Backbone
-from polyrestore.recognition.similarity import full_normalisation
+from polyrestore.recognition.similarity import FULL_NORMALISATIONS, full_normalisation
 
 if TYPE_CHECKING:
     from polyrestore.recognition import BaseRecogniser
@@ -92,7 +92,7 @@ class Bundle:
             activation: of what recognises.
         """
         normalisation = self.recognition_settings.get("normalisation")
-        if normalisation in ("max", "none"):
+        if normalisation in FULL_NORMALISATIONS:
             normalisation = full_normalisation(activation)
         return {"normalisation": normalisation} if normalisation else {}
 

@@ -15,6 +15,8 @@ from polyrestore.recognition.base import BaseRecogniser
 
 CLEAN = "clean"
 NORMALISATIONS = ("softmax", "sum", "max", "none")
+# Those with which each weight may reach 1; with the others, all of them share 1.
+FULL_NORMALISATIONS = ("max", "none")
 ACTIVATIONS = ("softmax", "sigmoid")
 
 
@@ -74,7 +76,7 @@ class RecognitionSettings:
     @property
     def in_full(self) -> bool:
         """True when each weight may reach 1, False when all of them share 1."""
-        return self.normalisation in ("max", "none")
+        return self.normalisation in FULL_NORMALISATIONS
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
