@@ -50,8 +50,9 @@ SEARCHED: dict[str, dict[str, tuple[Any, ...]]] = {
     # A sigmoid's temperature and least share do the same.
     "sigmoid": {
         "normalisation": ("max", "none"),
+        "saturation": (1.0, 0.7, 0.5, 0.3),
         "minimum_share": (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95),
-        "clean_threshold": (0.1, 0.3, 0.5, 0.8),
+        "clean_threshold": (0.3, 0.5, 0.8),
     },
 }
 SHOWN = 12
@@ -82,11 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         restorers = [polyrestore.load(name) for name in options.bundle or ["default"]]
-        sets = [
-            each
-            for restorer in restorers
-            for each in damaged_sets(restorer, options.data, options.limit, options.crop_px)
-        ]
+        sets = damaged_sets(restorers, options.data, options.limit, options.crop_px)
     except PolyrestoreError as error:
         error_line(str(error))
         return 1
@@ -124,22 +121,27 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def damaged_sets(restorer: Restorer, folder: Path, limit: int, crop_px: int) -> list[Damaged]:
-    """Damage photographs by each degradation alone, by nothing, and by each named mixture."""
+def damaged_sets(restorers: Sequence[Restorer], folder: Path, limit: int, crop_px: int) -> list[Damaged]:
+    """Damage photographs by each degradation alone, by nothing, and by each named mixture.
+
+    Returns a set of each for every restorer; they are recognised by the first alone.
+    """
     photographs = [(path.stem, load_pixels(path).float() / 255) for path in image_paths(folder)[:limit]]
 
-    def damaged(name: str, severities: Sequence[dict[str, float]]) -> Damaged:
+    def damaged(name: str, severities: Sequence[dict[str, float]]) -> list[Damaged]:
         samples, similarities = [], []
         for index, (stem, clean) in enumerate(photographs):
             whole = damaged_alike(clean, severities[index % len(severities)], stem)
-            similarities.append(restorer.recognise(whole).similarities)
+            similarities.append(restorers[0].recognise(whole).similarities)
             samples.append(Sample(stem, centre_crop(whole, crop_px), centre_crop(clean, crop_px)))
-        return Damaged(name, CompositionRuns(restorer, samples, PROTOCOL), similarities)
+        runs = [CompositionRuns(restorer, samples, PROTOCOL) for restorer in restorers]
+        return [Damaged(name, each, similarities) for each in runs]
 
     singles = {name: [{name: severity} for severity in SEVERITIES] for name in DEGRADATIONS}
     mixtures = {name: [dict(mixture.severities)] for name, mixture in MIXTURES.items()}
     sets = {**singles, CLEAN: [{}], **mixtures}
-    return [damaged(*entry) for entry in track(list(sets.items()), description="recognising")]
+    named = track(list(sets.items()), description="recognising")
+    return [each for entry in named for each in damaged(*entry)]
 
 
 @dataclass(frozen=True)

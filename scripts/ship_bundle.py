@@ -68,7 +68,7 @@ def with_recogniser(bundle: Bundle, other: Bundle) -> Bundle:
         prototypes=other.prototypes,
         recognition_settings={
             **other.recognition_settings,
-            **bundle.composing_settings(other.recognition_settings.get("activation", "softmax")),
+            **bundle.composing_settings(other.activation),
         },
         info=_with_origin(bundle, other, only="recogniser"),
     )

@@ -63,8 +63,8 @@ def test_weights_are_what_the_settings_say(seed, **values):
     if weights and chosen.normalisation == "max":
         assert max(weights) == 1
     if chosen.normalisation == "none":
-        limit = chosen.saturation * max(damage.values())
-        assert found.weights == {name: min(found.probabilities[name], limit) for name in found.weights}
+        expected = {name: min(damage[name] / chosen.saturation, 1) for name in found.weights}
+        assert found.weights == pytest.approx(expected)
 
 
 @settings(max_examples=50, deadline=None)
@@ -94,6 +94,7 @@ def test_the_normalisations_differ_as_written():
     assert weights("none", top_k=2) == {"haze": 0.4, "rain": 0.2}
     assert weights("softmax", saturation=0.5) == pytest.approx({"haze": 0.4, "rain": 0.4, "snow": 0.2})
     assert weights("max", saturation=0.4) == pytest.approx({"haze": 1, "rain": 1, "snow": 0.625})
+    assert weights("none", saturation=0.2) == pytest.approx({"haze": 1, "rain": 1, "snow": 0.5})
     negative = dict.fromkeys(shares, -0.1)
     chosen = RecognitionSettings(normalisation="sum", top_k=1)
     assert composition_of(shares, chosen, negative) == {"haze": 1}

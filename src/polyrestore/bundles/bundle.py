@@ -10,7 +10,11 @@ from torch import Tensor
 
 from polyrestore.adapters import Adapter
 from polyrestore.backbones.base import Backbone
-from polyrestore.recognition.similarity import FULL_NORMALISATIONS, full_normalisation
+from polyrestore.recognition.similarity import (
+    FULL_NORMALISATIONS,
+    RecognitionSettings,
+    full_normalisation,
+)
 
 if TYPE_CHECKING:
     from polyrestore.recognition import BaseRecogniser
@@ -84,6 +88,11 @@ class Bundle:
     prototypes: dict[str, Tensor] = field(default_factory=dict)
     recognition_settings: dict[str, Any] = field(default_factory=dict)
     info: BundleInfo = field(default_factory=BundleInfo)
+
+    @property
+    def activation(self) -> str:
+        """How its recognition turns similarities into probabilities."""
+        return str(self.recognition_settings.get("activation", RecognitionSettings.activation))
 
     def composing_settings(self, activation: str = "softmax") -> dict[str, Any]:
         """Return those of the recognition settings that the adapters ask for, whatever recognises.

@@ -33,10 +33,12 @@ class RecognitionSettings:
         clean_threshold: an image whose probability of being clean reaches this is left alone; above 1, none.
         normalisation: what becomes of the K that are kept. ``softmax``: their probabilities divided by their
             sum. ``sum``: their similarities, negative ones as 0, divided by their sum. ``max``: their
-            probabilities divided by the largest. ``none``: their probabilities, so that what is doubtful acts
-            the less; of little use with ``softmax``, where all share one.
-        saturation: before that, everything from this share of the largest on counts alike, so that what is
-            plainly there acts alike however certain the recogniser is; 1 leaves them as they are.
+            probabilities divided by the largest. ``none``: their probabilities divided by the saturation, at
+            most 1, so that what is doubtful acts the less; of little use with ``softmax``, where all share
+            one.
+        saturation: before that, everything from this share of the largest on (with ``none``: from this
+            probability on) counts alike, so that what is plainly there acts alike however certain the
+            recogniser is; 1 leaves them as they are.
         activation: from similarities to probabilities. ``softmax``: over all prototypes, so that each
             degradation makes the others less probable. ``sigmoid``: of each degradation by itself, compared
             with "clean" alone, so that several can be certain; "clean" is as probable as that none is there.
@@ -190,12 +192,10 @@ def composition_of(
         positive = {name: max(0.0, similarities[name]) for name in kept}
         # An image that resembles nothing is told apart by its shares alone.
         kept = positive if any(positive.values()) else kept
-    limit = settings.saturation * max(kept.values(), default=0.0)
+    largest = 1.0 if settings.normalisation == "none" else max(kept.values(), default=0.0)
+    limit = settings.saturation * largest
     kept = {name: min(value, limit) for name, value in kept.items()}
-    if settings.normalisation == "none":
-        scale = 1.0
-    else:
-        scale = max(kept.values(), default=0.0) if settings.normalisation == "max" else sum(kept.values())
+    scale = limit if settings.in_full else sum(kept.values())
     # Shares that a low temperature made too small for a number are none.
     return {name: value / scale for name, value in kept.items() if value > 0}
 

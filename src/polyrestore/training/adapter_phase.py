@@ -67,7 +67,7 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     bank.detach()
     if recipe.mixture_weights == "full":
         settings = bundle.recognition_settings
-        normalisation = full_normalisation(str(settings.get("activation", "softmax")))
+        normalisation = full_normalisation(bundle.activation)
         bundle.recognition_settings = {**settings, "normalisation": normalisation}
     summary = "A backbone with one light adapter per degradation."
     bundle.info = info.model_copy(update={"summary": summary})
