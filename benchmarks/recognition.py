@@ -2,24 +2,32 @@
 
 Every photograph is damaged by each degradation once, at a random severity, and by random pairs of them. The
 table shows which adapter gets the largest weight; "clean" means that the image is left alone.
+
+    python -m benchmarks.recognition --data FOLDER [--bundle NAME]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from itertools import combinations
 from pathlib import Path
 
 import torch
 
 import polyrestore
+from polyrestore.bundles import Bundle
+from polyrestore.cli.show import error_line
 from polyrestore.data import load_clean
 from polyrestore.degradations import DEGRADATIONS, degrade
+from polyrestore.errors import PolyrestoreError
+from polyrestore.files import write_text
 from polyrestore.recognition import CLEAN
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.training.recogniser_phase import VALIDATION_SEVERITIES, damaged_copies
 
+HERE = Path(__file__).resolve().parent
 SEED = 7
 
 
@@ -50,13 +58,16 @@ def mixtures(restorer: Restorer, images: list[torch.Tensor], generator: torch.Ge
     return {"pairs": len(pairs), "both": round(both / len(pairs), 3), "one": round(one / len(pairs), 3)}
 
 
-def as_markdown(table: dict[str, dict[str, float]], pairs: dict[str, float], count: int) -> str:
+def as_markdown(
+    bundle: Bundle, table: dict[str, dict[str, float]], pairs: dict[str, float], count: int
+) -> str:
     names, (low, high) = list(table), VALIDATION_SEVERITIES
     lines = [
         "# Recognition",
         "",
-        f"{count} held-back photographs, severity {low} to {high}. Rows: what was done;",
-        "columns: the adapter with the largest weight; clean: left alone.",
+        f"Bundle {bundle.name}, version {bundle.info.version}; {count} held-back photographs,",
+        f"severity {low} to {high}. Rows: what was done; columns: the adapter with the largest weight;",
+        "clean: left alone.",
         "",
         "| | " + " | ".join(names) + " |",
         "|---|" + "---:|" * len(names),
@@ -74,27 +85,34 @@ def as_markdown(table: dict[str, dict[str, float]], pairs: dict[str, float], cou
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=Path, required=True, help="folder of clean photographs, held back")
-    parser.add_argument("--bundle", default="default")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/recognition"))
-    arguments = parser.parse_args()
-    restorer = polyrestore.load(arguments.bundle)
-    images = load_clean([arguments.images])
-    table = confusion(restorer, images)
-    pairs = mixtures(restorer, images, torch.Generator().manual_seed(SEED))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "images": len(images),
-        "severities": VALIDATION_SEVERITIES,
-        "confusion": table,
-        "mixtures": pairs,
-    }
-    arguments.output.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
-    arguments.output.with_suffix(".md").write_text(as_markdown(table, pairs, len(images)))
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of clean photographs, held back")
+    parser.add_argument("--bundle", default="default", help="shipped bundle or folder")
+    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for JSON and Markdown")
+    options = parser.parse_args(arguments)
+    try:
+        restorer = polyrestore.load(options.bundle)
+        images = load_clean([options.data])
+        table = confusion(restorer, images)
+        pairs = mixtures(restorer, images, torch.Generator().manual_seed(SEED))
+        bundle = restorer.bundle
+        content = {
+            "bundle": bundle.name,
+            "version": bundle.info.version,
+            "images": len(images),
+            "severities": VALIDATION_SEVERITIES,
+            "confusion": table,
+            "mixtures": pairs,
+        }
+        write_text(options.output / "recognition.json", json.dumps(content, indent=2) + "\n")
+        write_text(options.output / "recognition.md", as_markdown(bundle, table, pairs, len(images)))
+    except PolyrestoreError as error:
+        error_line(str(error))
+        return 1
     print(pairs)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
