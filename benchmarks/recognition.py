@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import polyrestore
-from polyrestore.bundles import Bundle
 from polyrestore.cli.show import error_line
 from polyrestore.data import load_clean
 from polyrestore.degradations import DEGRADATIONS, degrade
@@ -58,14 +59,14 @@ def mixtures(restorer: Restorer, images: list[torch.Tensor], generator: torch.Ge
     return {"pairs": len(pairs), "both": round(both / len(pairs), 3), "one": round(one / len(pairs), 3)}
 
 
-def as_markdown(
-    bundle: Bundle, table: dict[str, dict[str, float]], pairs: dict[str, float], count: int
-) -> str:
-    names, (low, high) = list(table), VALIDATION_SEVERITIES
+def as_markdown(content: Mapping[str, Any]) -> str:
+    table, pairs, (low, high) = content["confusion"], content["mixtures"], content["severities"]
+    names = list(table)
+    bundle = f"Bundle {content['bundle']}, version {content['version']}"
     lines = [
         "# Recognition",
         "",
-        f"Bundle {bundle.name}, version {bundle.info.version}; {count} held-back photographs,",
+        f"{bundle}; {content['images']} held-back photographs,",
         f"severity {low} to {high}. Rows: what was done; columns: the adapter with the largest weight;",
         "clean: left alone.",
         "",
@@ -94,23 +95,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         restorer = polyrestore.load(options.bundle)
         images = load_clean([options.data])
-        table = confusion(restorer, images)
-        pairs = mixtures(restorer, images, torch.Generator().manual_seed(SEED))
-        bundle = restorer.bundle
         content = {
-            "bundle": bundle.name,
-            "version": bundle.info.version,
+            "bundle": restorer.bundle.name,
+            "version": restorer.bundle.info.version,
             "images": len(images),
             "severities": VALIDATION_SEVERITIES,
-            "confusion": table,
-            "mixtures": pairs,
+            "confusion": confusion(restorer, images),
+            "mixtures": mixtures(restorer, images, torch.Generator().manual_seed(SEED)),
         }
         write_text(options.output / "recognition.json", json.dumps(content, indent=2) + "\n")
-        write_text(options.output / "recognition.md", as_markdown(bundle, table, pairs, len(images)))
+        write_text(options.output / "recognition.md", as_markdown(content))
     except PolyrestoreError as error:
         error_line(str(error))
         return 1
-    print(pairs)
+    print(content["mixtures"])
     return 0
 
 

@@ -30,7 +30,7 @@ from polyrestore.cli.show import error_line, print_table
 from polyrestore.data.images import image_paths, load_pixels
 from polyrestore.data.mixture_sets import centre_crop, damaged_alike
 from polyrestore.degradations import DEGRADATIONS, MIXTURES
-from polyrestore.errors import PolyrestoreError
+from polyrestore.errors import PolyrestoreError, RecognitionError
 from polyrestore.evaluation.composition_runs import CompositionRuns
 from polyrestore.evaluation.metrics import Protocol, mean_psnr
 from polyrestore.evaluation.sets import Sample
@@ -83,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         restorers = [polyrestore.load(name) for name in options.bundle or ["default"]]
+        require_alike(restorers)
         sets = damaged_sets(restorers, options.data, options.limit, options.crop_px)
     except PolyrestoreError as error:
         error_line(str(error))
@@ -119,6 +120,20 @@ def main(arguments: list[str] | None = None) -> int:
     content = {"bundles": bundles, "columns": heading, "rows": rows, "best": changed}
     write_text(options.output / f"settings-{'-'.join(bundles)}.json", json.dumps(content) + "\n")
     return 0
+
+
+def require_alike(restorers: Sequence[Restorer]) -> None:
+    """Refuse bundles that cannot be searched together: what is recognised by one has to be true of all."""
+    first, *others = (restorer.bundle for restorer in restorers)
+    for other in others:
+        same = first.prototypes.keys() == other.prototypes.keys() and all(
+            prototype.equal(other.prototypes[name]) for name, prototype in first.prototypes.items()
+        )
+        if not same or first.adapters.keys() != other.adapters.keys():
+            raise RecognitionError(
+                f"{first.name} and {other.name} do not have the same adapters and one recogniser; "
+                "search them one by one"
+            )
 
 
 def damaged_sets(restorers: Sequence[Restorer], folder: Path, limit: int, crop_px: int) -> list[Damaged]:

@@ -85,6 +85,18 @@ def test_bundles_are_searched_together_for_what_is_best_on_average(data: Path, t
     assert content["rows"][0][len(names)] == pytest.approx(sum(found) / 2, abs=1e-3)
 
 
+def test_bundles_that_recognise_differently_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [save_tiny_bundle(tmp_path / str(seed), seed) for seed in (0, 1)]
+    named = [part for folder in folders for part in ("--bundle", str(folder))]
+    assert main(["--data", "nowhere", *named]) == 1
+    expected = (
+        "error: tiny and tiny do not have the same adapters and one recogniser; search them one by one\n"
+    )
+    assert capsys.readouterr().err == expected
+
+
 def test_a_number_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--data", "nowhere", "--limit", "0"])
