@@ -4,7 +4,7 @@
 #   VENV             where the virtual environment is made
 #   TORCH_INDEX_URL  where torch comes from, if not from pip's own configuration (see CONTRIBUTING.md)
 
-PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11 python; do \
+PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	  $$candidate -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null \
 	  && echo $$candidate && break; done)
 VENV ?= .venv
@@ -21,7 +21,7 @@ help:
 	@echo "make setup   virtual environment with the pinned versions, in $(VENV)"
 	@echo "make demo    restore the example photographs, sheets in demo-output/"
 	@echo "make test    run the tests"
-	@echo "make lint    ruff"
+	@echo "make lint    ruff, rules and layout"
 	@echo "make types   mypy, strict"
 	@echo "make check   lint, types and test"
 	@echo "make clean   remove caches and demo-output/"
@@ -46,6 +46,7 @@ test: setup
 
 lint: setup
 	@"$(RUN)" -m ruff check .
+	@"$(RUN)" -m ruff format --check .
 
 types: setup
 	@"$(RUN)" -m mypy

@@ -79,7 +79,7 @@ def test_make_targets_exist(document: str) -> None:
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_files_that_are_named_exist(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:examples|benchmarks|recipes|tests|\.ci)/[\w./-]*)`", text))
+    named = set(re.findall(r"`((?:examples|benchmarks|recipes|tests|scripts|\.ci|\.github)/[\w./-]*)`", text))
     assert all((ROOT / name).exists() for name in named), named
 
 
