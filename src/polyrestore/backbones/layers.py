@@ -8,6 +8,7 @@ from torch.nn import functional
 
 _LEVEL_SHARES = (0.02, 0.25, 0.5, 0.75, 0.98)
 COLOUR_LEVELS = 3 * len(_LEVEL_SHARES)
+_LEAST_CHANNELS_LAST = 8
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -34,10 +35,28 @@ class SimpleGate(nn.Module):
 
 
 def use_channels_last(module: nn.Module) -> None:
-    """Store the convolutions' weights channels last, as the fast kernels want them."""
+    """Store the convolutions' weights channels last, as the fast kernels want them.
+
+    A network with a layer of :func:`breaks_channels_last` keeps the usual order throughout, because the
+    order of a layer's input follows from the layers before it.
+    """
+    if any(breaks_channels_last(layer) for layer in module.modules()):
+        return
     for parameter in module.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def breaks_channels_last(layer: nn.Module) -> bool:
+    """Return whether training a layer in the channels-last order corrupts memory on some processors.
+
+    On x86-64 without AVX-512, oneDNN's backward pass of a strided 1x1 convolution writes beyond its buffers
+    when both hold: the order is channels last, and there are fewer than eight input channels.
+    """
+    if not isinstance(layer, nn.Conv2d):
+        return False
+    strided_pointwise = set(layer.kernel_size) == {1} and max(layer.stride) > 1
+    return strided_pointwise and layer.in_channels // layer.groups < _LEAST_CHANNELS_LAST
 
 
 def pad_to_multiple(image: Tensor, multiple: int, minimum_px: int = 1, mode: str = "replicate") -> Tensor:

@@ -28,6 +28,7 @@ from polyrestore.training.ema import ParameterAverage
 from polyrestore.training.job import Job
 from polyrestore.training.log import RunLog
 from polyrestore.training.optimisers import build_optimiser
+from polyrestore.training.precision import describe_precision, resolve_precision
 from polyrestore.training.prefetch import batches
 from polyrestore.training.recipe import Recipe
 from polyrestore.training.schedule import learning_rate
@@ -56,9 +57,11 @@ def train(
     """
     # The precision is global in accelerate, and an earlier run of this process may have had another one.
     AcceleratorState._reset_state()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = resolve_precision(recipe.precision, device)
     accelerator = Accelerator(
-        mixed_precision=recipe.precision,
-        cpu=not torch.cuda.is_available(),
+        mixed_precision=precision,
+        cpu=device.type == "cpu",
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=job.sparse)],
     )
     job.module.to(accelerator.device)
@@ -77,7 +80,8 @@ def train(
     trainable = sum(parameter.numel() for parameter in parameters.values())
     log.write(
         event="start", recipe=json.loads(run.recipe), first_step=start, steps=steps, updates=steps - start,
-        processes=processes, effective_batch=batch, trainable=trainable, torch=torch.__version__,
+        processes=processes, effective_batch=batch, trainable=trainable, precision=precision,
+        torch=torch.__version__,
     )  # fmt: skip
     wanted = range(start * table.accumulation, steps * table.accumulation)
     made = batches(job, wanted, accelerator.process_index, recipe.data.workers)
@@ -93,8 +97,8 @@ def train(
             progress.console.print(
                 f"{recipe.name}: {steps - start:,} updates of {trainable:,} parameters, "
                 f"effective batch {batch} "
-                f"({recipe.data.batch_size} x {processes} processes x {table.accumulation} accumulated)"
-                + (f", going on after step {start:,}" if start else ""),
+                f"({recipe.data.batch_size} x {processes} processes x {table.accumulation} accumulated), "
+                f"{describe_precision(precision)}" + (f", going on after step {start:,}" if start else ""),
                 highlight=False,
                 soft_wrap=True,
             )

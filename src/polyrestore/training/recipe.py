@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from polyrestore.data import MixtureWeights
 from polyrestore.errors import RecipeError, nearest_names
 from polyrestore.training.data_table import DataTable, Strict, SynthesisTable, resolve
+from polyrestore.training.precision import Precision
 
 
 class OptimiserTable(Strict):
@@ -20,6 +21,8 @@ class OptimiserTable(Strict):
     Attributes:
         name: "adamw" or "muon"; "adamw" without weight decay is Adam.
         matrix_ratio: Muon's learning rate for matrices divided by ``learning_rate``.
+        precision: in which Muon makes matrices orthogonal: "bf16", "no" for float32, or "auto", which is
+            "bf16" only where the hardware has it.
         schedule: "cosine" or "linear" down to ``final_share``; "constant"; "steps" multiplies by ``decay`` at
             each of the ``milestones``; "cycles" takes them for the lengths of cycles, the first one flat and
             each later one a cosine.
@@ -31,6 +34,7 @@ class OptimiserTable(Strict):
 
     name: Literal["adamw", "muon"] = "adamw"
     matrix_ratio: float = Field(3.0, gt=0)
+    precision: Literal["auto", "no", "bf16"] = "auto"
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal["cosine", "linear", "constant", "steps", "cycles"] = "cosine"
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
@@ -73,6 +77,8 @@ class Recipe(Strict):
     """What every phase needs.
 
     Attributes:
+        precision: "bf16" and "fp16" train in mixed precision, "no" in float32; "auto" is "bf16" only where
+            the hardware has it, since elsewhere it is many times slower. Decided once, printed and logged.
         loss: per pixel, between the restored and the clean image; "smooth_l1" is quadratic below 1;
             "l1+structure" adds what SSIM says at three scales, for the eye rather than the PSNR.
         tensorboard: also log for TensorBoard, in the output folder.
@@ -81,7 +87,7 @@ class Recipe(Strict):
     name: str
     seed: int = 0
     steps: int = Field(ge=1)
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Precision = "auto"
     data: DataTable
     synthesis: SynthesisTable = SynthesisTable()
     optimiser: OptimiserTable = OptimiserTable()
