@@ -25,9 +25,10 @@ class Parts:
 
     parts: int
     tasks: tuple[str, ...] = ("noise",)
+    shares: tuple[float, ...] = ()
 
     def drawing_shares(self):
-        return torch.ones(len(self.tasks))
+        return torch.tensor(self.shares or [1.0] * len(self.tasks))
 
     def batch(self, step, rank=0):
         generator = torch.Generator().manual_seed(step // self.parts)
@@ -76,6 +77,15 @@ def test_weights_of_zero_leave_a_task_out(tmp_path):
     weighted = trained(tmp_path / "weighted", both, First(2))
     emptied = trained(tmp_path / "emptied", both, Uniform(2), job_class=Emptied)
     assert torch.allclose(weighted, emptied, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "same"), [("art", True), ("uniform", False)])
+def test_art_gives_a_rare_task_the_weight_that_it_says(tmp_path, name, same):
+    alike, unlike = (
+        trained(tmp_path / str(often), Parts(1, ("haze", "rain"), (often, 1.0)), build_weighting(name, 2))
+        for often in (1.0, 7.0)
+    )
+    assert torch.equal(alike, unlike) is same
 
 
 def test_the_loss_of_extra_terms_is_added(tmp_path):

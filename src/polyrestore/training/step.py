@@ -32,7 +32,7 @@ class Stepper:
         parameters: what the optimiser changes.
         optimiser: prepared by the accelerator.
         weighting: balances the tasks.
-        shares: (K,) how much each task counts besides, with a mean of 1.
+        shares: (K,) how much each task counts besides, with a mean of 1, unless the strategy balances alone.
         accelerator: knows the processes, the device and the precision.
         recipe: the accumulation, the clipping and the seed.
         batches: this process's batches, one for each part of each step.
@@ -84,7 +84,9 @@ class Stepper:
         if local.extra is not None:
             self._check(self._sum(local.extra.detach()).cpu().reshape(1), step)
         evidence = self._evidence(local, counts, reduced)
-        weights = self.weighting.weights(means, present, evidence) * self.shares
+        weights = self.weighting.weights(means, present, evidence)
+        if not self.weighting.balances_alone:
+            weights = weights * self.shares
         device, divisor = local.sums.device, counts.clamp(min=1)
         loss = ((weights / divisor).to(device) * local.sums).sum()
         if local.scales is not None and evidence is not None:

@@ -48,6 +48,19 @@ def test_losses_outside_the_domain_of_the_logarithm_give_finite_weights(loss):
         assert float(weights.sum()) == pytest.approx(1.0)
 
 
+def test_a_loss_of_exactly_nothing_is_not_remembered():
+    art, untouched = Art(2, forgetting=0.1), Art(2, forgetting=0.1)
+    both, other = torch.tensor([True, True]), torch.tensor([False, True])
+    for strategy, present in ((art, both), (untouched, other)):
+        for loss in (0.08, 0.06):
+            strategy.weights(torch.tensor([0.0, loss]), present)
+    assert torch.equal(art.average, untouched.average)
+    assert torch.equal(art.best, untouched.best)
+    nearly = Art(2)
+    nearly.weights(torch.tensor([1e-4, 0.08]), both)
+    assert float(nearly.best[0]) == pytest.approx(1e-4)
+
+
 def test_forgetting_lets_the_best_loss_rise_again():
     art, paper = Art(1, forgetting=0.1), Art(1)
     lucky, usual, present = torch.tensor([0.001]), torch.tensor([0.05]), torch.tensor([True])

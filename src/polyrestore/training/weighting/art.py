@@ -18,7 +18,11 @@ class Art(Weighting):
 
         r_k = (L_k / E_k) * (log10 m_k / log10 L_k),   w = softmax(r / T) over the tasks that are present
 
-    Losses are held inside (0, 1), where both logarithms are negative.
+    The weights multiply the tasks' mean losses as they are, however often each task is drawn: a rare task that
+    lags behind is to count for more, which a factor for its rarity would undo.
+
+    Losses are held inside (0, 1), where both logarithms are negative. A loss of exactly 0, from a batch that
+    had nothing to restore, changes neither E_k nor m_k: it says nothing about how well the task is learned.
 
     Args:
         task_count: number of tasks K.
@@ -28,6 +32,7 @@ class Art(Weighting):
             it for ever; 0 in the paper.
     """
 
+    balances_alone = True
     remembered = ("average", "best")
 
     def __init__(
@@ -42,13 +47,14 @@ class Art(Weighting):
 
     def weights(self, losses: Tensor, present: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Return the softmax weights (K,) for losses (K,), then update the averages and the best."""
-        losses = losses.detach().float().cpu().clamp(SMALLEST_LOSS, LARGEST_LOSS)
-        present = present.cpu()
+        given, present = losses.detach().float().cpu(), present.cpu()
+        losses = given.clamp(SMALLEST_LOSS, LARGEST_LOSS)
         ratio = (losses / self.average) * (self.best.log10() / losses.log10())
         weights = present_softmax(ratio / self.temperature, present)
         average = self.average + self.momentum * (losses - self.average)
         best = torch.minimum(self.best, losses)
         best = best + self.forgetting * (average - best).clamp(min=0)
-        self.average = torch.where(present, average, self.average)
-        self.best = torch.where(present, best, self.best)
+        telling = present & (given > 0)
+        self.average = torch.where(telling, average, self.average)
+        self.best = torch.where(telling, best, self.best)
         return weights

@@ -35,10 +35,14 @@ class Weighting:
     A strategy keeps its memory in tensors, one per name of ``remembered``, so that it is saved with the
     checkpoint. What it is given has been summed over all processes: each of them computes the same.
 
+    ``balances_alone`` is True where the weights alone say how much each task counts. Elsewhere the loop
+    multiplies them by how often each task is drawn, so that equal weights are the mean over all samples.
+
     Args:
         task_count: number of tasks K.
     """
 
+    balances_alone: ClassVar[bool] = False
     evidence: ClassVar[Evidence] = Evidence.NONE
     remembered: ClassVar[tuple[str, ...]] = ()
 
