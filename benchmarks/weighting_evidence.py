@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from benchmarks.weighting_runs import SETTINGS, Bench, Run, read_log, recipe_of
 from benchmarks.weighting_variants import STRATEGIES, build_variant
@@ -150,6 +149,8 @@ def _judging(variant: str, setting: str, calls: int = 300) -> float:
 
 
 def _stepper(bench: Bench, run: Run) -> Stepper:
+    from accelerate import Accelerator
+
     weighting = build_variant(run.variant, len(SETTINGS[run.setting].tasks))
     job = bench.job(run, weighting.evidence)
     recipe = recipe_of(run)

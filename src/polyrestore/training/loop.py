@@ -6,11 +6,9 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -35,6 +33,9 @@ from polyrestore.training.schedule import learning_rate
 from polyrestore.training.step import Stepper
 from polyrestore.training.weighting import Weighting
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 
 def train(
     job: Job, weighting: Weighting, recipe: Recipe, folder: Path, *, steps: int, resume: bool
@@ -55,15 +56,9 @@ def train(
     Raises:
         TrainingError: a loss is not finite, or the newest checkpoint belongs to another recipe.
     """
-    # The precision is global in accelerate, and an earlier run of this process may have had another one.
-    AcceleratorState._reset_state()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = resolve_precision(recipe.precision, device)
-    accelerator = Accelerator(
-        mixed_precision=precision,
-        cpu=device.type == "cpu",
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=job.sparse)],
-    )
+    accelerator = _build_accelerator(device, precision, job.sparse)
     job.module.to(accelerator.device)
     table = recipe.optimiser
     parameters, moving = dict(job.trainable()), dict(job.moving())
@@ -130,6 +125,21 @@ def train(
         figures = job.validate()
     accelerator.free_memory()
     return figures
+
+
+def _build_accelerator(device: torch.device, precision: str, sparse: bool) -> Accelerator:
+    """Return what knows the processes; ``sparse`` lets a step leave parameters without a gradient."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    # The precision is global in accelerate, and an earlier run of this process may have had another one.
+    AcceleratorState._reset_state()
+    return Accelerator(
+        mixed_precision=precision,
+        cpu=device.type == "cpu",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=sparse)],
+    )
 
 
 class _State:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import Parameter
 
@@ -17,6 +16,9 @@ from polyrestore.errors import TrainingError
 from polyrestore.training.job import Job, TaskLosses
 from polyrestore.training.recipe import Recipe
 from polyrestore.training.weighting import Evidence, Weighting
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
