@@ -87,20 +87,54 @@ def test_ssim_agrees_with_its_definition(window: str, channels: str) -> None:
         return (windows * kernel).sum((-1, -2))
 
     mean1, mean2 = local_mean(first), local_mean(second)
-    variance1, variance2 = local_mean(first**2) - mean1**2, local_mean(second**2) - mean2**2
-    covariance = local_mean(first * second) - mean1 * mean2
+    sample = 1.0 if window == "gaussian" else size**2 / (size**2 - 1)
+    variance1, variance2 = (
+        sample * (local_mean(each**2) - local_mean(each) ** 2) for each in (first, second)
+    )
+    covariance = sample * (local_mean(first * second) - mean1 * mean2)
     c1, c2 = 0.01**2, 0.03**2
     expected = ((2 * mean1 * mean2 + c1) * (2 * covariance + c2)) / (
         (mean1**2 + mean2**2 + c1) * (variance1 + variance2 + c2)
     )
-    # torchmetrics also counts windows that hang over the border, mirrored.
-    assert ssim(image, target, protocol) == pytest.approx(expected.mean(), abs=0.01)
+    assert ssim(image, target, protocol) == pytest.approx(expected.mean(), abs=1e-9)
+
+
+def noisy_squares(height: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw squares of 8 px and a noisy copy of them, (3, H, W) each, in whole grey levels."""
+    generator = np.random.default_rng(seed)
+    squares = generator.integers(0, 256, (3, -(-height // 8), -(-width // 8)))
+    target = squares.repeat(8, 1).repeat(8, 2)[:, :height, :width]
+    noisy = np.clip(target + generator.integers(-40, 41, target.shape), 0, 255)
+    return torch.from_numpy(noisy / 255).float(), torch.from_numpy(target / 255).float()
+
+
+# By scikit-image 0.26.0, in float64: structural_similarity(noisy, target, channel_axis=0, data_range=1.0)
+# of the images and of their luma; for "gaussian" with gaussian_weights=True, sigma=1.5 and
+# use_sample_covariance=False.
+@pytest.mark.parametrize(
+    ("size", "seed", "window", "rgb", "luma"),
+    [
+        ((48, 64), 0, "gaussian", 0.742511320076949, 0.7352911145910505),
+        ((48, 64), 0, "uniform", 0.7253755844427886, 0.7420133875189338),
+        ((23, 31), 1, "gaussian", 0.7279671726446021, 0.7738077053616255),
+        ((23, 31), 1, "uniform", 0.7078645284308015, 0.7708623806443401),
+        ((11, 11), 2, "gaussian", 0.7815924882710329, 0.5193729855466479),
+        ((11, 11), 2, "uniform", 0.7127278989298556, 0.6296730324505408),
+    ],
+)
+def test_ssim_is_that_of_scikit_image(
+    size: tuple[int, int], seed: int, window: str, rgb: float, luma: float
+) -> None:
+    noisy, target = noisy_squares(*size, seed)
+    assert ssim(noisy, target, Protocol(window=window)) == pytest.approx(rgb, abs=1e-6)
+    assert ssim(noisy, target, Protocol(window=window, channels="y")) == pytest.approx(luma, abs=1e-6)
 
 
 def test_a_protocol_can_be_read() -> None:
     assert str(RGB) == "RGB, rounded to 8 bits, no crop, SSIM window gaussian 11x11 sigma 1.5"
     other = Protocol(channels="y", rounded=False, crop_px=4, window="uniform")
-    assert str(other) == "BT.601 luma, not rounded, 4 px border left out, SSIM window uniform 7x7"
+    expected = "BT.601 luma, not rounded, 4 px border left out, SSIM window uniform 7x7 sample covariance"
+    assert str(other) == expected
 
 
 @pytest.mark.parametrize("wrong", [{"channels": "lab"}, {"window": "square"}, {"crop_px": -1}])

@@ -1,4 +1,4 @@
-"""PSNR and SSIM with a stated protocol, by torchmetrics.
+"""PSNR and SSIM with a stated protocol.
 
 The same two images can differ by decibels in their PSNR depending on channels, rounding and crop, so a figure
 never travels without its :class:`Protocol`.
@@ -19,6 +19,8 @@ PSNR_CAP_DB = 100.0
 
 _GAUSSIAN_SIGMA = 1.5
 _WINDOW_PX = {"gaussian": 11, "uniform": 7}
+# The squares of (0.01, 0.03) times the range of the values, which keep SSIM's quotients finite.
+_SSIM_CONSTANTS = (0.01**2, 0.03**2)
 # ITU-R BT.601 luma in [16, 235] / 255, as MATLAB's rgb2ycbcr gives it.
 _LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 _LUMA_OFFSET = 16 / 255
@@ -32,7 +34,8 @@ class Protocol:
         channels: ``"rgb"``, or ``"y"`` for BT.601 luma.
         rounded: True to round to 8 bits first, as a file would be.
         crop_px: border that is left out.
-        window: SSIM's window: ``"gaussian"`` (11x11, sigma 1.5) or ``"uniform"`` (7x7).
+        window: SSIM's window: ``"gaussian"`` (11x11, sigma 1.5, as published) or ``"uniform"`` (7x7 with the
+            sample covariance: scikit-image's default, by which all-in-one restoration is compared).
     """
 
     channels: str = "rgb"
@@ -58,10 +61,8 @@ class Protocol:
 
     def __str__(self) -> str:
         size = _WINDOW_PX[self.window]
-        window = f"{self.window} {size}x{size}"
-        if self.window == "gaussian":
-            window += f" sigma {_GAUSSIAN_SIGMA}"
-        return f"{self.comparison}, SSIM window {window}"
+        detail = f"sigma {_GAUSSIAN_SIGMA}" if self.window == "gaussian" else "sample covariance"
+        return f"{self.comparison}, SSIM window {self.window} {size}x{size} {detail}"
 
 
 def psnr(image: Tensor, target: Tensor, protocol: Protocol) -> float:
@@ -82,7 +83,10 @@ def psnr(image: Tensor, target: Tensor, protocol: Protocol) -> float:
 
 
 def ssim(image: Tensor, target: Tensor, protocol: Protocol) -> float:
-    """Return the structural similarity (Wang et al., TIP 2004), the mean over channels and full windows.
+    """Return the structural similarity (Wang et al., IEEE TIP 2004, eq. 13).
+
+    It is the mean over channels and over the windows that lie in the image as a whole, with variances and
+    covariance divided by N for the Gaussian window and by N - 1 for the uniform one of N pixels.
 
     Args:
         image: (3, H, W), RGB in [0, 1].
@@ -92,24 +96,19 @@ def ssim(image: Tensor, target: Tensor, protocol: Protocol) -> float:
     Raises:
         DataError: the shapes differ, or the crop leaves less than one window.
     """
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    # Convolutions in float64 are slow, and means over single windows lose nothing in float32.
-    first, second = (each.float() for each in _prepare(image, target, protocol))
+    first, second = _prepare(image, target, protocol)
     size = _WINDOW_PX[protocol.window]
     if min(first.shape[-2:]) < size:
         raise DataError(f"SSIM needs at least {size}x{size} px, not {first.shape[-1]}x{first.shape[-2]}")
-    value: object = structural_similarity_index_measure(
-        first,
-        second,
-        gaussian_kernel=protocol.window == "gaussian",
-        sigma=_GAUSSIAN_SIGMA,
-        kernel_size=size,
-        data_range=1.0,
-    )
-    # A pair with the whole map comes only when it is asked for.
-    assert isinstance(value, Tensor)
-    return float(value)
+    products = torch.cat([first, second, first.square(), second.square(), first * second])
+    mean1, mean2, square1, square2, product = _window_means(products, _window_profile(protocol.window))
+    correction = size**2 / (size**2 - 1) if protocol.window == "uniform" else 1.0
+    variances = correction * (square1 - mean1.square() + square2 - mean2.square())
+    covariance = correction * (product - mean1 * mean2)
+    c1, c2 = _SSIM_CONSTANTS
+    similarity = (2 * mean1 * mean2 + c1) * (2 * covariance + c2)
+    similarity = similarity / ((mean1.square() + mean2.square() + c1) * (variances + c2))
+    return float(similarity.mean())
 
 
 def mean_psnr(values: Iterable[float]) -> float:
@@ -129,6 +128,27 @@ def mean_psnr(values: Iterable[float]) -> float:
 def json_number(value: float) -> float | str:
     """Return a number that JSON can hold: the words ``"inf"`` and ``"nan"`` where it has none."""
     return value if math.isfinite(value) else str(value)
+
+
+def _window_profile(window: str) -> Tensor:
+    """Return one axis of SSIM's window, float64 with a sum of 1."""
+    size = _WINDOW_PX[window]
+    offsets = torch.arange(size, dtype=torch.float64) - size // 2
+    spread = 2 * _GAUSSIAN_SIGMA**2
+    profile = (-offsets.square() / spread).exp() if window == "gaussian" else torch.ones_like(offsets)
+    return profile / profile.sum()
+
+
+def _window_means(maps: Tensor, profile: Tensor) -> Tensor:
+    """Map (N, C, H, W) to the weighted means (N, C, H - s + 1, W - s + 1) over all windows inside it."""
+    # Shifted sums: a convolution in float64 is ten times slower.
+    for axis in (2, 3):
+        count = maps.shape[axis] - len(profile) + 1
+        total = torch.zeros_like(maps.narrow(axis, 0, count))
+        for place, weight in enumerate(profile.tolist()):
+            total.add_(maps.narrow(axis, place, count), alpha=weight)
+        maps = total
+    return maps
 
 
 def _prepare(image: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:

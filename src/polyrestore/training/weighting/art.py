@@ -18,8 +18,8 @@ class Art(Weighting):
 
         r_k = (L_k / E_k) * (log10 m_k / log10 L_k),   w = softmax(r / T) over the tasks that are present
 
-    The weights multiply the tasks' mean losses as they are, however often each task is drawn: a rare task that
-    lags behind is to count for more, which a factor for its rarity would undo.
+    The weights multiply the tasks' mean losses as they are, however often each task is drawn: a rare task
+    that lags behind is to count for more, which a factor for its rarity would undo.
 
     Losses are held inside (0, 1), where both logarithms are negative. A loss of exactly 0, from a batch that
     had nothing to restore, changes neither E_k nor m_k: it says nothing about how well the task is learned.
