@@ -15,7 +15,7 @@ READY := $(VENV)/.polyrestore-ready
 EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,clip,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check clean
+.PHONY: help setup demo test lint types wheel check clean
 
 help:
 	@echo "make setup   virtual environment with the pinned versions, in $(VENV)"
@@ -23,7 +23,8 @@ help:
 	@echo "make test    run the tests"
 	@echo "make lint    ruff, rules and layout"
 	@echo "make types   mypy, strict"
-	@echo "make check   lint, types and test"
+	@echo "make wheel   build the wheel, install it elsewhere, restore with it"
+	@echo "make check   lint, types, wheel and test"
 	@echo "make clean   remove caches and demo-output/"
 
 setup: $(READY)
@@ -51,7 +52,10 @@ lint: setup
 types: setup
 	@"$(RUN)" -m mypy
 
-check: lint types test
+wheel: setup
+	@"$(RUN)" scripts/check_wheel.py
+
+check: lint types wheel test
 
 clean:
 	rm -rf demo-output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
