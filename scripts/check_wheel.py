@@ -2,8 +2,9 @@
 
 python scripts/check_wheel.py
 
-The wheel goes into a new environment that sees the other packages of the interpreter that runs this script, but
-neither the checkout nor an editable installation of it. So it takes seconds, and what the wheel lacks is missed.
+The wheel goes into a new environment that sees the other packages of the interpreter running this script,
+but neither the checkout nor an editable installation of it. That takes seconds, and what the wheel lacks is
+missed.
 """
 
 from __future__ import annotations
