@@ -95,6 +95,65 @@ def test_a_lora_written_by_peft_is_read(folder, make_network, images):
     assert (make_network()(images) - expected).abs().max() > 0.01
 
 
+PATTERNS = {"rank_pattern": {"0.widen": 3, "widen": 5}, "alpha_pattern": {"^up": 3.5, "levels.1.0.widen": 9}}
+
+
+@pytest.mark.parametrize("patterns", [{}, PATTERNS], ids=["plain", "patterns"])
+@pytest.mark.parametrize("stabilised", [False, True])
+def test_ranks_and_alphas_by_layer_and_rslora_are_those_of_peft(
+    folder, tmp_path, make_network, images, patterns, stabilised
+):
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    model = peft.get_peft_model(
+        make_network(),
+        peft.LoraConfig(
+            r=2, lora_alpha=6, target_modules=["widen", "up"], init_lora_weights=False,
+            use_rslora=stabilised, **patterns,
+        ),
+    )  # fmt: skip
+    expected = model(images)
+    model.save_pretrained(str(folder))
+
+    adapter = load_adapter(folder, name="from_peft")
+    ranks = {path: adapter.config.at(path).rank for path in adapter.config.targets}
+    assert sorted(ranks.values()) == ([2, 3, 3, 5] if patterns else [2, 2, 2, 2])
+    for act in ("merge", "activate"):
+        bank = AdapterBank(make_network())
+        bank.add(adapter)
+        getattr(bank, act)({"from_peft": 1.0})
+        assert (bank.backbone(images) - expected).abs().max() < 1e-5
+    bank.activate_per_sample([{"from_peft": 1.0}] * len(images))
+    assert (bank.backbone(images) - expected).abs().max() < 1e-5
+
+    again = tmp_path / "again"
+    save_adapter(again, bank.export("from_peft"), "tiny")
+    assert load_adapter(again, name="from_peft").config == adapter.config
+    read_back = peft.PeftModel.from_pretrained(make_network(), str(again))
+    assert (read_back(images) - expected).abs().max() < 1e-5
+
+
+def test_what_peft_writes_by_itself_is_all_known_to_be_harmless(folder, make_network):
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(target_modules=["up"], lora_dropout=0.1, init_lora_weights="gaussian")
+    peft.get_peft_model(make_network(), config).save_pretrained(str(folder))
+    written = json.loads((folder / CONFIG_FILE).read_text())
+    # Whatever is not read makes no difference: switched on, each of the rest would be refused.
+    switchable = {key for key, value in written.items() if value in (None, False, {}, [])}
+    harmless = 0
+    for key in sorted(switchable):
+        edit_config(folder, {**written, key: {"some": "thing"}})
+        try:
+            load_adapter(folder)
+        except AdapterError as error:
+            assert key in str(error)  # noqa: PT017
+        else:
+            harmless += 1
+    assert 0 < harmless < len(switchable) / 2
+    edit_config(folder, written)
+    assert load_adapter(folder).config == LoraConfig(rank=8, alpha=8.0, targets=("up",))
+
+
 @pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE])
 def test_a_missing_file_is_named(folder, saved, name):
     (folder / name).unlink()
@@ -116,7 +175,19 @@ def test_a_file_that_is_cut_short_is_refused(folder, saved, name, cut):
     [
         ("use_dora", True, "use_dora = True is not supported"),
         ("bias", "all", "bias = 'all'"),
-        ("rank_pattern", {"up": 2}, "rank_pattern"),
+        ("rank_pattern", {"up": 2}, "up.lora_A.weight has rank 3, but the configuration says 2"),
+        ("rank_pattern", {"up": 0}, "r must be a whole number of at least 1, not 0 for up"),
+        ("rank_pattern", {"(": 3}, "rank_pattern has '\\(', which cannot be matched"),
+        ("rank_pattern", [3], "rank_pattern must hold a value by layer"),
+        ("alpha_pattern", {"up": "x"}, "lora_alpha must be a number, not 'x'"),
+        ("use_rslora", 1, "use_rslora must be true or false, not 1"),
+        ("init_lora_weights", "pissa_niter_4", "init_lora_weights = 'pissa_niter_4' is not supported"),
+        ("init_lora_weights", "olora", "init_lora_weights"),
+        ("modules_to_save", ["ending"], "modules_to_save"),
+        ("trainable_token_indices", [1], "trainable_token_indices"),
+        ("velora_config", {"rank": 1}, "velora_config"),
+        ("of_tomorrow", "on", "of_tomorrow = 'on' is not supported"),
+        ("lora_bias", 0, "lora_bias = 0"),
         ("peft_type", "LOHA", "'LOHA'"),
         ("r", 7, "rank 3, but the configuration says 7"),
         ("r", None, "r must be a whole number"),

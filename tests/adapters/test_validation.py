@@ -121,6 +121,8 @@ def test_an_adapter_that_does_not_fit_is_refused_before_anything_changes(
         (LoraConfig(targets=("levels.0.0.spatial",)), "cannot take a lora"),
         (BottleneckConfig(targets=("strided",)), "cannot take a bottleneck"),
         (LoraConfig(targets=()), "at least one target"),
+        (LoraConfig(ranks={"levels.0.0.widenn": 2}), "did you mean 'levels.0.0.widen'"),
+        (LoraConfig(targets=("up",), alphas={"intro": 2.0}), "'intro', which is not a target"),
     ],
 )
 def test_targets_that_cannot_be_adapted_are_refused(network, config, message):
@@ -134,12 +136,16 @@ def test_targets_that_cannot_be_adapted_are_refused(network, config, message):
 def test_ranks_are_positive_whole_numbers(rank):
     with pytest.raises(AdapterError, match="rank"):
         LoraConfig(rank=rank)
+    with pytest.raises(AdapterError, match="rank"):
+        LoraConfig(ranks={"up": rank})
 
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan"), float("inf")])
 def test_alpha_is_positive_and_finite(alpha):
     with pytest.raises(AdapterError, match="alpha"):
         LoraConfig(alpha=alpha)
+    with pytest.raises(AdapterError, match="alpha"):
+        LoraConfig(alphas={"up": alpha})
 
 
 def test_reductions_are_positive_whole_numbers():

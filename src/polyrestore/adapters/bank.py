@@ -107,7 +107,7 @@ class AdapterBank:
         check_adapter_name(name)
         part_class = adapter_kind(config.kind)
         targets = resolve_targets(config, self._layers, self._adaptable)
-        parts = {path: part_class(config, self._layers[path]) for path in targets}
+        parts = {path: part_class(config.at(path), self._layers[path]) for path in targets}
         for part in parts.values():
             part.initialise(generator)
         self._install(name, config, parts)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -25,6 +27,8 @@ class LoraConfig:
         alpha: the update is multiplied by ``alpha / rank``, as PEFT does.
         targets: module paths to adapt; None means those that the backbone names, or where it names none,
             every layer that can be (1x1 and 3x3 convolutions without groups, and linear layers).
+        ranks: by module path, the ranks of the layers that have another one than ``rank``.
+        alphas: likewise for ``alpha``.
 
     Raises:
         AdapterError: a value is out of range.
@@ -34,13 +38,26 @@ class LoraConfig:
     alpha: float = 4.0
     targets: tuple[str, ...] | None = None
     kind: str = "lora"
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    alphas: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_kind(self.kind, "lora")
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
-            raise AdapterError(f"a LoRA rank must be a whole number of at least 1, not {self.rank!r}")
-        if not 0 < self.alpha < float("inf"):
-            raise AdapterError(f"LoRA alpha must be positive and finite, not {self.alpha!r}")
+        for rank in (self.rank, *self.ranks.values()):
+            if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+                raise AdapterError(f"a LoRA rank must be a whole number of at least 1, not {rank!r}")
+        for alpha in (self.alpha, *self.alphas.values()):
+            if not 0 < alpha < float("inf"):
+                raise AdapterError(f"LoRA alpha must be positive and finite, not {alpha!r}")
+
+    def at(self, path: str) -> LoraConfig:
+        """Return what holds for one layer: its own rank and alpha."""
+        rank, alpha = self.ranks.get(path, self.rank), self.alphas.get(path, self.alpha)
+        return replace(self, rank=rank, alpha=alpha, ranks={}, alphas={})
+
+    def scaling_at(self, path: str) -> float:
+        """Return what the update of one layer is multiplied by."""
+        return self.at(path).alpha / self.at(path).rank
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,10 @@ class BottleneckConfig:
             raise AdapterError(
                 f"a bottleneck reduction must be a whole number of at least 1, not {self.reduction!r}"
             )
+
+    def at(self, path: str) -> Self:
+        """Return what holds for one layer: the same for all."""
+        return self
 
 
 AdapterConfig = LoraConfig | BottleneckConfig

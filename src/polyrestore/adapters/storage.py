@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from polyrestore.adapters.config import Adapter, AdapterConfig, BottleneckConfig, LoraConfig
+from polyrestore.adapters.peft_config import from_peft, to_peft
 from polyrestore.adapters.validation import check_values, split_tensors
 from polyrestore.errors import AdapterError, UnknownNameError, nearest_names
 from polyrestore.files import write_bytes, write_text
@@ -25,19 +25,6 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _BASE_KEY = "base_sha256"
 _BOTTLENECK_KEYS = {"kind", "reduction", "targets", "base_model_name_or_path"}
-# Features of PEFT's LoRA that change the computation, with the only values under which they do not.
-_PLAIN_LORA: dict[str, tuple[Any, ...]] = {
-    "bias": ("none",),
-    "use_rslora": (False, None),
-    "use_dora": (False, None),
-    "lora_bias": (False, None),
-    "fan_in_fan_out": (False, None),
-    "rank_pattern": ({}, None),
-    "alpha_pattern": ({}, None),
-    "modules_to_save": ([], None),
-    "layer_replication": ([], None),
-    "target_parameters": ([], None),
-}
 
 
 def save_adapter(
@@ -69,7 +56,10 @@ def save_adapter(
 
 
 def load_adapter(folder: Path, name: str | None = None) -> Adapter:
-    """Read an adapter that was written by :func:`save_adapter`, or a plain LoRA written by PEFT.
+    """Read an adapter that was written by :func:`save_adapter`, or a LoRA written by PEFT.
+
+    Of PEFT's features, ranks and alphas by layer and rank-stabilised LoRA are read. Others that may change
+    what is computed are refused by the name of their key.
 
     Args:
         folder: with the two files.
@@ -116,11 +106,11 @@ def _assemble(name: str, raw: dict[str, Any], stored: dict[str, Tensor]) -> Adap
     tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in stored.items()}
     kind = "lora" if "peft_type" in raw else raw.get("kind", "lora")
     targets = tuple(sorted(split_tensors(str(kind), tensors)))
-    config = _lora_from_json(raw, targets) if kind == "lora" else _bottleneck_from_json(raw, targets)
+    config = from_peft(raw, targets) if kind == "lora" else _bottleneck_from_json(raw, targets)
     adapter = Adapter(name, config, tensors)
     check_values(adapter)
     if isinstance(config, LoraConfig):
-        _check_ranks(config.rank, tensors)
+        _check_ranks(config, tensors)
     return Adapter(name, config, {key: tensor.float() for key, tensor in tensors.items()})
 
 
@@ -132,36 +122,7 @@ def _config_to_json(config: AdapterConfig, targets: list[str], base_description:
             "targets": targets,
             "base_model_name_or_path": base_description,
         }
-    return {
-        "peft_type": "LORA",
-        "task_type": None,
-        "base_model_name_or_path": base_description,
-        "inference_mode": True,
-        "r": config.rank,
-        "lora_alpha": int(config.alpha) if float(config.alpha).is_integer() else config.alpha,
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "use_rslora": False,
-        "use_dora": False,
-        "init_lora_weights": True,
-        # An expression, matched whole: in a list, PEFT would also take "conv1" for "blocks.0.conv1".
-        "target_modules": "|".join(re.escape(path) for path in targets),
-    }
-
-
-def _lora_from_json(raw: dict[str, Any], targets: tuple[str, ...]) -> LoraConfig:
-    if raw.get("peft_type") != "LORA":
-        raise AdapterError(f"peft_type {raw.get('peft_type')!r} is not supported, only 'LORA'")
-    for key, plain in _PLAIN_LORA.items():
-        if key in raw and raw[key] not in plain:
-            raise AdapterError(f"{key} = {raw[key]!r} is not supported; train the LoRA with {plain[0]!r}")
-    rank, alpha = raw.get("r"), raw.get("lora_alpha")
-    if not isinstance(rank, int):
-        raise AdapterError(f"r must be a whole number, not {rank!r}")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
-        raise AdapterError(f"lora_alpha must be a number, not {alpha!r}")
-    return LoraConfig(rank=rank, alpha=float(alpha), targets=targets)
+    return to_peft(config, targets, base_description)
 
 
 def _bottleneck_from_json(raw: dict[str, Any], targets: tuple[str, ...]) -> BottleneckConfig:
@@ -173,8 +134,9 @@ def _bottleneck_from_json(raw: dict[str, Any], targets: tuple[str, ...]) -> Bott
     return BottleneckConfig(reduction=raw.get("reduction", 0), targets=targets)
 
 
-def _check_ranks(rank: int, tensors: dict[str, Tensor]) -> None:
+def _check_ranks(config: LoraConfig, tensors: dict[str, Tensor]) -> None:
     for key, tensor in sorted(tensors.items()):
+        rank = config.at(key.rsplit(".", 2)[0]).rank
         found = tensor.shape[0 if key.endswith("lora_A.weight") else 1] if tensor.ndim >= 2 else 0
         if found != rank:
             raise AdapterError(f"{key} has rank {found}, but the configuration says {rank}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from polyrestore.adapters.config import Adapter, AdapterConfig
+from polyrestore.adapters.config import Adapter, AdapterConfig, LoraConfig
 from polyrestore.adapters.layer import AdaptedLayer
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
@@ -53,6 +53,7 @@ def resolve_targets(
         chosen = eligible if preferred is None else tuple(sorted(set(preferred) & set(eligible)))
         if not chosen:
             raise AdapterError(f"the backbone has no layer that a {config.kind} adapter can sit beside")
+        _check_own_values(config, chosen)
         return chosen
     if not config.targets:
         raise AdapterError("an adapter needs at least one target layer; leave targets out to take every one")
@@ -63,7 +64,17 @@ def resolve_targets(
             raise AdapterError(f"restoring never runs layer {path!r}; an adapter there would do nothing")
         if path not in eligible:
             raise AdapterError(f"layer {path!r} ({layers[path]}) cannot take a {config.kind} adapter")
+    _check_own_values(config, config.targets)
     return tuple(sorted(set(config.targets)))
+
+
+def _check_own_values(config: AdapterConfig, targets: Collection[str]) -> None:
+    """Refuse a rank or an alpha for a layer that is not adapted."""
+    named = {*config.ranks, *config.alphas} if isinstance(config, LoraConfig) else set()
+    for path in sorted(named - set(targets)):
+        raise AdapterError(
+            f"ranks and alphas name {path!r}, which is not a target; {nearest_names(path, targets)}"
+        )
 
 
 def split_tensors(kind: str, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -173,12 +184,13 @@ def build_parts(
 
 
 def _filled_part(adapter: Adapter, path: str, layer: nn.Module, tensors: dict[str, Tensor]) -> AdapterPart:
-    part = adapter_kind(adapter.config.kind)(adapter.config, layer)
+    config = adapter.config.at(path)
+    part = adapter_kind(config.kind)(config, layer)
     for name, expected in part.state_dict().items():
         if tensors[name].shape != expected.shape:
             raise AdapterError(
                 f"adapter {adapter.name!r}: {path}.{name} has shape {tuple(tensors[name].shape)}, "
-                f"expected {tuple(expected.shape)} for {adapter.config}"
+                f"expected {tuple(expected.shape)} for {config}"
             )
     part.load_state_dict(tensors)
     return part

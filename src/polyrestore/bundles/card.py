@@ -111,7 +111,9 @@ def _size(adapter: Adapter) -> str:
     config = adapter.config
     if isinstance(config, BottleneckConfig):
         return f"reduction {config.reduction}"
-    return f"rank {config.rank}, alpha {config.alpha:g}"
+    ranks = [config.at(path).rank for path in config.targets or ()] or [config.rank]
+    rank = f"rank {min(ranks)}" if len(set(ranks)) == 1 else f"ranks {min(ranks)} to {max(ranks)}"
+    return f"{rank}, alpha {config.alpha:g}" + (" and others" if config.alphas else "")
 
 
 def _recognition(bundle: Bundle) -> str:

@@ -124,7 +124,6 @@ def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
     """
     fresh = bank.export(name)
     tensors = dict(fresh.tensors)
-    ratio = _scaling(start) / _scaling(fresh)
     for key, old in start.tensors.items():
         if key not in tensors or not _fits_into(old, tensors[key]):
             raise AdapterError(
@@ -132,6 +131,7 @@ def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
                 "other layers"
             )
         corner = tuple(slice(0, length) for length in old.shape)
+        ratio = _scaling_of(start, key) / _scaling_of(fresh, key)
         tensors[key][corner] = old * ratio if key.endswith("lora_B.weight") else old
     bank.remove(name)
     bank.add(replace(fresh, tensors=tensors))
@@ -141,6 +141,6 @@ def _fits_into(old: Tensor, new: Tensor) -> bool:
     return old.dim() == new.dim() and all(o <= n for o, n in zip(old.shape, new.shape, strict=True))
 
 
-def _scaling(adapter: Adapter) -> float:
-    config = adapter.config
-    return config.alpha / config.rank if isinstance(config, LoraConfig) else 1.0
+def _scaling_of(adapter: Adapter, key: str) -> float:
+    path = key.rsplit(".", 2)[0]
+    return adapter.config.scaling_at(path) if isinstance(adapter.config, LoraConfig) else 1.0
