@@ -17,8 +17,8 @@ import torch
 from polyrestore.backbones.compact import Compact
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.data import load_clean
-from polyrestore.training.optimisers import build_optimiser
-from polyrestore.training.recipe import OptimiserTable
+from polyrestore.training.loop.optimisers import build_optimiser
+from polyrestore.training.recipes.recipe import OptimiserTable
 
 CANDIDATES: dict[str, tuple[str, dict[str, object]]] = {
     "width 16, [1,1,1,4]/1/[1,1,1,1]": ("muon", {

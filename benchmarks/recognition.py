@@ -26,7 +26,7 @@ from polyrestore.errors import PolyrestoreError
 from polyrestore.files import write_text
 from polyrestore.recognition import CLEAN
 from polyrestore.restoration.restorer import Restorer
-from polyrestore.training.recogniser_phase import VALIDATION_SEVERITIES, damaged_copies
+from polyrestore.training.phases.recogniser import VALIDATION_SEVERITIES, damaged_copies
 
 HERE = Path(__file__).resolve().parent
 SEED = 7

@@ -10,8 +10,8 @@ import pytest
 
 from polyrestore.cli.main import run
 from polyrestore.data import LAYOUTS
-from polyrestore.training.data_table import DataTable, SetTable, resolve
-from polyrestore.training.sets import load_tasks
+from polyrestore.training.recipes.data_table import DataTable, SetTable, resolve
+from polyrestore.training.recipes.tasks import load_tasks
 from tests.data.set_trees import TREES, plant
 from tests.data.test_duplicates import scene
 from tests.test_readme import ROOT, commands, fenced

@@ -15,7 +15,7 @@ from polyrestore.cli.main import run
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.recognition import CLEAN, NORMALISATIONS, RecognitionSettings
-from tests.recognition.tiny_clip import save_clip, save_da_clip
+from tests.recognition.clip.tiny_clip import save_clip, save_da_clip
 from tests.test_readme import ROOT, commands, fenced
 from tests.tiny_bundle import save_tiny_bundle
 

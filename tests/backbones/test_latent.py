@@ -340,9 +340,9 @@ def test_a_model_is_also_found_by_name_where_the_environment_says(sd, monkeypatc
 
 
 def test_too_little_memory_is_said_before_anything_is_loaded(sd, monkeypatch):
-    from polyrestore.backbones import memory
+    from polyrestore import devices
 
-    monkeypatch.setattr(memory, "_free_of_system", lambda: 1_000_000)
+    monkeypatch.setattr(devices, "_free_of_system", lambda: 1_000_000)
     monkeypatch.setattr(parts, "_load", None)
     with pytest.raises(BackboneError, match=r"with a tile of 512 px needs about .* GB of memory and 0\.0 GB"):
         latent(sd)

@@ -12,9 +12,9 @@ from polyrestore.bundles import Bundle, load_bundle, route_bundle, save_bundle
 from polyrestore.degradations import degrade
 from polyrestore.errors import BundleError, CheckpointError, OutputError, RecognitionError
 from polyrestore.recognition import CLEAN, weigh
-from polyrestore.recognition.clip import ClipRecogniser
+from polyrestore.recognition.clip.network import ClipRecogniser
 from polyrestore.restoration.restorer import Restorer
-from tests.recognition.tiny_clip import save_clip, save_da_clip, save_tokenizer
+from tests.recognition.clip.tiny_clip import save_clip, save_da_clip, save_tokenizer
 
 
 @pytest.fixture

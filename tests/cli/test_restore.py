@@ -165,7 +165,7 @@ def test_fingerprint_is_that_of_the_loaded_bundle(bundle: str) -> None:
 def test_a_large_run_says_first_what_it_takes(
     call: Callable, bundle: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from polyrestore.backbones import memory
+    from polyrestore import devices
     from polyrestore.cli import restore
 
     arguments = ("restore", photographs, "--bundle", bundle, "--as", "rain", "-o")
@@ -177,7 +177,7 @@ def test_a_large_run_says_first_what_it_takes(
         r"estimate: 2 files, 0 megapixels, 0\.\d GB of memory, at most about \d+ s on cpu \(one tile of 256"
     )
     assert re.match(told, outcome.out)
-    monkeypatch.setattr(memory, "_free_of_system", lambda: 100)
+    monkeypatch.setattr(devices, "_free_of_system", lambda: 100)
     outcome = call(*arguments, tmp_path / "refused")
     assert outcome.code == 1
     assert re.fullmatch(r"error: a tile of 1024 px \(see --tile-px\) needs about [^\n]*\n", outcome.err)

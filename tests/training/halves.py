@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 
 from polyrestore.backbones import build_backbone
 from polyrestore.data import Batch
-from polyrestore.training.data_table import DataTable
-from polyrestore.training.expected_error import ExpectedErrorJob
-from polyrestore.training.loop import train
-from polyrestore.training.recipe import OptimiserTable, PretrainingRecipe
-from polyrestore.training.restoration_job import RestorationJob
+from polyrestore.training.loop.train import train
+from polyrestore.training.phases.expected_error import ExpectedErrorJob
+from polyrestore.training.phases.restoration_job import RestorationJob
+from polyrestore.training.recipes.data_table import DataTable
+from polyrestore.training.recipes.recipe import OptimiserTable, PretrainingRecipe
 from polyrestore.training.weighting import Evidence, build_weighting
 
 TASKS = ("noise", "jpeg", "low_light")

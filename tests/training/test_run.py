@@ -12,11 +12,11 @@ from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import AdapterError, DataError, RecipeError, TrainingError, UnknownNameError
 from polyrestore.recognition import CLEAN
 from polyrestore.restoration.restorer import Restorer
-from polyrestore.training.recipe import load_recipe
-from polyrestore.training.recogniser_phase import clean_threshold
-from polyrestore.training.restoration_job import RestorationJob, compositions
+from polyrestore.training.phases.recogniser import clean_threshold
+from polyrestore.training.phases.restoration_job import RestorationJob, compositions
+from polyrestore.training.recipes.batches import training_source
+from polyrestore.training.recipes.recipe import load_recipe
 from polyrestore.training.run import run_recipe
-from polyrestore.training.sources import training_source
 from tests.backbones.published import TINY
 from tests.training.conftest import toml_value
 

@@ -18,7 +18,7 @@ from polyrestore.recognition.similarity import (
 
 if TYPE_CHECKING:
     from polyrestore.recognition import BaseRecogniser
-    from polyrestore.recognition.sources import EncoderSource
+    from polyrestore.recognition.clip.reference import EncoderSource
 
 
 UNKNOWN_LICENCE = "unknown"
@@ -108,6 +108,6 @@ class Bundle:
 
 def source_of(bundle: Bundle) -> EncoderSource | None:
     """Return where a bundle's recogniser is, None when its weights belong into the bundle."""
-    from polyrestore.recognition.clip import ClipRecogniser
+    from polyrestore.recognition.clip.network import ClipRecogniser
 
     return bundle.recogniser.source if isinstance(bundle.recogniser, ClipRecogniser) else None

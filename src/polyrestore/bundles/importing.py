@@ -19,10 +19,10 @@ from torch import Tensor
 from polyrestore.backbones import BACKBONES, Backbone, build_backbone
 from polyrestore.backbones.detection import Detected, detect_backbone
 from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo
-from polyrestore.bundles.foreign import ForeignState, read_checkpoint
 from polyrestore.bundles.saving import save_bundle
 from polyrestore.errors import CheckpointError, OutputError
 from polyrestore.files import sha256_of
+from polyrestore.storage.foreign import ForeignState, read_checkpoint
 
 _NAME_LENGTH = 64
 

@@ -32,7 +32,7 @@ from polyrestore.files import sha256_of
 
 if TYPE_CHECKING:
     from polyrestore.recognition import BaseRecogniser
-    from polyrestore.recognition.sources import Kind
+    from polyrestore.recognition.clip.reference import Kind
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -154,8 +154,8 @@ def _load_recogniser(folder: Path, manifest: Manifest) -> BaseRecogniser | None:
 def _open_recogniser(
     folder: Path, kind: Kind, source: SourceEntry, options: dict[str, Any]
 ) -> BaseRecogniser:
-    from polyrestore.recognition.external import open_recogniser
-    from polyrestore.recognition.sources import EncoderSource
+    from polyrestore.recognition.clip.opening import open_recogniser
+    from polyrestore.recognition.clip.reference import EncoderSource
 
     try:
         return open_recogniser(EncoderSource(kind, **source.model_dump()), options)

@@ -59,7 +59,7 @@ def route_bundle(
         folder: of the new bundle; there must be nothing yet.
         clip: CLIP's folder or hub name. With ``da_clip``, its tokenizer alone is used.
         da_clip: a checkpoint of DA-CLIP, whose controller then is the encoder.
-        words: a words file; see :func:`polyrestore.recognition.words.word_bank`.
+        words: a words file; see :func:`polyrestore.recognition.clip.words.word_bank`.
         settings: recognition settings in place of the defaults; the normalisation is the bundle's without.
         name: of the new bundle; that of the old one with the encoder's kind where None.
 
@@ -70,7 +70,7 @@ def route_bundle(
         OutputError: the folder is there already, or cannot be written.
     """
     from polyrestore.recognition import RecognitionSettings
-    from polyrestore.recognition.words import embed_words, word_bank
+    from polyrestore.recognition.clip.words import embed_words, word_bank
 
     target = Path(folder)
     if os.path.lexists(target):
@@ -104,16 +104,16 @@ def route_bundle(
 
 def _encoder(clip: str, da_clip: str | Path | None) -> tuple[Any, Any, Any]:
     """Return the recogniser, the ``CLIPModel`` that embeds words, and its tokenizer."""
-    from polyrestore.recognition.clip import (
+    from polyrestore.recognition.clip.daclip import read_da_clip
+    from polyrestore.recognition.clip.network import (
         ClipRecogniser,
         clip_source,
         clip_tower,
         read_clip,
         read_tokenizer,
     )
-    from polyrestore.recognition.daclip import read_da_clip
-    from polyrestore.recognition.preprocessing import Preprocessing, read_preprocessing
-    from polyrestore.recognition.sources import EncoderSource, file_fingerprint, find_folder
+    from polyrestore.recognition.clip.preprocessing import Preprocessing, read_preprocessing
+    from polyrestore.recognition.clip.reference import EncoderSource, file_fingerprint, find_folder
 
     folder, revision = find_folder(clip, weights=da_clip is None)
     tokenizer = read_tokenizer(folder)

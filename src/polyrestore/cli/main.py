@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-import polyrestore
+from polyrestore import __version__
 from polyrestore.cli.data import data_app
 from polyrestore.cli.degrade import degrade_command
 from polyrestore.cli.importing import import_command
@@ -51,7 +51,7 @@ def root(
 ) -> None:
     """Restore damaged photographs: noise, rain, haze, blur, darkness and more, recognised automatically."""
     if version:
-        print(f"polyrestore {polyrestore.__version__}")
+        print(f"polyrestore {__version__}")
         raise typer.Exit
     for path in plugins or ():
         load_plugin(path)

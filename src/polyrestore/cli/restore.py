@@ -23,8 +23,8 @@ from polyrestore.errors import CompositionError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from polyrestore.bulk.report import FileRecord
     from polyrestore.restoration.explanation import Explanation
-    from polyrestore.restoration.report import FileRecord
     from polyrestore.restoration.restorer import Restored, Restorer
 
 # A table of a million rows helps nobody; all of them are in the report.
@@ -78,9 +78,9 @@ def restore_command(
     # Comparisons with a value that is not a number pass the range check above.
     if strength != strength:
         raise CompositionError("strength must be between 0 and 1, not nan")
+    from polyrestore.bulk.explained_files import EXPLAINED_FOLDER
+    from polyrestore.bulk.run import restore_files
     from polyrestore.cli.model import fingerprint, open_restorer
-    from polyrestore.restoration.batch import restore_files
-    from polyrestore.restoration.explained_files import EXPLAINED_FOLDER
 
     recognition = recognition_settings(temperature, top_k, normalisation)
     restorer = open_restorer(bundle, device, tile_px, recognition, steps=steps)
@@ -133,10 +133,10 @@ def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, re
     Raises:
         BackboneError: the network and a tile of its largest image need more memory than there is.
     """
-    from polyrestore.backbones.memory import gigabytes, require_memory
+    from polyrestore.bulk.estimate import estimate, largest_megapixels, total_megapixels
+    from polyrestore.bulk.files import find_jobs
+    from polyrestore.devices import gigabytes, require_memory
     from polyrestore.errors import PolyrestoreError
-    from polyrestore.restoration.estimate import estimate, largest_megapixels, total_megapixels
-    from polyrestore.restoration.jobs import find_jobs
 
     try:
         paths = [job.source for job in find_jobs(inputs, output, recursive=recursive)]

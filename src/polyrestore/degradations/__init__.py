@@ -1,8 +1,8 @@
 """Named corruptions of photographs, seeded and batched, and mixtures of them."""
 
+from polyrestore.degradations.applying import degrade, degrade_batch, mix_regions
 from polyrestore.degradations.base import Degradation
-from polyrestore.degradations.mixture import degrade, degrade_batch, mix_regions
-from polyrestore.degradations.named import MIXTURES, Mixture, named_mixture
+from polyrestore.degradations.mixtures import MIXTURES, Mixture, named_mixture
 from polyrestore.degradations.registry import DEGRADATIONS
 
 __all__ = [

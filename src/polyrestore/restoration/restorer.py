@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from polyrestore.adapters import AdapterBank, added_radius_px
 from polyrestore.backbones import Backbone
-from polyrestore.backbones.memory import require_memory
 from polyrestore.bundles import Bundle, load_bundle
+from polyrestore.devices import require_memory
 from polyrestore.errors import (
     BundleError,
     CompositionError,

@@ -12,13 +12,16 @@ from polyrestore.backbones import Backbone
 from polyrestore.data import Source
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
-from polyrestore.training.adapter_phase import train_adapters
-from polyrestore.training.contrastive_job import ContrastiveJob, encoder_recipe
-from polyrestore.training.expected_error import ExpectedErrorJob
-from polyrestore.training.export import export_backbone
-from polyrestore.training.generative_phase import train_generative
-from polyrestore.training.loop import train
-from polyrestore.training.recipe import (
+from polyrestore.training.loop.train import train
+from polyrestore.training.phases.adapters import train_adapters
+from polyrestore.training.phases.contrast import ContrastiveJob, encoder_recipe
+from polyrestore.training.phases.expected_error import ExpectedErrorJob
+from polyrestore.training.phases.export import export_backbone
+from polyrestore.training.phases.generative import train_generative
+from polyrestore.training.phases.recogniser import train_recogniser
+from polyrestore.training.phases.restoration_job import RestorationJob
+from polyrestore.training.recipes.batches import starting_backbone, trained_degradations, training_source
+from polyrestore.training.recipes.recipe import (
     AdapterRecipe,
     ContrastTable,
     GenerativeRecipe,
@@ -27,13 +30,10 @@ from polyrestore.training.recipe import (
     RecogniserRecipe,
     load_recipe,
 )
-from polyrestore.training.recogniser_phase import train_recogniser
-from polyrestore.training.restoration_job import RestorationJob
-from polyrestore.training.set_check import refuse_duplicates
-from polyrestore.training.sources import starting_backbone, trained_degradations, training_source
-from polyrestore.training.task_validation import validation_of
+from polyrestore.training.recipes.set_check import refuse_duplicates
 from polyrestore.training.tiny import tiny_recipe
-from polyrestore.training.validation import Validation
+from polyrestore.training.validation.crops import Validation
+from polyrestore.training.validation.tasks import validation_of
 from polyrestore.training.weighting import Evidence, build_weighting
 from polyrestore.training.weighting.uniform import Uniform
 

@@ -16,9 +16,9 @@ from polyrestore.degradations import degrade
 from polyrestore.degradations.base import pixel_grid, smooth_field
 from polyrestore.errors import RecipeError, unknown_name
 from polyrestore.files import atomic_path
-from polyrestore.training.data_table import DataTable, SetTable
-from polyrestore.training.export import save_trained
-from polyrestore.training.recipe import (
+from polyrestore.training.phases.export import save_trained
+from polyrestore.training.recipes.data_table import DataTable, SetTable
+from polyrestore.training.recipes.recipe import (
     AdapterRecipe,
     AnyRecipe,
     BackboneRecipe,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polyrestore.backbones.latent.source import ModelFiles, missing_extra
-from polyrestore.backbones.memory import require_memory
+from polyrestore.devices import require_memory
 from polyrestore.errors import BackboneError
 
 # Feature maps at full size that the VAE's decoder holds at once, each with its second width: measured.

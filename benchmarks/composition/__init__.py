@@ -1,0 +1,1 @@
+"""How well adapters compose: measured on named mixtures, with a page of tables."""

@@ -1,0 +1,1 @@
+"""The strategies that balance tasks, compared by many short runs."""

@@ -1,0 +1,1 @@
+"""Many files: found, restored one after another, and accounted for."""

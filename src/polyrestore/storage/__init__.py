@@ -1,0 +1,1 @@
+"""Whatever comes from a weight file or from the hub, read once and safely."""

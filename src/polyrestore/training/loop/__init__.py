@@ -1,0 +1,1 @@
+"""The loop that every phase trains in: steps, optimisers, checkpoints and the log."""

@@ -1,0 +1,196 @@
+"""The training loop that all phases share."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from polyrestore.errors import TrainingError
+from polyrestore.training.loop.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_optimiser_tensors,
+    newest_checkpoint,
+    optimiser_tensors,
+    same_recipe,
+    save_checkpoint,
+)
+from polyrestore.training.loop.ema import ParameterAverage
+from polyrestore.training.loop.job import Job
+from polyrestore.training.loop.log import RunLog
+from polyrestore.training.loop.optimisers import build_optimiser
+from polyrestore.training.loop.prefetch import batches
+from polyrestore.training.loop.schedule import learning_rate
+from polyrestore.training.loop.step import Stepper
+from polyrestore.training.recipes.precision import describe_precision, resolve_precision
+from polyrestore.training.recipes.recipe import Recipe
+from polyrestore.training.weighting import Weighting
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def train(
+    job: Job, weighting: Weighting, recipe: Recipe, folder: Path, *, steps: int, resume: bool
+) -> dict[str, float]:
+    """Train a job to its last step, and leave its parameters at their moving average.
+
+    Args:
+        job: what to train.
+        weighting: how to balance its tasks.
+        recipe: optimiser, precision and intervals.
+        folder: where checkpoints and ``log.jsonl`` go.
+        steps: number of optimiser steps.
+        resume: go on from the newest checkpoint of the folder, if there is one.
+
+    Returns:
+        The last validation figures.
+
+    Raises:
+        TrainingError: a loss is not finite, or the newest checkpoint belongs to another recipe.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = resolve_precision(recipe.precision, device)
+    accelerator = _build_accelerator(device, precision, job.sparse)
+    job.module.to(accelerator.device)
+    table = recipe.optimiser
+    parameters, moving = dict(job.trainable()), dict(job.moving())
+    optimiser = build_optimiser(parameters.values(), table)
+    average = ParameterAverage(parameters, table.ema_decay)
+    run = _State(parameters, moving, average, optimiser, weighting, recipe.model_dump_json())
+    start = run.restore(folder) if resume else 0
+    module, prepared = accelerator.prepare(job.module, optimiser)
+    log = RunLog(
+        folder, enabled=accelerator.is_main_process, first_step=start, tensorboard=recipe.tensorboard
+    )
+    processes = accelerator.num_processes
+    batch = recipe.data.batch_size * processes * table.accumulation
+    trainable = sum(parameter.numel() for parameter in parameters.values())
+    log.write(
+        event="start", recipe=json.loads(run.recipe), first_step=start, steps=steps, updates=steps - start,
+        processes=processes, effective_batch=batch, trainable=trainable, precision=precision,
+        torch=torch.__version__,
+    )  # fmt: skip
+    wanted = range(start * table.accumulation, steps * table.accumulation)
+    made = batches(job, wanted, accelerator.process_index, recipe.data.workers)
+    stepper = Stepper(
+        job, module, list(parameters.values()), prepared, weighting, job.shares(), accelerator, recipe, made
+    )
+    figures: dict[str, float] = {}
+    running = torch.zeros(3, len(job.tasks))
+    clock, clock_step = time.perf_counter(), start
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not accelerator.is_main_process, transient=True) as progress:
+        if accelerator.is_main_process:
+            progress.console.print(
+                f"{recipe.name}: {steps - start:,} updates of {trainable:,} parameters, "
+                f"effective batch {batch} "
+                f"({recipe.data.batch_size} x {processes} processes x {table.accumulation} accumulated), "
+                f"{describe_precision(precision)}" + (f", going on after step {start:,}" if start else ""),
+                highlight=False,
+                soft_wrap=True,
+            )
+        bar = progress.add_task(recipe.name, total=steps, completed=start)
+        for step in range(start, steps):
+            rate = learning_rate(step, steps, table)
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group.get("rate_ratio", 1.0)
+            running += stepper.make(step)
+            average.update(step)
+            progress.update(bar, completed=step + 1)
+            done = step + 1
+            if done % recipe.log_every == 0 or done == steps:
+                spent = time.perf_counter() - clock
+                speed = round((done - clock_step) / max(spent, 1e-9), 3)
+                log.losses(job.tasks, running, done, steps_per_second=speed, learning_rate=rate)
+                running.zero_()
+                clock, clock_step = time.perf_counter(), done
+            if done % recipe.validate_every == 0 or done == steps:
+                with average.applied():
+                    figures = job.validate()
+                log.validation(done, figures)
+            if (done % recipe.checkpoint_every == 0 or done == steps) and accelerator.is_main_process:
+                run.save(folder, done)
+    log.close()
+    accelerator.wait_for_everyone()
+    average.apply()
+    if not figures:
+        figures = job.validate()
+    accelerator.free_memory()
+    return figures
+
+
+def _build_accelerator(device: torch.device, precision: str, sparse: bool) -> Accelerator:
+    """Return what knows the processes; ``sparse`` lets a step leave parameters without a gradient."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    # The precision is global in accelerate, and an earlier run of this process may have had another one.
+    AcceleratorState._reset_state()
+    return Accelerator(
+        mixed_precision=precision,
+        cpu=device.type == "cpu",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=sparse)],
+    )
+
+
+class _State:
+    """All that a checkpoint holds, as the live objects that it is taken from and put back into."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        moving: Mapping[str, Tensor],
+        average: ParameterAverage,
+        optimiser: torch.optim.Optimizer,
+        weighting: Weighting,
+        recipe: str,
+    ) -> None:
+        self.tensors = {"parameters": parameters, "moving": moving}
+        self.average = average
+        self.optimiser = optimiser
+        self.weighting = weighting
+        self.recipe = recipe
+
+    def save(self, folder: Path, step: int) -> None:
+        groups: dict[str, Mapping[str, Tensor]] = {
+            **self.tensors,
+            "average": self.average.values,
+            "optimiser": optimiser_tensors(self.optimiser),
+            "weighting": self.weighting.state(),
+        }
+        save_checkpoint(folder, Checkpoint(step, groups, self.recipe))
+
+    def restore(self, folder: Path) -> int:
+        """Load the newest checkpoint of a folder, if any, and return the number of finished steps."""
+        path = newest_checkpoint(folder)
+        if path is None:
+            return 0
+        checkpoint = load_checkpoint(path)
+        if not same_recipe(checkpoint.recipe, self.recipe):
+            raise TrainingError(
+                f"{path} was made by a different recipe; choose another output folder, or start --fresh"
+            )
+        for group, tensors in self.tensors.items():
+            saved = checkpoint.tensors.get(group, {})
+            if {name: value.shape for name, value in saved.items()} != {
+                name: value.shape for name, value in tensors.items()
+            }:
+                raise TrainingError(
+                    f"{path} holds the {group} of another network; choose another output folder"
+                )
+            with torch.no_grad():
+                for name, tensor in tensors.items():
+                    tensor.copy_(saved[name])
+        self.average.load(checkpoint.tensors["average"])
+        load_optimiser_tensors(self.optimiser, checkpoint.tensors["optimiser"])
+        self.weighting.load_state(dict(checkpoint.tensors.get("weighting", {})))
+        return checkpoint.step

@@ -1,0 +1,1 @@
+"""The phases of training, and what each of them trains."""

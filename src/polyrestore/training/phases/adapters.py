@@ -1,0 +1,146 @@
+"""Phase 2: one adapter per degradation beside a frozen backbone (AdaIR, arXiv 2404.11475)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, LoraConfig
+from polyrestore.adapters.registry import adapter_kind
+from polyrestore.backbones.layers import use_channels_last
+from polyrestore.bundles import load_bundle
+from polyrestore.data import OneCompositionSource, OneTaskSource, Source, TaskSource, load_clean
+from polyrestore.errors import AdapterError, RecipeError
+from polyrestore.recognition import full_normalisation
+from polyrestore.training.loop.train import train
+from polyrestore.training.phases.export import extended_info, save_trained, training_record
+from polyrestore.training.phases.restoration_job import RestorationJob
+from polyrestore.training.recipes.batches import (
+    batch_source,
+    held_out_images,
+    load_real_pairs,
+    synthesis_of,
+    trained_degradations,
+    training_source,
+)
+from polyrestore.training.recipes.recipe import AdapterRecipe
+from polyrestore.training.validation.crops import Validation, ValidationSet
+from polyrestore.training.validation.tasks import validation_of
+from polyrestore.training.weighting import build_weighting
+
+
+def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
+    """Train a recipe's adapters and return the bundle with all of them.
+
+    Each batch trains one adapter on its own degradation, or several at equal weights on their mixture: the
+    adapters share no parameters, but those that act together later have done so before.
+    """
+    bundle = load_bundle(recipe.bundle)
+    backbone = bundle.backbone
+    held = backbone.description.name
+    if recipe.backbone not in ("", held):
+        raise RecipeError(f"the backbone of {recipe.bundle} is {held!r}, not {recipe.backbone!r}")
+    use_channels_last(backbone)
+    bank = AdapterBank(backbone)
+    for name in recipe.adapters:
+        bank.create(name, adapter_config(recipe, name), torch.Generator().manual_seed(recipe.seed))
+        if name in bundle.adapters:
+            continue_from(bank, name, bundle.adapters[name])
+    source, held_out = _sources(recipe)
+    job = RestorationJob(backbone, source, held_out, bank, recipe.loss)
+    before = job.validate()
+    weighting = build_weighting("uniform", len(job.tasks))
+    after = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
+    info = bundle.info
+    for name in recipe.adapters:
+        bundle.adapters[name] = bank.export(name)
+        measured = [task for task, composition in held_out.compositions().items() if name in composition]
+        figures = {
+            when: round(sum(values[task] for task in measured) / max(1, len(measured)), 3)
+            for when, values in (("before", before), ("after", after))
+        }
+        record = training_record(recipe, figures if measured else {})
+        info = extended_info(info, recipe, f"adapter {name}", record)
+    bank.detach()
+    if recipe.mixture_weights == "full":
+        settings = bundle.recognition_settings
+        normalisation = full_normalisation(bundle.activation)
+        bundle.recognition_settings = {**settings, "normalisation": normalisation}
+    summary = "A backbone with one light adapter per degradation."
+    bundle.info = info.model_copy(update={"summary": summary})
+    return save_trained(folder / "bundle", bundle)
+
+
+def _sources(recipe: AdapterRecipe) -> tuple[Source, Validation]:
+    """Return batches of one composition each, and what is held back.
+
+    Raises:
+        RecipeError: no task needs one of the adapters, or a task needs none of them.
+    """
+    if not recipe.data.sets:
+        synthesis = synthesis_of(recipe, recipe.adapters)
+        clean = load_clean(recipe.data.clean)
+        source = batch_source(recipe, synthesis, clean, load_real_pairs(recipe.data))
+        held_out = ValidationSet(held_out_images(recipe.data), recipe.adapters)
+        return OneCompositionSource(source, recipe.mixture_weights, recipe.bystander_share), held_out
+    tasks = training_source(recipe)
+    assert isinstance(tasks, TaskSource)
+    present = trained_degradations(tasks)
+    for name in recipe.adapters:
+        if name not in present:
+            raise RecipeError(f"no set has samples for adapter {name!r}; they are of {', '.join(present)}")
+    for task in tasks.task_list:
+        if not set(task.composition) & set(recipe.adapters):
+            acting = "+".join(task.composition)
+            raise RecipeError(
+                f"no adapter is trained on task {task.name!r} ({acting}); add one or drop the task"
+            )
+    return OneTaskSource(tasks), validation_of(recipe, tasks)
+
+
+def adapter_config(recipe: AdapterRecipe, name: str) -> AdapterConfig:
+    """Build the configuration of one of a recipe's adapters.
+
+    Raises:
+        UnknownNameError: there is no such kind.
+        RecipeError: the kind does not take one of the options.
+    """
+    config_class = adapter_kind(recipe.kind).config_class
+    try:
+        return config_class(**{**recipe.adapter_options, **recipe.options_for.get(name, {})})
+    except (TypeError, AdapterError) as error:
+        problem = f"the options of adapter {name!r} do not fit kind {recipe.kind!r}: {error}"
+        raise RecipeError(problem) from error
+
+
+def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
+    """Let a new adapter start where an older one of fewer layers or, for LoRA, of a smaller rank ended.
+
+    Raises:
+        AdapterError: the older one is of another kind, of a larger rank, or has other layers.
+    """
+    fresh = bank.export(name)
+    tensors = dict(fresh.tensors)
+    for key, old in start.tensors.items():
+        if key not in tensors or not _fits_into(old, tensors[key]):
+            raise AdapterError(
+                f"adapter {name!r} cannot go on from the one in the bundle: another kind, a larger rank or "
+                "other layers"
+            )
+        corner = tuple(slice(0, length) for length in old.shape)
+        ratio = _scaling_of(start, key) / _scaling_of(fresh, key)
+        tensors[key][corner] = old * ratio if key.endswith("lora_B.weight") else old
+    bank.remove(name)
+    bank.add(replace(fresh, tensors=tensors))
+
+
+def _fits_into(old: Tensor, new: Tensor) -> bool:
+    return old.dim() == new.dim() and all(o <= n for o, n in zip(old.shape, new.shape, strict=True))
+
+
+def _scaling_of(adapter: Adapter, key: str) -> float:
+    path = key.rsplit(".", 2)[0]
+    return adapter.config.scaling_at(path) if isinstance(adapter.config, LoraConfig) else 1.0

@@ -1,0 +1,111 @@
+"""Finding inputs and naming outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyrestore.bulk.files import find_jobs, free_name, named_for_format
+from polyrestore.errors import ImageError, OutputError
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def outputs(jobs: list) -> list[str]:
+    return [job.output.as_posix() for job in jobs]
+
+
+def test_folders_give_their_images_and_with_recursive_the_sub_folders(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    touch(
+        source / "b.PNG",
+        source / "a.jpg",
+        source / "notes.txt",
+        source / "sub/c.webp",
+        source / ".hidden.png",
+    )
+    touch(source / ".cache/d.png")
+    assert outputs(find_jobs([source], tmp_path / "out", recursive=False)) == ["a.jpg", "b.PNG"]
+    assert outputs(find_jobs([source], tmp_path / "out", recursive=True)) == ["a.jpg", "b.PNG", "sub/c.webp"]
+
+
+def test_equal_names_do_not_collide(tmp_path: Path) -> None:
+    touch(tmp_path / "one/x.png", tmp_path / "two/x.png", tmp_path / "two/X.PNG", tmp_path / "one/x-2.png")
+    jobs = find_jobs([tmp_path / "one", tmp_path / "two"], tmp_path / "out", recursive=False)
+    assert len(jobs) == 4
+    assert len({name.casefold() for name in outputs(jobs)}) == 4
+    assert outputs(jobs)[:2] == ["x-2.png", "x.png"]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(["a.png", "A.png", "a-2.png", "a-3.PNG", "b.jpg", "s/a.png"]), max_size=12))
+def test_free_names_are_unique_whatever_is_asked_for(wanted: list[str]) -> None:
+    taken: set[str] = set()
+    names = [free_name(PurePath(name), taken) for name in wanted]
+    assert len({str(name).casefold() for name in names}) == len(wanted)
+    assert all(name.parent == PurePath(want).parent for name, want in zip(names, wanted, strict=True))
+
+
+def test_a_file_named_twice_is_one_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "in/a.png")
+    monkeypatch.chdir(tmp_path)
+    jobs = find_jobs(["in/a.png", tmp_path / "in", "./in/../in/a.png"], tmp_path / "out", recursive=True)
+    assert outputs(jobs) == ["a.png"]
+
+
+def test_the_output_folder_is_not_searched(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png", tmp_path / "out/a.png", tmp_path / "out/deep/b.png")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    assert outputs(find_jobs([tmp_path], tmp_path / "out", recursive=True)) == ["a.png"]
+    assert outputs(find_jobs([tmp_path], tmp_path / "link", recursive=True)) == ["a.png"]
+
+
+def test_inputs_are_never_outputs(tmp_path: Path) -> None:
+    touch(tmp_path / "in/a.png", tmp_path / "in/sub/b.png", tmp_path / "other/b.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for inputs, output in (
+        (["in"], "in"),
+        (["in/a.png"], "in"),
+        (["link"], "in"),
+        (["in/a.png"], "link"),
+        (["in/sub/b.png", "other/b.png"], "other"),
+    ):
+        with pytest.raises(OutputError, match="choose another output folder"):
+            find_jobs([tmp_path / name for name in inputs], tmp_path / output, recursive=True)
+    assert outputs(find_jobs([tmp_path / "in/a.png"], tmp_path / "other", recursive=False)) == ["a.png"]
+
+
+def test_names_with_dots_stay_inside(tmp_path: Path) -> None:
+    touch(tmp_path / "in/..a.png")
+    jobs = find_jobs(
+        [f"{tmp_path}/in/../in/..a.png", f"{tmp_path}/missing/.."], tmp_path / "out", recursive=True
+    )
+    assert all(".." not in job.output.parts and not job.output.is_absolute() for job in jobs)
+
+
+def test_nothing_to_do_is_an_error_and_a_missing_file_is_a_job(tmp_path: Path) -> None:
+    touch(tmp_path / "in/sub/a.png")
+    with pytest.raises(ImageError, match="no images in .*--recursive"):
+        find_jobs([tmp_path / "in"], tmp_path / "out", recursive=False)
+    assert outputs(find_jobs([tmp_path / "gone.png"], tmp_path / "out", recursive=False)) == ["gone.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file_format", "expected"),
+    [
+        ("a.png", "PNG", "a.png"),
+        ("a.JPEG", "JPEG", "a.JPEG"),
+        ("s/a.jpg", "PNG", "s/a.png"),
+        ("a", "TIFF", "a.tif"),
+        ("photo.of.2020", "JPEG", "photo.of.2020.jpg"),
+    ],
+)
+def test_the_ending_follows_the_format(name: str, file_format: str, expected: str) -> None:
+    assert named_for_format(PurePath(name), file_format).as_posix() == expected

@@ -1,0 +1,59 @@
+import json
+
+import pytest
+import torch
+
+from polyrestore.errors import DataError
+from polyrestore.training.loop.job import Job
+from polyrestore.training.loop.prefetch import batches
+from polyrestore.training.phases.restoration_job import RestorationJob
+from polyrestore.training.recipes.batches import training_source
+from polyrestore.training.recipes.recipe import load_recipe
+from polyrestore.training.run import run_recipe
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_order_and_are_the_same_for_any_number_of_workers(workshop, workers):
+    source = training_source(load_recipe(workshop / "pretraining.toml"))
+
+    class Plain(Job):
+        def batch(self, step, rank):
+            return source.batch(step, rank)
+
+    for index, batch in zip(range(3, 8), batches(Plain(), range(3, 8), 1, workers), strict=True):
+        expected = source.batch(index, 1)
+        assert torch.equal(batch.degraded, expected.degraded)
+        assert torch.equal(batch.task, expected.task)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_arrives_whole(workers):
+    class Broken(Job):
+        def batch(self, step, rank):
+            raise DataError(f"cannot read number {step}")
+
+    with pytest.raises(DataError, match=r"^cannot read number 4$"):
+        next(batches(Broken(), range(4, 9), 0, workers))
+
+
+def test_a_run_may_go_on_with_workers(workshop, monkeypatch):
+    recipe = workshop / "pretraining.toml"
+    run_recipe(recipe, output_folder=workshop / "whole")
+    make = RestorationJob.batch
+
+    def dying(self, step, rank):
+        if step == 3:
+            raise DataError("gone")
+        return make(self, step, rank)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RestorationJob, "batch", dying)
+        with pytest.raises(DataError):
+            run_recipe(recipe, output_folder=workshop / "killed", overrides=["data.workers=1"])
+    run_recipe(recipe, output_folder=workshop / "killed", overrides=["data.workers=2"])
+
+    def losses(folder):
+        records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        return [record["losses"] for record in records if record["event"] == "losses"]
+
+    assert losses(workshop / "killed") == losses(workshop / "whole")

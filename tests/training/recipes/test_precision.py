@@ -1,0 +1,82 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from polyrestore.training.loop.optimisers import Muon, orthogonalised
+from polyrestore.training.recipes import precision
+from polyrestore.training.recipes.precision import has_fast_bfloat16, resolve_precision
+from polyrestore.training.run import run_recipe
+
+QUICK = Path(__file__).parents[3] / "recipes" / "quick.toml"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    """Give a function that pretends a processor with or without bfloat16 instructions."""
+
+    def pretend(**found):
+        monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+        monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+        monkeypatch.setattr(precision, "cpu_capabilities", lambda: found)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("found", "resolved"), [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({}, "no")]
+)
+def test_auto_takes_bfloat16_only_where_the_processor_has_it(processor, found, resolved):
+    processor(**found)
+    assert resolve_precision("auto", CPU) == resolved
+
+
+@pytest.mark.parametrize(("level", "fast"), [("AVX2", False), ("AVX512_CORE_AMX", True), ("DEFAULT", True)])
+def test_a_limit_on_the_instructions_counts(processor, monkeypatch, level, fast):
+    processor(avx512_bf16=True)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", level)
+    assert has_fast_bfloat16(CPU) is fast
+
+
+@pytest.mark.parametrize("named", ["no", "bf16", "fp16"])
+def test_a_named_precision_is_taken_as_it_is(processor, named):
+    processor()
+    assert resolve_precision(named, CPU) == named
+
+
+def test_the_processor_of_this_machine_is_asked():
+    found = precision.cpu_capabilities()
+    assert set(found) <= {"avx512_bf16", "amx_bf16"}
+    assert all(isinstance(value, bool) for value in found.values())
+
+
+def test_newton_schulz_in_bfloat16_and_in_float32_agree_to_a_few_percent():
+    matrices = torch.randn(2, 24, 40, generator=torch.Generator().manual_seed(0))
+    exact = orthogonalised(matrices, torch.float32)
+    error = (orthogonalised(matrices, torch.bfloat16) - exact).norm() / exact.norm()
+    assert 0 < float(error) < 0.05
+
+
+def test_the_optimiser_follows_the_hardware_unless_told(processor):
+    def step(**options):
+        weight = torch.nn.Parameter(torch.eye(16))
+        weight.grad = torch.randn(16, 16, generator=torch.Generator().manual_seed(1))
+        Muon([weight], 0.1, **options).step()
+        return weight.detach()
+
+    processor()
+    assert torch.equal(step(), step(precision="no"))
+    assert not torch.equal(step(), step(precision="bf16"))
+    processor(avx512_bf16=True)
+    assert torch.equal(step(), step(precision="bf16"))
+
+
+def test_a_run_says_and_logs_its_precision(processor, tmp_path, capsys):
+    processor()
+    short = ["steps=1", "log_every=1", "data.batch_size=1", "data.patch_px=32"]
+    run_recipe(QUICK, output_folder=tmp_path, overrides=short)
+    assert "float32" in capsys.readouterr().out
+    start = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
+    assert (start["recipe"]["precision"], start["precision"]) == ("auto", "no")
