@@ -23,6 +23,7 @@ PUBLISHED_AS = {
     "promptir": lambda state: {"state_dict": {f"net.{key}": value for key, value in state.items()}},
     "restormer": lambda state: {"params": state},
     "transweather": lambda state: {f"module.{key}": value for key, value in state.items()},
+    "unet": lambda state: {"model_state_dict": state},
 }
 
 

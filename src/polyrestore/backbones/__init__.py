@@ -14,6 +14,7 @@ from polyrestore.backbones.nafnet import NAFNet
 from polyrestore.backbones.promptir import PromptIR
 from polyrestore.backbones.restormer import Restormer
 from polyrestore.backbones.transweather import TransWeather
+from polyrestore.backbones.unet import UNet
 from polyrestore.errors import BackboneError, unknown_name
 
 BACKBONES: dict[str, type[Backbone]] = {
@@ -25,6 +26,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "promptir": PromptIR,
     "restormer": Restormer,
     "transweather": TransWeather,
+    "unet": UNet,
 }
 
 
