@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from PIL import Image as PILImage
 from PIL import ImageCms
 
 from polyrestore.errors import ImageError
-from polyrestore.imaging import ImageMetadata, read_image, sniff_format, write_image
+from polyrestore.imaging import ImageMetadata, read_image, read_start, sniff_format, write_image
 
 
 def picture(mode: str, size: tuple[int, int] = (6, 5)) -> PILImage.Image:
@@ -135,7 +137,7 @@ def test_content_counts_and_not_the_name(tmp_path: Path) -> None:
 )
 def test_sniffed_format_is_what_was_written(tmp_path: Path, name: str, file_format: str) -> None:
     write_image(tmp_path / name, torch.zeros(3, 2, 2), ImageMetadata())
-    assert sniff_format(tmp_path / name) == file_format
+    assert sniff_format(read_start(tmp_path / name)) == file_format
 
 
 def test_no_resolution_is_invented(tmp_path: Path) -> None:
@@ -217,6 +219,40 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     for name in ("a.png", "a.jpg", "a.tif", "a.webp", "a.bmp", "deep.png", "deep.tif"):
         write_image(folder / name, pixels, ImageMetadata(bit_depth=16 if "deep" in name else 8))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp", "a.bmp", "deep.png", "deep.tif"])
+def test_bytes_give_what_their_file_gives(tmp_path: Path, contents: dict[str, bytes], name: str) -> None:
+    (tmp_path / name).write_bytes(contents[name])
+    from_file, from_bytes = read_image(tmp_path / name), read_image(contents[name])
+    assert torch.equal(from_file.pixels, from_bytes.pixels)
+    assert vars(from_file.metadata) == vars(from_bytes.metadata)
+    assert from_file.notes == from_bytes.notes == ()
+    with pytest.raises(ImageError, match=r"^archive\.tar:a: "):
+        read_image(contents[name][:40], name="archive.tar:a")
+
+
+def test_a_damaged_tiff_does_not_cost_other_threads_their_messages(
+    contents: dict[str, bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    damaged = contents["a.tif"][:-600] + bytes(600)
+    finished = threading.Event()
+
+    def read() -> None:
+        while not finished.is_set():
+            with pytest.raises(ImageError):
+                read_image(damaged)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for _ in range(300):
+        os.write(2, b".")
+        time.sleep(0.0005)
+    finished.set()
+    for reader in readers:
+        reader.join()
+    assert capfd.readouterr().err == "." * 300
 
 
 @settings(

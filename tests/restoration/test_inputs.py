@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ def test_every_kind_of_input_gives_the_same_pixels() -> None:
     assert pixels.shape == (3, 2, 4)
     assert pixels.dtype == torch.float32
     np.testing.assert_allclose(pixels.numpy(), LEVELS.transpose(2, 0, 1) / 255, rtol=1e-6)
+    encoded = io.BytesIO()
+    PillowImage.fromarray(LEVELS).save(encoded, "PNG")
     for same in (
+        encoded.getvalue(),
         PillowImage.fromarray(LEVELS),
         LEVELS.astype(np.float64) / 255,
         LEVELS.astype(np.uint16) * 257,
@@ -61,7 +65,8 @@ def test_pillow_floats_are_taken_as_they_are() -> None:
         (torch.zeros(3, 2, 2, dtype=torch.uint8), "not torch.uint8"),
         (torch.zeros(1, 2, 2), r"not \(1, 2, 2\)"),
         (torch.zeros(2, 3, 2, 2), "a batch of 2 images .* one by one"),
-        (b"bytes", "bytes is not an image"),
+        (b"bytes", "not a readable"),
+        (7, "int is not an image"),
         ("missing.png", "missing.png"),
     ],
 )

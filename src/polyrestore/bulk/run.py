@@ -20,7 +20,7 @@ from polyrestore.bulk.files import Job, find_jobs, free_name, named_for_format
 from polyrestore.bulk.report import FileRecord, Report
 from polyrestore.errors import ImageError, OutputError, PolyrestoreError
 from polyrestore.files import TEMPORARY_MARK, sha256_of, write_bytes
-from polyrestore.imaging import FORMATS, Image, read_image, sniff_format, write_image
+from polyrestore.imaging import FORMATS, Image, read_image, read_start, sniff_format, write_image
 
 _TEMPORARY_NAME = re.compile(re.escape(TEMPORARY_MARK) + "[0-9a-f]{8}-")
 
@@ -185,7 +185,7 @@ class _Batch:
 
     def _final_name(self, job: Job) -> PurePath:
         """Return an output name whose ending tells the truth about the format that will be written."""
-        file_format = sniff_format(job.source)
+        file_format = sniff_format(read_start(job.source))
         if file_format is None:
             return job.output
         wanted = named_for_format(job.output, file_format if file_format in FORMATS else "PNG")

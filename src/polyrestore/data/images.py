@@ -38,9 +38,17 @@ def image_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def load_pixels(path: Path) -> Tensor:
-    """Read an image as uint8 (3, H, W)."""
-    return (read_image(path).pixels * 255).round().to(torch.uint8)
+def load_pixels(source: Path | bytes, name: str | None = None) -> Tensor:
+    """Read an image file, given its path or its bytes, as uint8 (3, H, W).
+
+    Args:
+        source: the path, or the bytes.
+        name: what messages call the file; the path by default.
+
+    Raises:
+        ImageError: the file is missing, damaged or of a kind that cannot be read.
+    """
+    return (read_image(source, name=name).pixels * 255).round().to(torch.uint8)
 
 
 def load_clean(folders: Sequence[Path]) -> list[Tensor]:

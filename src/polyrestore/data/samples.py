@@ -5,7 +5,6 @@ Research sets do not fit into memory: a sample is two file names until a batch a
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from polyrestore.data.images import load_pixels
-from polyrestore.errors import DataError, ImageError
+from polyrestore.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +72,7 @@ class ImageFile:
         """
         if not self.member:
             return load_pixels(self.path)
-        # The readers of 16-bit files want a path; going through one keeps a single way of decoding.
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / f"image{self.suffix}"
-            copy.write_bytes(self.content())
-            try:
-                return load_pixels(copy)
-            except ImageError as error:
-                raise ImageError(str(error).replace(str(copy), str(self))) from error
+        return load_pixels(self.content(), name=str(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Reading and writing image files without losing what came with the pixels."""
 
+from polyrestore.imaging.content import read_content, read_start, sniff_format
 from polyrestore.imaging.image import FORMATS, READABLE_SUFFIXES, FormatDescription, Image, ImageMetadata
-from polyrestore.imaging.read import read_image, sniff_format
-from polyrestore.imaging.write import DEFAULT_QUALITY, write_image
+from polyrestore.imaging.read import read_image
+from polyrestore.imaging.write import DEFAULT_QUALITY, encode_image, write_image
 
 __all__ = [
     "DEFAULT_QUALITY",
@@ -11,7 +12,10 @@ __all__ = [
     "FormatDescription",
     "Image",
     "ImageMetadata",
+    "encode_image",
+    "read_content",
     "read_image",
+    "read_start",
     "sniff_format",
     "write_image",
 ]

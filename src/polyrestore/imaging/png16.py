@@ -35,22 +35,29 @@ class PngHeader:
     interlaced: bool
 
 
-def read_header(path: Path) -> PngHeader:
-    """Return the header of the PNG file ``path``.
+def read_header(content: bytes, name: str | Path) -> PngHeader:
+    """Return the header of a PNG file.
+
+    Args:
+        content: the file's bytes.
+        name: what messages call it.
 
     Raises:
         ImageError: the file does not start with a PNG header.
     """
-    with open(path, "rb") as stream:
-        start = stream.read(29)
+    start = content[:29]
     if len(start) < 29 or start[:8] != SIGNATURE or start[12:16] != b"IHDR":
-        raise ImageError(f"{path}: the PNG header is damaged")
+        raise ImageError(f"{name}: the PNG header is damaged")
     width, height, bit_depth, colour_type, _, _, interlace = struct.unpack(">IIBBBBB", start[16:29])
     return PngHeader(width, height, bit_depth, colour_type, interlace != 0)
 
 
-def read_png16(path: Path) -> NDArray[np.uint16]:
+def read_png16(content: bytes, name: str | Path) -> NDArray[np.uint16]:
     """Decode a 16-bit PNG that is not interlaced.
+
+    Args:
+        content: the file's bytes.
+        name: what messages call it.
 
     Returns:
         (H, W, C) with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA); a transparent colour becomes alpha.
@@ -58,21 +65,21 @@ def read_png16(path: Path) -> NDArray[np.uint16]:
     Raises:
         ImageError: the file is truncated or damaged.
     """
-    header = read_header(path)
+    header = read_header(content, name)
     channels = _CHANNELS[header.colour_type]
-    compressed, transparent = _read_chunks(path)
+    compressed, transparent = _read_chunks(content, name)
     pixel_bytes = 2 * channels
     row_bytes = 1 + header.width * pixel_bytes
     try:
         # The length limit keeps a small file from unpacking into more than its header announces.
         raw = zlib.decompressobj().decompress(compressed, row_bytes * header.height)
     except zlib.error as error:
-        raise ImageError(f"{path}: the PNG pixel data are damaged ({error})") from error
+        raise ImageError(f"{name}: the PNG pixel data are damaged ({error})") from error
     if len(raw) < row_bytes * header.height:
-        raise ImageError(f"{path}: the PNG file is truncated")
+        raise ImageError(f"{name}: the PNG file is truncated")
     rows = np.frombuffer(raw, np.uint8).reshape(header.height, row_bytes)
     if rows[:, 0].max() > _PAETH:
-        raise ImageError(f"{path}: the PNG file uses an unknown row filter")
+        raise ImageError(f"{name}: the PNG file uses an unknown row filter")
     filtered = rows[:, 1:].reshape(header.height, header.width, pixel_bytes)
     samples = np.ascontiguousarray(_unfilter(rows[:, 0], filtered)).view(">u2").astype(np.uint16)
     if transparent is not None and len(transparent) == 2 * channels and channels in (1, 3):
@@ -118,31 +125,30 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def _read_chunks(path: Path) -> tuple[bytes, bytes | None]:
+def _read_chunks(content: bytes, name: str | Path) -> tuple[bytes, bytes | None]:
     """Return the joined pixel data and the transparent colour, with every checksum on the way checked."""
     compressed: list[bytes] = []
     transparent: bytes | None = None
-    with open(path, "rb") as stream:
-        stream.seek(len(SIGNATURE))
-        while True:
-            head = stream.read(8)
-            if len(head) < 8:
-                raise ImageError(f"{path}: the PNG file is truncated")
-            length, kind = struct.unpack(">I4s", head)
-            if kind == b"IEND":
-                return b"".join(compressed), transparent
-            if kind not in (b"IDAT", b"tRNS"):
-                stream.seek(length + 4, 1)
-                continue
-            content, checksum = stream.read(length), stream.read(4)
-            if len(content) < length or len(checksum) < 4:
-                raise ImageError(f"{path}: the PNG file is truncated")
-            if zlib.crc32(kind + content) != struct.unpack(">I", checksum)[0]:
-                raise ImageError(f"{path}: the PNG file is damaged (checksum of {kind.decode()})")
-            if kind == b"IDAT":
-                compressed.append(content)
-            else:
-                transparent = content
+    place = len(SIGNATURE)
+    while True:
+        head = content[place : place + 8]
+        if len(head) < 8:
+            raise ImageError(f"{name}: the PNG file is truncated")
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
+            return b"".join(compressed), transparent
+        start, place = place + 8, place + length + 12
+        if kind not in (b"IDAT", b"tRNS"):
+            continue
+        chunk, checksum = content[start : start + length], content[start + length : place]
+        if len(checksum) < 4:
+            raise ImageError(f"{name}: the PNG file is truncated")
+        if zlib.crc32(kind + chunk) != struct.unpack(">I", checksum)[0]:
+            raise ImageError(f"{name}: the PNG file is damaged (checksum of {kind.decode()})")
+        if kind == b"IDAT":
+            compressed.append(chunk)
+        else:
+            transparent = chunk
 
 
 def _paeth(left: NDArray[Any], above: NDArray[Any], corner: NDArray[Any]) -> NDArray[Any]:

@@ -1,42 +1,26 @@
-"""Keep libtiff from talking on standard error: what it says comes back as an exception, once."""
+"""Keep the TIFF decoders from talking on standard error: what they say comes back as an exception, once."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import logging
-import os
-import threading
-from collections.abc import Iterator
 
-_STANDARD_ERROR = 2
-# Two threads that exchange the same descriptor at a time would never find the way back.
-_lock = threading.Lock()
+from PIL import _imaging
 
 
-@contextlib.contextmanager
-def quiet_tiff() -> Iterator[None]:
-    """Silence the TIFF decoders while the block runs.
+@functools.cache
+def silence_tiff() -> None:
+    """Silence libtiff, as Pillow uses it, and tifffile, from now on and in every thread.
 
-    libtiff prints from C, beside every Python handler, so that only exchanging the file descriptor helps.
-    tifffile logs, and a logger that nobody configured prints.
+    libtiff prints from C, beside every Python handler. Its handler is taken away where the library lets
+    itself be found, through the module that is linked to it; where it is built into that, as on Windows, it
+    goes on printing. tifffile logs, and a logger that nobody configured prints.
     """
-    with _lock:
-        logger = logging.getLogger("tifffile")
-        was_disabled = logger.disabled
-        logger.disabled = True
-        try:
-            kept = os.dup(_STANDARD_ERROR)
-        except OSError:
-            # A process without standard error has nothing to silence.
-            kept = None
-        try:
-            if kept is not None:
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, _STANDARD_ERROR)
-                os.close(nowhere)
-            yield
-        finally:
-            logger.disabled = was_disabled
-            if kept is not None:
-                os.dup2(kept, _STANDARD_ERROR)
-                os.close(kept)
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(_imaging.__file__)
+        for setter in (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler):
+            setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+            setter(None)

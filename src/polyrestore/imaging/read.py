@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import struct
 import warnings
 from dataclasses import dataclass, field, replace
@@ -19,6 +17,7 @@ from PIL import ImageCms, UnidentifiedImageError
 
 from polyrestore.errors import ImageError
 from polyrestore.imaging import png16, tiff
+from polyrestore.imaging.content import read_content, sniff_format
 from polyrestore.imaging.exif import (
     ORIENTATION_TAG,
     RESOLUTION_TAG,
@@ -27,7 +26,7 @@ from polyrestore.imaging.exif import (
     without_prefix,
 )
 from polyrestore.imaging.image import FORMATS, Image, ImageMetadata
-from polyrestore.imaging.quiet import quiet_tiff
+from polyrestore.imaging.quiet import silence_tiff
 
 _MODES_16 = {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}
 _COMMENT_KEYS = ("comment", "xmp", "XML:com.adobe.xmp")
@@ -44,32 +43,16 @@ class _Decoded:
     notes: list[str] = field(default_factory=list)
 
 
-def sniff_format(path: Path) -> str | None:
-    """Return the format that the first bytes of ``path`` announce, a key of ``FORMATS``, or None.
-
-    Raises:
-        ImageError: the file is missing, empty or cannot be read.
-    """
-    _require_content(path)
-    with open(path, "rb") as stream:
-        start = stream.read(12)
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if start.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if start[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
-        return "TIFF"
-    if start[:4] == b"RIFF" and start[8:] == b"WEBP":
-        return "WEBP"
-    return "BMP" if start.startswith(b"BM") else None
-
-
-def read_image(path: str | Path) -> Image:
+def read_image(source: str | Path | bytes, *, name: str | Path | None = None) -> Image:
     """Read a PNG, JPEG, TIFF, WebP or BMP file; its content counts, not its name.
 
     The EXIF orientation is applied to the pixels and set to 1 in the metadata. Colour profiles are kept
     beside the pixels and not applied, except that CMYK becomes sRGB. Pillow's limit on the number of
     pixels holds.
+
+    Args:
+        source: the file's path, or its bytes.
+        name: what messages and notes call the file; the path by default.
 
     Returns:
         The image with pixels (3, H, W) float32 in [0, 1].
@@ -77,52 +60,37 @@ def read_image(path: str | Path) -> Image:
     Raises:
         ImageError: the file is missing, empty, truncated, damaged, too large or of another kind.
     """
-    path = Path(path)
+    if isinstance(source, bytes):
+        content, known = source, Path("image" if name is None else name)
+    else:
+        content, known = read_content(source), Path(source if name is None else name)
     try:
         with warnings.catch_warnings():
             # Pillow warns about large images and odd EXIF; the one is legitimate, the other is kept as it is.
             warnings.simplefilter("ignore")
-            silence = quiet_tiff() if sniff_format(path) == "TIFF" else contextlib.nullcontext()
-            with silence, PILImage.open(path, formats=tuple(FORMATS)) as opened:
-                return _read_opened(path, opened)
+            if sniff_format(content) == "TIFF":
+                silence_tiff()
+            with PILImage.open(io.BytesIO(content), formats=tuple(FORMATS)) as opened:
+                return _read_opened(content, known, opened)
     except ImageError:
         raise
     except PILImage.DecompressionBombError as error:
         limit = 2 * (PILImage.MAX_IMAGE_PIXELS or 0)
-        raise ImageError(f"{path}: more than the limit of {limit} pixels, refused as a bomb") from error
+        raise ImageError(f"{known}: more than the limit of {limit} pixels, refused as a bomb") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not a readable PNG, JPEG, TIFF, WebP or BMP image") from error
+        raise ImageError(f"{known}: not a readable PNG, JPEG, TIFF, WebP or BMP image") from error
     except Exception as error:
         # Damaged files make decoders raise nearly anything, and each of those means the same to the caller.
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{path}: the image is truncated or damaged ({reason})") from error
+        raise ImageError(f"{known}: the image is truncated or damaged ({reason})") from error
 
 
-def _require_content(path: Path) -> None:
-    try:
-        if path.is_dir():
-            listed = os.access(path, os.R_OK | os.X_OK)
-            kind = "a folder, not an image file" if listed else "a folder that cannot be listed"
-            raise ImageError(f"{path} is {kind}")
-        if not path.exists():
-            raise ImageError(f"{path} does not exist")
-        # Opening a pipe or a device could block for ever.
-        if not path.is_file():
-            raise ImageError(f"{path} is not a regular file")
-        if path.stat().st_size == 0:
-            raise ImageError(f"{path} is empty (zero bytes)")
-        with open(path, "rb"):
-            pass
-    except (OSError, ValueError) as error:
-        raise ImageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _read_opened(path: Path, opened: PILImage.Image) -> Image:
+def _read_opened(content: bytes, name: Path, opened: PILImage.Image) -> Image:
     notes: list[str] = []
     # MPO is the JPEG with several pictures inside that some cameras and telephones write.
     file_format = "JPEG" if opened.format == "MPO" else str(opened.format)
-    if path.suffix.lower() not in FORMATS[file_format].suffixes:
-        notes.append(f"the name ends in {path.suffix!r} but the content is {file_format}")
+    if name.suffix and name.suffix.lower() not in FORMATS[file_format].suffixes:
+        notes.append(f"the name ends in {name.suffix!r} but the content is {file_format}")
     frames = getattr(opened, "n_frames", 1)
     if frames > 1:
         notes.append(f"holds {frames} frames, only the first is used")
@@ -130,7 +98,7 @@ def _read_opened(path: Path, opened: PILImage.Image) -> Image:
     tags, exif, orientation = _read_exif(opened, file_format, notes)
     dpi = _resolution(opened, file_format, tags)
 
-    decoded = _decode(path, opened, file_format)
+    decoded = _decode(content, name, opened, file_format)
     notes += decoded.notes
     if any(key in opened.info for key in _COMMENT_KEYS) or getattr(opened, "text", None):
         notes.append("comments and XMP are not kept")
@@ -150,7 +118,7 @@ def _read_opened(path: Path, opened: PILImage.Image) -> Image:
         icc_profile=profile,
         exif=exif,
         dpi=dpi,
-        lossless=_is_lossless(path, opened, file_format),
+        lossless=_is_lossless(content, opened, file_format),
         orientation=orientation,
     )
     colour = planes[:1].repeat(3, 1, 1) if grey else planes[:3].contiguous()
@@ -184,38 +152,38 @@ def _to_float(samples: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(planes).div_(largest)
 
 
-def _decode(path: Path, opened: PILImage.Image, file_format: str) -> _Decoded:
+def _decode(content: bytes, name: Path, opened: PILImage.Image, file_format: str) -> _Decoded:
     if file_format == "PNG":
-        header = png16.read_header(path)
+        header = png16.read_header(content, name)
         if header.bit_depth == 16 and not header.interlaced:
-            samples = png16.read_png16(path)
+            samples = png16.read_png16(content, name)
             opened.load()
             return _Decoded(samples, _MODES_16[samples.shape[2]])
     if file_format == "TIFF" and set(opened.tag_v2.get(258, ())) == {16}:  # type: ignore[attr-defined]
         try:
-            samples = tiff.read_tiff16(path)
+            samples = tiff.read_tiff16(content)
         except Exception as error:
             # Compressions that tifffile leaves to an optional package are still read by Pillow.
-            decoded = replace(_decode_by_pillow(opened), upright=True)
+            decoded = replace(_decode_by_pillow(opened, name), upright=True)
             if decoded.samples.dtype == np.uint8:
                 decoded.notes.append(f"16-bit TIFF read with 8 bits per channel ({error})")
             return decoded
         return _Decoded(samples, _MODES_16[samples.shape[2]])
-    decoded = _decode_by_pillow(opened)
+    decoded = _decode_by_pillow(opened, name)
     if file_format == "PNG" and header.bit_depth == 16 and decoded.samples.dtype == np.uint8:
         decoded.notes.append("interlaced 16-bit PNG read with 8 bits per channel")
     # Pillow turns TIFF images by itself while it decodes them, and no others.
     return replace(decoded, upright=file_format == "TIFF")
 
 
-def _decode_by_pillow(opened: PILImage.Image) -> _Decoded:
+def _decode_by_pillow(opened: PILImage.Image, name: Path) -> _Decoded:
     opened.load()
     mode = opened.mode
     transparent = opened.has_transparency_data
     notes: list[str] = []
     keeps_profile = True
     if mode in ("F", "I"):
-        raise ImageError(f"{opened.filename}: {mode} samples (32 bits); convert it to 8 or 16 bits")  # type: ignore[attr-defined]
+        raise ImageError(f"{name}: {mode} samples (32 bits); convert it to 8 or 16 bits")
     if mode.startswith("I;16"):
         return _Decoded(np.asarray(opened).astype(np.uint16)[:, :, None], "L16")
     if mode in ("1", "L", "LA", "La"):
@@ -275,22 +243,21 @@ def _resolution(opened: PILImage.Image, file_format: str, tags: PILImage.Exif) -
     return (float(dpi[0]), float(dpi[1]))
 
 
-def _is_lossless(path: Path, opened: PILImage.Image, file_format: str) -> bool:
+def _is_lossless(content: bytes, opened: PILImage.Image, file_format: str) -> bool:
     if file_format == "JPEG":
         return False
     if file_format == "TIFF":
         return str(opened.info.get("compression", "")) not in ("jpeg", "tiff_jpeg", "webp")
-    return file_format != "WEBP" or _is_lossless_webp(path)
+    return file_format != "WEBP" or _is_lossless_webp(content)
 
 
-def _is_lossless_webp(path: Path) -> bool:
+def _is_lossless_webp(content: bytes) -> bool:
     """Return True when the first picture of a WebP file is stored as a VP8L chunk."""
-    with open(path, "rb") as stream:
-        stream.seek(12)
-        while len(head := stream.read(8)) == 8:
-            kind, length = struct.unpack("<4sI", head)
-            if kind in (b"VP8L", b"VP8 "):
-                return bool(kind == b"VP8L")
-            # A frame of an animation holds its own chunks after 16 bytes of geometry.
-            stream.seek(16 if kind == b"ANMF" else length + length % 2, 1)
+    place = 12
+    while len(head := content[place : place + 8]) == 8:
+        kind, length = struct.unpack("<4sI", head)
+        if kind in (b"VP8L", b"VP8 "):
+            return bool(kind == b"VP8L")
+        # A frame of an animation holds its own chunks after 16 bytes of geometry.
+        place += 8 + (16 if kind == b"ANMF" else length + length % 2)
     return False

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ _STRIP_BYTES = 1 << 18
 _HEADER_BYTES = 8
 
 
-def read_tiff16(path: Path) -> NDArray[np.uint16]:
-    """Decode the first page of a 16-bit grey or RGB TIFF file.
+def read_tiff16(content: bytes) -> NDArray[np.uint16]:
+    """Decode the first page of a 16-bit grey or RGB TIFF file, given its bytes.
 
     Returns:
         (H, W, C) with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA), not turned by the orientation tag.
@@ -37,7 +37,7 @@ def read_tiff16(path: Path) -> NDArray[np.uint16]:
     """
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
         samples = np.asarray(page.asarray())
         axes, photometric = page.axes, getattr(page.photometric, "name", "")

@@ -45,14 +45,11 @@ def format_of(path: Path, metadata: ImageMetadata) -> FormatDescription:
 def write_image(
     path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int = DEFAULT_QUALITY
 ) -> tuple[str, ...]:
-    """Write an image in the format that the ending of ``path`` names.
-
-    JPEG is written with 4:4:4 colour. WebP is lossless when ``metadata.lossless`` says that the source was,
-    and lossy at ``quality`` otherwise. Everything else is always lossless.
+    """Write an image in the format that the ending of ``path`` names, whole or not at all.
 
     Args:
         path: the file, replaced when it exists; missing folders are made.
-        pixels: (3, H, W) RGB, clipped to [0, 1]. For a grey image the mean of the channels is written.
+        pixels: as for :func:`encode_image`, like the rest.
         metadata: from :func:`polyrestore.imaging.read_image`, or ``ImageMetadata()``.
         quality: 1 to 100, for JPEG and lossy WebP.
 
@@ -61,6 +58,31 @@ def write_image(
 
     Raises:
         OutputError: the pixels are malformed, or the file cannot be written.
+    """
+    content, notes = encode_image(path, pixels, metadata, quality=quality)
+    write_bytes(Path(path), content)
+    return notes
+
+
+def encode_image(
+    path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int = DEFAULT_QUALITY
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return the bytes of an image file in the format that the ending of ``path`` names.
+
+    JPEG is written with 4:4:4 colour. WebP is lossless when ``metadata.lossless`` says that the source was,
+    and lossy at ``quality`` otherwise. Everything else is always lossless.
+
+    Args:
+        path: where the file will be; nothing is written there.
+        pixels: (3, H, W) RGB, clipped to [0, 1]. For a grey image the mean of the channels is written.
+        metadata: from :func:`polyrestore.imaging.read_image`, or ``ImageMetadata()``.
+        quality: 1 to 100, for JPEG and lossy WebP.
+
+    Returns:
+        The bytes, and one sentence for each thing that the format could not keep.
+
+    Raises:
+        OutputError: the pixels are malformed, or cannot be stored in the format.
     """
     path = Path(path)
     description = format_of(path, metadata)
@@ -72,14 +94,11 @@ def write_image(
     samples = _samples(pixels, kept)
     try:
         if description.name == "TIFF":
-            content = _encode_tiff(samples, kept, notes)
-        else:
-            content = _encode(samples, kept, description.name, quality)
+            return _encode_tiff(samples, kept, notes), tuple(notes)
+        return _encode(samples, kept, description.name, quality), tuple(notes)
     except Exception as error:
         # Encoders raise many types, and each means that this image cannot be stored in this format.
         raise OutputError(f"cannot write {path} as {description.name}: {error}") from error
-    write_bytes(path, content)
-    return tuple(notes)
 
 
 def _require_writable(

@@ -1,4 +1,4 @@
-"""What users hand over as an image, turned into pixels: paths, Pillow images, arrays and tensors."""
+"""What users hand over as an image, turned into pixels: paths, bytes, Pillow images, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from torch import Tensor
 from polyrestore.errors import ImageError
 from polyrestore.imaging import Image, ImageMetadata, read_image
 
-ImageLike: TypeAlias = str | os.PathLike[str] | PillowImage.Image | NDArray[np.generic] | Tensor | Image
+ImageLike: TypeAlias = (
+    str | os.PathLike[str] | bytes | PillowImage.Image | NDArray[np.generic] | Tensor | Image
+)
 
 _LEVELS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
@@ -24,14 +26,17 @@ def as_image(source: ImageLike) -> Image:
     """Return the pixels of anything that stands for an image, with the metadata where it came from a file.
 
     Args:
-        source: a path; an :class:`~polyrestore.imaging.Image`; a Pillow image; an array (H, W, 3) or (H, W)
-            of uint8, uint16 or floats in [0, 1]; or a float tensor (3, H, W) or (1, 3, H, W) in [0, 1].
+        source: a path; an image file's bytes; an :class:`~polyrestore.imaging.Image`; a Pillow image; an
+            array (H, W, 3) or (H, W) of uint8, uint16 or floats in [0, 1]; or a float tensor (3, H, W) or
+            (1, 3, H, W) in [0, 1].
 
     Raises:
         ImageError: the file cannot be read, or the array has another shape, type or range.
     """
     if isinstance(source, Image):
         return source
+    if isinstance(source, bytes):
+        return read_image(source)
     if isinstance(source, (str, os.PathLike)):
         return read_image(Path(source))
     if isinstance(source, PillowImage.Image):
@@ -40,7 +45,9 @@ def as_image(source: ImageLike) -> Image:
         return Image(_from_array(source), ImageMetadata())
     if isinstance(source, Tensor):
         return Image(_from_tensor(source), ImageMetadata())
-    raise ImageError(f"{type(source).__name__} is not an image; give a path, Pillow image, array or tensor")
+    raise ImageError(
+        f"{type(source).__name__} is not an image; give a path, bytes, Pillow image, array or tensor"
+    )
 
 
 def _pillow_array(image: PillowImage.Image) -> NDArray[np.generic]:

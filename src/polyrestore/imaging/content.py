@@ -1,0 +1,70 @@
+"""An image file's bytes: read once, from regular files only, and recognised by how they begin."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from polyrestore.errors import ImageError
+
+_START_BYTES = 12
+
+
+def read_content(path: str | Path) -> bytes:
+    """Return all bytes of a file.
+
+    Raises:
+        ImageError: the file is missing, empty, no regular file, or cannot be read.
+    """
+    return _read(Path(path), -1)
+
+
+def read_start(path: str | Path) -> bytes:
+    """Return the first bytes of a file, as many as :func:`sniff_format` looks at.
+
+    Raises:
+        ImageError: as in :func:`read_content`.
+    """
+    return _read(Path(path), _START_BYTES)
+
+
+def sniff_format(content: bytes) -> str | None:
+    """Return the format that the first bytes of a file announce, a key of ``FORMATS``, or None."""
+    start = content[:_START_BYTES]
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if start.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if start[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
+        return "TIFF"
+    if start[:4] == b"RIFF" and start[8:] == b"WEBP":
+        return "WEBP"
+    return "BMP" if start.startswith(b"BM") else None
+
+
+def _read(path: Path, size: int) -> bytes:
+    try:
+        if path.is_dir():
+            listed = os.access(path, os.R_OK | os.X_OK)
+            kind = "a folder, not an image file" if listed else "a folder that cannot be listed"
+            raise ImageError(f"{path} is {kind}")
+        if not path.exists():
+            raise ImageError(f"{path} does not exist")
+        # Reading a pipe or a device could block for ever, and opening one as well.
+        if not path.is_file():
+            raise ImageError(f"{path} is not a regular file")
+        with open(path, "rb", opener=_open_without_waiting) as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise ImageError(f"{path} is not a regular file")
+            content = stream.read(size)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not content:
+        raise ImageError(f"{path} is empty (zero bytes)")
+    return content
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # The file may have become a pipe since it was looked at.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
