@@ -22,13 +22,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import polyrestore
 from benchmarks.arguments import positive
+from benchmarks.house_sets import EVALUATION_SETS, evaluation_set
 from polyrestore.cli.show import error_line, print_table
 from polyrestore.data.images import image_paths
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.measure import SetResult, measure_set
 from polyrestore.evaluation.metrics import Protocol
 from polyrestore.evaluation.report import as_json, as_markdown, as_rows, headings
-from polyrestore.evaluation.sets import EVALUATION_SETS, EvaluationSet, evaluation_set
+from polyrestore.evaluation.sets import EvaluationSet
 from polyrestore.files import write_text
 
 HERE = Path(__file__).resolve().parent

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from polyrestore.adapters import check_adapter_size
-from polyrestore.bundles import Bundle, BundleInfo, MeasuredResult, load_bundle, save_bundle, shipped_folder
-from polyrestore.errors import BundleError
+from polyrestore.bundles import MeasuredResult, load_bundle, save_bundle, shipped_folder
+from polyrestore.bundles.joining import join_bundles, with_recogniser
 
 SUMMARIES = {
     "default": (
@@ -39,53 +38,6 @@ def results_of(path: Path) -> tuple[MeasuredResult, ...]:
     )
 
 
-def joined(bundles: Sequence[Bundle]) -> Bundle:
-    """Add the adapters and the recogniser of later bundles to the first one.
-
-    Raises:
-        BundleError: an adapter was trained beside another backbone.
-    """
-    first = bundles[0]
-    weights = first.backbone.state_dict()
-    for other in bundles[1:]:
-        if other.adapters:
-            theirs = other.backbone.state_dict()
-            if theirs.keys() != weights.keys() or any(not theirs[k].equal(weights[k]) for k in weights):
-                raise BundleError(f"the adapters of {other.name!r} belong to another backbone")
-        # A bundle also carries along the adapters that it started from; only those it trained are newer.
-        trained = {name: a for name, a in other.adapters.items() if f"adapter {name}" in other.info.training}
-        first = replace(first, adapters={**first.adapters, **trained}, info=_with_origin(first, other))
-        if other.recogniser is not None:
-            first = with_recogniser(first, other)
-    return first
-
-
-def with_recogniser(bundle: Bundle, other: Bundle) -> Bundle:
-    """Give a bundle the recogniser of another one, which may have another backbone."""
-    return replace(
-        bundle,
-        recogniser=other.recogniser,
-        prototypes=other.prototypes,
-        recognition_settings={
-            **other.recognition_settings,
-            **bundle.composing_settings(other.activation),
-        },
-        info=_with_origin(bundle, other, only="recogniser"),
-    )
-
-
-def _with_origin(bundle: Bundle, other: Bundle, only: str = "") -> BundleInfo:
-    """Add where another bundle's parts came from, all but its backbone, or one of them alone."""
-    training = {
-        key: value
-        for key, value in other.info.training.items()
-        if key not in ("pretraining", "generative") and only in ("", key)
-    }
-    provenance = tuple(dict.fromkeys((*bundle.info.provenance, *other.info.provenance)))
-    update = {"training": {**bundle.info.training, **training}, "provenance": provenance}
-    return bundle.info.model_copy(update=update)
-
-
 def main() -> None:
     """Read the arguments and write the bundle."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,7 +51,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="JSON of benchmarks/test_sets.py")
     parser.add_argument("--output", type=Path, help="folder to write; the package's own when left out")
     arguments = parser.parse_args()
-    bundle = joined([load_bundle(source) for source in arguments.bundles])
+    bundle = join_bundles([load_bundle(source) for source in arguments.bundles])
     if arguments.recogniser_of:
         bundle = with_recogniser(bundle, load_bundle(arguments.recogniser_of))
     changed = {

@@ -31,7 +31,8 @@ from polyrestore.errors import (
 )
 
 if TYPE_CHECKING:
-    from polyrestore.restoration.restorer import Restored, Restorer, load
+    from polyrestore.restoration.restored import Restored
+    from polyrestore.restoration.restorer import Restorer, load
 
 __version__ = "0.1.0"
 
@@ -58,7 +59,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Restored": "polyrestore.restoration.restorer",
+    "Restored": "polyrestore.restoration.restored",
     "Restorer": "polyrestore.restoration.restorer",
     "load": "polyrestore.restoration.restorer",
 }

@@ -1,4 +1,4 @@
-"""How much memory there is, asked before much of it is taken."""
+"""The device to compute on: whether it is there, how much memory it has left, and whether that ran out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,24 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.errors import BackboneError
+from polyrestore.errors import BackboneError, PolyrestoreError
+
+
+def usable_device(device: str | torch.device | None) -> torch.device:
+    """Return the device to compute on; None takes a GPU where there is one.
+
+    Raises:
+        PolyrestoreError: the name is malformed, or there is no such device here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise PolyrestoreError(f"device {str(device)!r} cannot be used ({reason}); try 'cpu'") from error
+    return chosen
 
 
 def available_bytes(device: torch.device) -> int | None:
@@ -40,6 +57,16 @@ def require_memory(needed_bytes: int, device: torch.device, purpose: str) -> Non
             f"{purpose} needs about {gigabytes(needed_bytes)} of memory and {gigabytes(free)} are free on "
             f"{device}; free some, or take a smaller model, smaller tiles or dtype = 'bfloat16'"
         )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
+    )
 
 
 def gigabytes(size_bytes: int) -> str:

@@ -8,10 +8,10 @@ import pytest
 
 import polyrestore
 from benchmarks import settings
-from benchmarks.settings import Search, damaged_sets, main
+from benchmarks.settings import main
 from polyrestore.bundles import load_bundle, save_bundle
-from polyrestore.degradations import DEGRADATIONS, MIXTURES
-from polyrestore.recognition import CLEAN
+from polyrestore.evaluation import settings_search
+from polyrestore.evaluation.settings_search import LEAST_GAIN, Search, damaged_sets
 from tests.evaluation.conftest import data as data
 from tests.tiny_bundle import save_tiny_bundle
 
@@ -23,19 +23,8 @@ SEARCHED = {
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "SEARCHED", SEARCHED)
-
-
-def test_every_degradation_every_mixture_and_nothing_at_all_are_measured(data: Path, tmp_path: Path) -> None:
-    restorer = polyrestore.load(save_tiny_bundle(tmp_path / "tiny"), "cpu")
-    sets = damaged_sets([restorer], data / "CBSD68", 1, 16)
-    assert [each.name for each in sets] == [*DEGRADATIONS, CLEAN, *MIXTURES]
-    for each in sets:
-        (sample,) = each.runs.samples
-        assert sample.degraded.shape == sample.target.shape == (3, 16, 16)
-        assert sample.degraded.equal(sample.target) == (each.name == CLEAN)
-        # What is wrong is seen in the whole image, not in its middle alone.
-        assert each.similarities != [restorer.recognise(sample.degraded).similarities]
+    for module in (settings, settings_search):
+        monkeypatch.setattr(module, "SEARCHED", SEARCHED)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -61,7 +50,7 @@ def test_what_is_found_is_worth_what_is_said(
     assert search.figures(first) == pytest.approx(content["rows"][0][2:], abs=1e-3)
     best = search.figures(replace(own, **content["best"]))[0]
     changes = len(content["best"]["minimum_shares"])
-    assert best >= search.figures(first)[0] + changes * settings.LEAST_GAIN - 1e-9
+    assert best >= search.figures(first)[0] + changes * LEAST_GAIN - 1e-9
     assert f"with shares of their own: {best:.3f}" in capsys.readouterr().out
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.house_sets import EVALUATION_SETS
 from benchmarks.test_sets import main
-from polyrestore.evaluation.sets import EVALUATION_SETS
 from tests.evaluation.conftest import data as data
 from tests.tiny_bundle import save_tiny_bundle
 

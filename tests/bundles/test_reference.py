@@ -12,7 +12,7 @@ from polyrestore.adapters import AdapterBank, LoraConfig
 from polyrestore.backbones.latent import parts
 from polyrestore.backbones.latent.source import MODELS_VARIABLE
 from polyrestore.bundles import Bundle, import_checkpoint, load_bundle, save_bundle
-from polyrestore.cli.model import fingerprint
+from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.errors import BackboneError, BundleError, CheckpointError
 from polyrestore.restoration.restorer import Restorer
 from tests.backbones.latent_models import offline, save_model

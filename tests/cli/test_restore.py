@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from polyrestore.bundles import load_bundle, save_bundle
-from polyrestore.cli.model import fingerprint
+from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.imaging import read_image
 from tests.cli.conftest import tiny_bundle
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from polyrestore.evaluation.sets import EVALUATION_SETS
+from benchmarks.house_sets import EVALUATION_SETS
 from polyrestore.imaging import ImageMetadata, write_image
 
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 import torch
 
+from benchmarks.house_sets import evaluation_set
 from polyrestore.errors import DataError
 from polyrestore.evaluation.measure import measure_set
 from polyrestore.evaluation.report import as_json, as_markdown
-from polyrestore.evaluation.sets import evaluation_set
 from polyrestore.restoration.restorer import Restorer
 
 

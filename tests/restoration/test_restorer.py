@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from polyrestore.adapters import AdapterBank
 from polyrestore.bundles import Bundle
+from polyrestore.devices import usable_device
 from polyrestore.errors import (
     BackboneError,
     BundleError,
@@ -19,7 +20,7 @@ from polyrestore.errors import (
 )
 from polyrestore.imaging import ImageMetadata, read_image, write_image
 from polyrestore.recognition import RecognitionSettings
-from polyrestore.restoration.restorer import Restorer, load, usable_device
+from polyrestore.restoration.restorer import Restorer, load
 from tests.restoration.conftest import FakeRecognition, tiny_bundle
 from tests.restoration.tiny_backbone import tiny_backbone
 

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyrestore.devices import is_out_of_memory
 from polyrestore.errors import BackboneError
-from polyrestore.restoration.tiling import SMALLEST_TILE_PX, is_out_of_memory, plan_tiles, run_tiled
+from polyrestore.restoration.tiling import SMALLEST_TILE_PX, plan_tiles, run_tiled
 from tests.restoration.tiny_backbone import MULTIPLE, TinyBackbone, tiny_backbone
 
 TOLERANCE = 1e-5

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from polyrestore.adapters.config import Adapter, AdapterConfig, BottleneckConfig, LoraConfig
 from polyrestore.adapters.peft_config import from_peft, to_peft
 from polyrestore.adapters.validation import check_values, split_tensors
 from polyrestore.errors import AdapterError, UnknownNameError, nearest_names
-from polyrestore.files import write_bytes, write_text
+from polyrestore.files import write_text
+from polyrestore.storage.tensors import read_tensors, write_tensors
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -52,7 +50,7 @@ def save_adapter(
     write_text(folder / CONFIG_FILE, json.dumps(config, indent=2, sort_keys=True) + "\n")
     # Beside the tensors, since PEFT warns of keys in the configuration that it does not know.
     base = {_BASE_KEY: adapter.base_sha256} if adapter.base_sha256 else {}
-    write_bytes(folder / WEIGHTS_FILE, save_tensors(tensors, metadata={"format": "pt", **base}))
+    write_tensors(folder / WEIGHTS_FILE, tensors, dtype, AdapterError, base)
 
 
 def load_adapter(folder: Path, name: str | None = None) -> Adapter:
@@ -78,25 +76,16 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
         raise AdapterError(f"cannot read {config_path}: {error.strerror}; not an adapter folder?") from error
     except ValueError as error:
         raise AdapterError(f"{config_path} is not valid JSON: {error}; save the adapter again") from error
-    try:
-        content = weights_path.read_bytes()
-        stored, base = load_tensors(content), _metadata(content).get(_BASE_KEY, "")
-    except OSError as error:
-        raise AdapterError(f"cannot read {weights_path}: {error.strerror}; save the adapter again") from error
-    except (SafetensorError, ValueError) as error:
-        raise AdapterError(f"{weights_path} is damaged: {error}; copy or save the adapter again") from error
+    stored = read_tensors(weights_path, AdapterError, "copy or save the adapter again")
     if not isinstance(raw, dict):
         raise AdapterError(f"{config_path} must hold a JSON object, not a {type(raw).__name__}")
     try:
-        return replace(_assemble(name or folder.resolve().name, raw, stored), base_sha256=base)
+        return replace(
+            _assemble(name or folder.resolve().name, raw, stored.tensors),
+            base_sha256=stored.notes.get(_BASE_KEY, ""),
+        )
     except (AdapterError, UnknownNameError) as error:
         raise AdapterError(f"{folder}: {error}") from error
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    """Return the notes in the head of a safetensors file that has been read whole."""
-    length = int.from_bytes(content[:8], "little")
-    return dict(json.loads(content[8 : 8 + length]).get("__metadata__") or {})
 
 
 def _assemble(name: str, raw: dict[str, Any], stored: dict[str, Tensor]) -> Adapter:

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from polyrestore.adapters import Adapter, bare_state_dict, check_base, check_fits, load_adapter
@@ -29,6 +27,7 @@ from polyrestore.bundles.manifest import (
 from polyrestore.bundles.shipped import find_bundle
 from polyrestore.errors import AdapterError, BackboneError, BundleError, PolyrestoreError, unknown_name
 from polyrestore.files import sha256_of
+from polyrestore.storage.tensors import check_finite, read_tensors
 
 if TYPE_CHECKING:
     from polyrestore.recognition import BaseRecogniser
@@ -223,13 +222,7 @@ def _check_tensors(found: dict[str, Tensor], expected: dict[str, Tensor], path: 
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = load_tensors(path.read_bytes())
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from error
-    except (SafetensorError, ValueError) as error:
-        raise BundleError(f"{path} is not a safetensors file: {error}; save the bundle again") from error
-    for key, tensor in sorted(tensors.items()):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise BundleError(f"{path}: {key} holds values that are not finite; save the bundle again")
+    """Return the tensors of a bundle's file, those that hold fractions as float32."""
+    tensors = read_tensors(path, BundleError, "save the bundle again").tensors
+    check_finite(tensors, path, BundleError, "save the bundle again")
     return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}

@@ -6,14 +6,12 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import nn
 
 from polyrestore.adapters import bare_state_dict, save_adapter
 from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
@@ -33,7 +31,8 @@ from polyrestore.bundles.manifest import (
     manifest_text,
 )
 from polyrestore.errors import AdapterError, BundleError, OutputError
-from polyrestore.files import TEMPORARY_MARK, sha256_of, write_bytes, write_text
+from polyrestore.files import TEMPORARY_MARK, sha256_of, write_text
+from polyrestore.storage.tensors import write_tensors
 
 _TOP_FILES = {MANIFEST_FILE, BACKBONE_FILE, RECOGNISER_FILE, PROTOTYPES_FILE, CARD_FILE, LICENCE_FILE}
 
@@ -88,12 +87,12 @@ def _write(folder: Path, bundle: Bundle, dtype: torch.dtype) -> None:
         except AdapterError as error:
             raise BundleError(f"adapter {name!r} cannot be saved as {dtype}: {error}") from error
     own = {key: value for key, value in bare_state_dict(bundle.backbone).items() if key not in outside}
-    _write_tensors(folder / BACKBONE_FILE, own, dtype)
+    write_tensors(folder / BACKBONE_FILE, own, dtype, BundleError)
     if bundle.recogniser is not None and source_of(bundle) is None:
         recogniser: nn.Module = bundle.recogniser
-        _write_tensors(folder / RECOGNISER_FILE, recogniser.state_dict(), dtype)
+        write_tensors(folder / RECOGNISER_FILE, recogniser.state_dict(), dtype, BundleError)
     if bundle.prototypes:
-        _write_tensors(folder / PROTOTYPES_FILE, bundle.prototypes, torch.float32)
+        write_tensors(folder / PROTOTYPES_FILE, bundle.prototypes, torch.float32, BundleError)
     manifest = _manifest_of(folder, bundle)
     write_text(folder / MANIFEST_FILE, manifest_text(manifest))
     write_text(folder / CARD_FILE, model_card(bundle, dtype))
@@ -141,20 +140,6 @@ def _recogniser_entry(bundle: Bundle) -> dict[str, Any] | None:
         return {"options": bundle.recogniser.options}
     place = {"path": source.path, "sha256": source.sha256, "revision": source.revision}
     return {"options": bundle.recogniser.options, "kind": source.kind, "source": place}
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
-    converted = {}
-    for key, tensor in tensors.items():
-        stored = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
-        if stored.is_floating_point() and not bool(torch.isfinite(stored).all()):
-            raise BundleError(
-                f"{key} of {path.name} is not finite as {dtype}; check the training, or use float32"
-            )
-        # A copy: safetensors refuses tensors that share memory, as tied weights do.
-        converted[key] = stored.clone(memory_format=torch.contiguous_format)
-    content = save_tensors(converted, metadata={"format": "pt"})
-    write_bytes(path, content)
 
 
 def _check_replaceable(target: Path) -> None:

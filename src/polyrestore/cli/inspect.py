@@ -34,7 +34,7 @@ def inspect_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what is wrong with images, and what they hold."""
-    from polyrestore.cli.model import open_restorer
+    from polyrestore.restoration.restorer import open_restorer
 
     recognition = recognition_settings(temperature, top_k, normalisation)
     restorer = open_restorer(bundle, device, settings=recognition)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from polyrestore.bulk.report import FileRecord
     from polyrestore.restoration.explanation import Explanation
-    from polyrestore.restoration.restorer import Restored, Restorer
+    from polyrestore.restoration.restored import Restored
+    from polyrestore.restoration.restorer import Restorer
 
 # A table of a million rows helps nobody; all of them are in the report.
 _LONGEST_TABLE = 40
@@ -80,7 +81,8 @@ def restore_command(
         raise CompositionError("strength must be between 0 and 1, not nan")
     from polyrestore.bulk.explained_files import EXPLAINED_FOLDER
     from polyrestore.bulk.run import restore_files
-    from polyrestore.cli.model import fingerprint, open_restorer
+    from polyrestore.bundles.fingerprint import fingerprint
+    from polyrestore.restoration.restorer import open_restorer
 
     recognition = recognition_settings(temperature, top_k, normalisation)
     restorer = open_restorer(bundle, device, tile_px, recognition, steps=steps)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Generator, Tensor
 
+from polyrestore.data.batch import mixed_seed
 from polyrestore.data.images import image_paths, load_pixels
-from polyrestore.data.synthesis import mixed_seed
 from polyrestore.degradations import DEGRADATIONS, degrade
 from polyrestore.errors import DataError, OutputError
 from polyrestore.files import write_text

@@ -5,63 +5,17 @@ A batch depends on the seed and the step alone, so a resumed run sees what an un
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Generic, Literal, Protocol, TypeVar
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
 
 from polyrestore.data.augmentation import vary_light
+from polyrestore.data.batch import Batch, mixed_seed
 from polyrestore.data.images import Pair, random_patch
 from polyrestore.data.sampling import Sampler, draw_tasks
 from polyrestore.degradations import DEGRADATIONS, degrade_batch, mix_regions
-
-MixtureWeights = Literal["mean", "full"]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One training batch.
-
-    Attributes:
-        degraded: (B, 3, P, P) in [0, 1].
-        clean: (B, 3, P, P) in [0, 1].
-        task: (B,) index into the tasks, -1 for samples that were left clean.
-        presence: (B, N) share of each degradation in the sample, in the order of ``DEGRADATIONS``.
-        other_crop: (B, 3, P, P) another part of each damaged image, for training by contrast only.
-        acting: (B, N) weight of each degradation's adapter in the training of adapters, in the order of
-            ``DEGRADATIONS``; None where the shares in ``presence`` tell all.
-        time: (B,) where each sample is on the path from noise to image, for generative training only.
-    """
-
-    degraded: Tensor
-    clean: Tensor
-    task: Tensor
-    presence: Tensor
-    other_crop: Tensor | None = None
-    acting: Tensor | None = None
-    time: Tensor | None = None
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on another device."""
-        tensors = {each.name: getattr(self, each.name) for each in fields(self)}
-        return replace(self, **{k: tensor.to(device) for k, tensor in tensors.items() if tensor is not None})
-
-
-class Source(Protocol):
-    """Where training batches come from."""
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The names of the tasks, in the order of their indices."""
-
-    def drawing_shares(self) -> Tensor:
-        """Return how often each task is drawn, (K,), not normalised."""
-
-    def batch(self, step: int, rank: int = 0) -> Batch:
-        """Return the batch of a step and of a process; nothing else may decide what is in it."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +44,6 @@ class Synthesis:
     def drawing_shares(self) -> Tensor:
         """Return how often each task is drawn, (K,), not normalised."""
         return torch.tensor([self.task_shares.get(name, 1.0) for name in self.tasks])
-
-
-def mixed_seed(*parts: int | str) -> int:
-    """Hash numbers and names into a seed of 32 bits: torch's generator on a CPU ignores all higher ones."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")
 
 
 @dataclass
@@ -205,95 +153,3 @@ class BatchSource:
             degraded[position], clean[position] = patch[0], patch[1]
             presence[position] = 0
             presence[position, list(DEGRADATIONS).index(name)] = 1
-
-
-class _DrawnSource(Source, Protocol):
-    """A source that draws tasks by a sampler."""
-
-    @property
-    def seed(self) -> int:
-        """With the step, decides everything."""
-
-    @property
-    def sampler(self) -> Sampler:
-        """How often each task comes."""
-
-
-DrawnSource = TypeVar("DrawnSource", bound=_DrawnSource)
-
-
-@dataclass(frozen=True)
-class OneTaskAtATime(Generic[DrawnSource]):
-    """Batches whose samples all belong to one task, drawn anew for each batch, for all processes alike.
-
-    Attributes:
-        source: where the images come from, and how often each task comes.
-    """
-
-    source: DrawnSource
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The names of the tasks."""
-        return self.source.tasks
-
-    def drawing_shares(self) -> Tensor:
-        """Return how often each task is drawn, (K,), not normalised."""
-        return self.source.drawing_shares()
-
-    def task_of(self, step: int) -> tuple[int, Generator]:
-        """Return the index of a step's task, and the generator for whatever else all processes share."""
-        generator = Generator().manual_seed(mixed_seed(self.source.seed, step))
-        drawn = draw_tasks(self.source.sampler, self.drawing_shares(), 1, step, 0, generator)
-        return int(drawn), generator
-
-
-@dataclass(frozen=True)
-class OneCompositionSource(OneTaskAtATime[BatchSource]):
-    """Batches whose samples all show the same: one degradation, or a mixture of two or three.
-
-    The source's synthesis says with ``mixture_share`` how often a second degradation joins the first, and a
-    third the second; common tasks join more often.
-
-    Attributes:
-        source: where the images come from.
-        weights: how the adapters of a mixture act. "mean": alike, with a sum of 1. "full": the first one at
-            weight 1, the others between 0.5 and 1, so that they get used to being weighed.
-        bystander_share: how often the adapter of a degradation that is not there acts as well, at a weight
-            between 0 and 1, so that it learns to do no harm.
-    """
-
-    weights: MixtureWeights = "mean"
-    bystander_share: float = 0.0
-
-    def batch(self, step: int, rank: int = 0) -> Batch:
-        """Return the batch of a step; all processes see the same degradations."""
-        source, synthesis = self.source, self.source.synthesis
-        index, generator = self.task_of(step)
-        tasks, shares = synthesis.tasks, self.drawing_shares().clone()
-        joins = (torch.rand(2, generator=generator) < synthesis.mixture_share).tolist()
-        present = [index]
-        for join in joins[: 1 + joins[0]]:
-            shares[present[-1]] = 0
-            if join and bool(shares.any()):
-                present.append(int(torch.multinomial(shares, 1, generator=generator)))
-        acting = torch.zeros(len(DEGRADATIONS))
-        columns = [list(DEGRADATIONS).index(tasks[each]) for each in present]
-        strengths = 0.5 + 0.5 * torch.rand(len(present), generator=generator)
-        strengths[0] = 1
-        acting[columns] = strengths if self.weights == "full" else 1 / len(present)
-        absent = [position for position in range(len(tasks)) if position not in present]
-        draw, place, strength = torch.rand(3, generator=generator).tolist()
-        if absent and draw < self.bystander_share:
-            acting[list(DEGRADATIONS).index(tasks[absent[int(place * len(absent))]])] = strength
-        partners = tuple(tasks[each] for each in present[1:])
-        only = replace(
-            synthesis, tasks=(tasks[index],), partners=partners, mixture_share=0.0, region_share=0.0
-        )
-        pairs = {} if partners else source.pairs
-        batch = replace(source, synthesis=only, pairs=pairs).batch(step, rank)
-        return replace(
-            batch,
-            task=torch.where(batch.task < 0, batch.task, index),
-            acting=acting.expand(len(batch.task), -1),
-        )

@@ -6,15 +6,15 @@ A batch depends on the seed, the step and the process alone, as those from memor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
 
+from polyrestore.data.batch import Batch, mixed_seed
 from polyrestore.data.images import random_patch
 from polyrestore.data.samples import PixelCache
 from polyrestore.data.sampling import Sampler, draw_tasks
-from polyrestore.data.synthesis import Batch, OneTaskAtATime, mixed_seed
 from polyrestore.data.tasks import Task
 
 
@@ -80,18 +80,6 @@ class TaskSource:
         if group.damage is None:
             return patches[0], patches[1]
         return group.damage(patches, generator)[0], patches[0]
-
-
-@dataclass(frozen=True)
-class OneTaskSource(OneTaskAtATime[TaskSource]):
-    """Batches of one task each, as adapters need them."""
-
-    def batch(self, step: int, rank: int = 0) -> Batch:
-        """Return the batch of a step; all processes see the same task."""
-        index, _ = self.task_of(step)
-        only = replace(self.source, task_list=(self.source.task_list[index],))
-        batch = only.batch(step, rank)
-        return replace(batch, task=torch.full_like(batch.task, index))
 
 
 def reflected(image: Tensor, side: int) -> Tensor:

@@ -12,7 +12,8 @@ from polyrestore.data.alignment import aligned
 from polyrestore.errors import DataError
 from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
 from polyrestore.evaluation.sets import EvaluationSet, Sample
-from polyrestore.restoration.restorer import Restored, Restorer
+from polyrestore.restoration.restored import Restored
+from polyrestore.restoration.restorer import Restorer
 
 
 @dataclass(frozen=True)

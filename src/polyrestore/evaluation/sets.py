@@ -1,21 +1,15 @@
-"""The test sets: where their images lie, how they are degraded, and what the degradation is called."""
+"""Test sets: where their images lie, how they are degraded, and what the degradation is called."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image as PillowImage
 from torch import Tensor
 
 from polyrestore.data.images import image_paths, load_pairs, load_pixels
-from polyrestore.degradations import degrade
-from polyrestore.errors import unknown_name
 
 Damage = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -70,79 +64,3 @@ class EvaluationSet:
             target = load_pixels(path) / 255
             generator = torch.Generator().manual_seed(index)
             yield Sample(path.stem, self.damage(target, generator), target)
-
-
-def add_noise(image: Tensor, generator: torch.Generator, sigma_255: float) -> Tensor:
-    """Add Gaussian noise, clipped and rounded to 8 bits as a file would be: (3, H, W) to the same shape."""
-    noisy = image + torch.randn(image.shape, generator=generator) * (sigma_255 / 255)
-    return (noisy.clamp(0, 1) * 255).round() / 255
-
-
-def compress_jpeg(image: Tensor, quality: int) -> Tensor:
-    """Write (3, H, W) as JPEG with Pillow's default colour subsampling, and read it back."""
-    array = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    stream = io.BytesIO()
-    PillowImage.fromarray(array).save(stream, "JPEG", quality=quality)
-    decoded = np.asarray(PillowImage.open(stream).convert("RGB"), dtype=np.float32) / 255
-    return torch.from_numpy(decoded).permute(2, 0, 1).contiguous()
-
-
-def _noise(image: Tensor, generator: torch.Generator, sigma_255: float) -> Tensor:
-    return add_noise(image, generator, sigma_255)
-
-
-def _jpeg(image: Tensor, generator: torch.Generator, quality: int) -> Tensor:
-    return compress_jpeg(image, quality)
-
-
-def _clean(image: Tensor, generator: torch.Generator) -> Tensor:
-    return image
-
-
-def _noise_and_jpeg(image: Tensor, generator: torch.Generator) -> Tensor:
-    return compress_jpeg(add_noise(image, generator, 15), 30)
-
-
-def _dark_and_noisy(image: Tensor, generator: torch.Generator) -> Tensor:
-    dark = degrade(image.unsqueeze(0), {"low_light": 0.5}, generator)[0]
-    return add_noise(dark, generator, 15)
-
-
-def _all_sets() -> list[EvaluationSet]:
-    colour = "CBSD68"
-    sets = [
-        EvaluationSet(f"{colour} noise {sigma}", colour, "noise", partial(_noise, sigma_255=sigma))
-        for sigma in (15, 25, 50)
-    ]
-    sets += [
-        EvaluationSet(f"{colour} JPEG {quality}", colour, "jpeg", partial(_jpeg, quality=quality))
-        for quality in (10, 20, 40)
-    ]
-    return [
-        *sets,
-        EvaluationSet(f"{colour} clean", colour, None, _clean),
-        EvaluationSet("CC15", "CC15", "noise"),
-        EvaluationSet("Rain10", "Rain10", "rain"),
-        EvaluationSet("SOTSIndoor25", "SOTSIndoor25", "haze"),
-        EvaluationSet("LowLight10", "LowLight10", "low_light"),
-        EvaluationSet("GoProAveraged4", "GoProAveraged4", "motion_blur"),
-        EvaluationSet("GoProAveraged4 aligned", "GoProAveraged4", "motion_blur", aligned=True),
-        EvaluationSet(f"{colour} noise 15 + JPEG 30", colour, "noise,jpeg", _noise_and_jpeg, mixture=True),
-        EvaluationSet(
-            f"{colour} low light + noise 15", colour, "low_light,noise", _dark_and_noisy, mixture=True
-        ),
-    ]
-
-
-EVALUATION_SETS: dict[str, EvaluationSet] = {each.name: each for each in _all_sets()}
-
-
-def evaluation_set(name: str) -> EvaluationSet:
-    """Return a test set by name.
-
-    Raises:
-        UnknownNameError: there is no set of that name.
-    """
-    if name not in EVALUATION_SETS:
-        raise unknown_name("test set", name, EVALUATION_SETS)
-    return EVALUATION_SETS[name]

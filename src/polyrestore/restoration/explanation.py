@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torch.nn import functional
@@ -19,9 +18,7 @@ from torch.nn import functional
 from polyrestore.files import write_text
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.imaging.sheets import Panel, save_sheet
-
-if TYPE_CHECKING:
-    from polyrestore.restoration.restorer import Restored
+from polyrestore.restoration.restored import Restored
 
 WEIGHTS_NAME = "weights.json"
 SHEET_NAME = "sheet.png"

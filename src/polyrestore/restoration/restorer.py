@@ -9,7 +9,7 @@ import copy
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +19,19 @@ from torch import Tensor, nn
 from polyrestore.adapters import AdapterBank, added_radius_px
 from polyrestore.backbones import Backbone
 from polyrestore.bundles import Bundle, load_bundle
-from polyrestore.devices import require_memory
+from polyrestore.devices import require_memory, usable_device
 from polyrestore.errors import (
     BundleError,
     CompositionError,
-    PolyrestoreError,
     RecognitionError,
     nearest_names,
 )
-from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
+from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX, run_tiled
-
-
-@dataclass(frozen=True, eq=False)
-class Restored:
-    """A restored image, and how it came about.
-
-    Attributes:
-        pixels: (3, H, W) float32 RGB in [0, 1], on the CPU, as large as the input.
-        weights: the composition that acted; empty when the image was left as it was, or has been through the
-            bare backbone.
-        recognition: what the recogniser saw; None when the composition was named.
-        seconds: wall time from pixels to pixels.
-        metadata: what the input file came with; the defaults for an input that was not a file.
-        notes: what of the input file could not be read as it was.
-        bare: True when the backbone ran without adapters, because its bundle has none.
-    """
-
-    pixels: Tensor
-    weights: dict[str, float]
-    recognition: Recognition | None
-    seconds: float
-    metadata: ImageMetadata = field(default_factory=ImageMetadata, repr=False)
-    notes: tuple[str, ...] = ()
-    bare: bool = False
-
-    @property
-    def unchanged(self) -> bool:
-        """True when no network ran and the pixels are those of the input."""
-        return not self.weights and not self.bare
-
-    def save(self, path: str | Path) -> tuple[str, ...]:
-        """Write the image with the input's metadata, whole or not at all.
-
-        Returns:
-            one sentence for each thing that the file format could not keep.
-
-        Raises:
-            OutputError: the file cannot be written, or its ending is not that of a supported format.
-        """
-        return write_image(Path(path), self.pixels, self.metadata)
 
 
 class Restorer:
@@ -337,18 +296,22 @@ def load(
     return Restorer(load_bundle(name_or_folder), device, settings=settings)
 
 
-def usable_device(device: str | torch.device | None) -> torch.device:
-    """Return the device to compute on; None takes a GPU where there is one.
+def open_restorer(
+    bundle: str,
+    device: str | None = None,
+    tile_px: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    steps: int | None = None,
+) -> Restorer:
+    """Return a restorer for the bundle with this name or in this folder, with settings in place of its own.
+
+    ``steps`` takes the place of the number of steps that the bundle has, where its backbone takes any.
 
     Raises:
-        PolyrestoreError: the name is malformed, or there is no such device here.
+        PolyrestoreError: the bundle cannot be used, it knows no steps, or the device is not there.
     """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise PolyrestoreError(f"device {str(device)!r} cannot be used ({reason}); try 'cpu'") from error
-    return chosen
+    opened = load_bundle(bundle)
+    if steps is not None:
+        opened.backbone.use_steps(steps)
+    return Restorer(opened, device, tile_px=tile_px, settings=settings)

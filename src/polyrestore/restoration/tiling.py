@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.backbones.base import Backbone
+from polyrestore.devices import is_out_of_memory
 from polyrestore.errors import BackboneError
 
 # The halo is read twice, so large tiles are fast; this one keeps a photograph of a megapixel below 1.5 GB.
@@ -145,16 +146,6 @@ def run_tiled(
         size_px = max(size_px // 2, SMALLEST_TILE_PX)
         if image.is_cuda:
             torch.cuda.empty_cache()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory ran out, on any device."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
-    )
 
 
 def _run_with_tiles_of(

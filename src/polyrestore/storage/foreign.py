@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from polyrestore.errors import CheckpointError
+from polyrestore.storage.tensors import check_finite, read_tensors
 
 # In order of preference: where averaged weights are kept beside the last ones, they are the better network.
 _WRAPPERS = ("params_ema", "state_dict_ema", "model_ema", "params", "state_dict", "model", "net")
@@ -59,25 +58,22 @@ def read_checkpoint(path: Path) -> ForeignState:
     for key, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
             raise CheckpointError(f"{path}: {key} is not a plain tensor; save the weights as float32 first")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{path}: {key} holds values that are not finite; the weights are damaged")
+    check_finite(tensors, path, CheckpointError, "the weights are damaged")
     prefix = _common_prefix(tensors)
     own = {key.removeprefix(prefix): tensor.detach() for key, tensor in tensors.items()}
     return ForeignState(own, wrappers, prefix)
 
 
 def _load(path: Path) -> Any:
+    if path.suffix.lower() == ".safetensors":
+        return read_tensors(path, CheckpointError, "download it again").tensors
     try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
         with warnings.catch_warnings():
             # Torch warns about programs in its own archive format before it refuses them.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a safetensors file: {error}; download it again") from error
     except Exception as error:
         # A damaged file can make the reader raise anything at all.
         code = _CODE.search(str(error))

@@ -170,7 +170,7 @@ def test_a_hub_name_comes_from_the_cache_when_it_is_whole_there(clip_folder, mon
 
     asked = []
 
-    def give(name, *, revision, allow_patterns, local_files_only):
+    def give(name, *, revision, local_files_only, **patterns):
         asked.append((name, revision, local_files_only))
         return str(clip_folder)
 

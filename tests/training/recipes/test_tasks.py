@@ -7,11 +7,12 @@ from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
 from polyrestore.data import FixedNoise, SyntheticDamage, find_sets, pack
 from polyrestore.errors import DataError, RecipeError, UnknownNameError
+from polyrestore.training.phases.pretraining import routed_bank
 from polyrestore.training.phases.restoration_job import RestorationJob
 from polyrestore.training.recipes.batches import trained_degradations, training_source
 from polyrestore.training.recipes.recipe import load_recipe
 from polyrestore.training.recipes.tasks import load_tasks
-from polyrestore.training.run import routed_bank, run_recipe
+from polyrestore.training.run import run_recipe
 from polyrestore.training.validation.tasks import validation_of
 from tests.cli.conftest import call as call
 from tests.data.set_trees import TREES, plant

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +14,13 @@ from typing import Any
 from polyrestore.backbones.base import BaseReference
 from polyrestore.errors import BackboneError
 from polyrestore.files import sha256_of
+from polyrestore.storage.hub import fetch_snapshot, is_hub_name
+from polyrestore.storage.tensors import read_shapes
 
 MODELS_VARIABLE = "POLYRESTORE_MODELS"
 """Environment variable with a folder in which models are looked for by the last part of their name."""
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_REMEDY = "download the model again"
 _CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
 _PREDICTIONS = ("epsilon", "v_prediction", "sample")
 _STEM = "diffusion_pytorch_model"
@@ -50,7 +51,11 @@ class ModelFiles:
 
     def parameters(self, component: str) -> int:
         """Return how many numbers a component's weights hold, from the heads of the files."""
-        return sum(math.prod(shape) for path in self.weights[component] for shape in _shapes(path).values())
+        return sum(
+            math.prod(shape)
+            for path in self.weights[component]
+            for shape in read_shapes(path, BackboneError, _REMEDY).values()
+        )
 
     def reference(self) -> BaseReference:
         """Return the model's name, size and SHA-256.
@@ -95,7 +100,7 @@ def is_model(source: str) -> bool:
     folder = Path(source)
     if folder.is_dir():
         return (folder / "model_index.json").is_file() or (folder / "unet").is_dir()
-    return not folder.exists() and not folder.suffix and _HUB_NAME.fullmatch(source) is not None
+    return not folder.exists() and not folder.suffix and is_hub_name(source)
 
 
 def check_reference(model: str, variant: str, expected: BaseReference) -> None:
@@ -123,7 +128,7 @@ def _locate(model: str, variant: str) -> tuple[str, Path]:
     places = os.environ.get(MODELS_VARIABLE)
     if places and (Path(places) / folder.name).is_dir():
         return model, Path(places) / folder.name
-    if _HUB_NAME.fullmatch(model) is None:
+    if not is_hub_name(model):
         raise BackboneError(
             f"there is no model folder {model}; give a folder in diffusers' layout or a name on the hub, or "
             f"let {MODELS_VARIABLE} name the folder that holds {folder.name!r}"
@@ -132,25 +137,19 @@ def _locate(model: str, variant: str) -> tuple[str, Path]:
 
 
 def _from_hub(model: str, variant: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise missing_extra(error) from error
     ending = f".{variant}.safetensors" if variant else ".safetensors"
     wanted = ["model_index.json", "*/*.json", "tokenizer*/*", f"*/*{ending}"]
-    try:
-        return Path(
-            snapshot_download(
-                model, allow_patterns=wanted, ignore_patterns=None if variant else ["*.fp16.safetensors"]
-            )
-        )
-    except Exception as error:
-        # Whatever a hub client raises, it means that there is no model now.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BackboneError(
+
+    def refuse(reason: str) -> BackboneError:
+        return BackboneError(
             f"there is no folder {model}, and the hub does not give a model of that name ({reason}); without "
             f"a connection give a folder, or let {MODELS_VARIABLE} name the folder that holds it"
-        ) from error
+        )
+
+    try:
+        return fetch_snapshot(model, wanted, refuse, unwanted=() if variant else ("*.fp16.safetensors",))
+    except ImportError as error:
+        raise missing_extra(error) from error
 
 
 def _config(model: str, folder: Path, part: str) -> dict[str, Any]:
@@ -212,23 +211,12 @@ def _weights(model: str, folder: Path, variant: str) -> tuple[str, tuple[Path, .
         for path in paths:
             if not path.is_file():
                 raise BackboneError(f"{model}: {folder.name}/{path.name} is missing; download it again")
-            _shapes(path)
+            read_shapes(path, BackboneError, _REMEDY)
         return name, paths
     wanted = f"{_STEM}{f'.{variant}' if variant else ''}.safetensors"
     raise BackboneError(
         f"{model}: {folder.name}/{wanted} is missing; pickled weights are not read, save them as safetensors"
     )
-
-
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Read the shapes in a safetensors file from its head."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise BackboneError(f"{path} is damaged: {error}; download the model again") from error
 
 
 def _sha256(path: Path) -> str:

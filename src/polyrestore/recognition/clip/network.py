@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +21,7 @@ from polyrestore.recognition.clip.reference import (
     missing_extra,
     weight_files,
 )
+from polyrestore.storage.tensors import check_finite, read_tensors
 
 # A buffer of indices that older versions of transformers saved with the weights.
 _POSITIONS = "embeddings.position_ids"
@@ -99,10 +98,7 @@ def read_clip(folder: Path) -> Any:
     config = _read_config(folder)
     found: dict[str, Tensor] = {}
     for path in weight_files(folder):
-        try:
-            found |= load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise RecognitionError(f"{path} is damaged: {error}; download it again") from error
+        found |= read_tensors(path, RecognitionError, "download it again").tensors
     found = {key: value.float() for key, value in found.items() if not key.endswith(_POSITIONS)}
     if found and not any(key.startswith("text_model.") for key in found):
         raise RecognitionError(f"{folder} has no text encoder, which makes the prototypes; give a whole CLIP")
@@ -114,9 +110,7 @@ def read_clip(folder: Path) -> Any:
     except RuntimeError as error:
         misfit = first_misfit(error)
         raise RecognitionError(f"{folder}: the weights do not fit {CONFIG_FILE}: {misfit}") from error
-    for key, tensor in found.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise RecognitionError(f"{folder}: {key} is not finite everywhere; the weights are damaged")
+    check_finite(found, folder, RecognitionError, "the weights are damaged")
     return model
 
 

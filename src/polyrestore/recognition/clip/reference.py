@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from polyrestore.errors import RecognitionError
 from polyrestore.files import sha256_of
+from polyrestore.storage.hub import fetch_snapshot, is_hub_name
 
 Kind = Literal["clip", "da-clip"]
 CONFIG_FILE = "config.json"
 _WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors")
 _TOKENIZER = ("tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 _PROCESSOR = ("preprocessor_config.json", "processor_config.json")
-_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
 @dataclass(frozen=True)
@@ -54,15 +53,24 @@ def find_folder(name: str, *, revision: str | None = None, weights: bool = True)
     folder = Path(name)
     if folder.is_dir():
         return folder.resolve(), None
-    if folder.exists() or not _HUB_NAME.match(name):
+    if folder.exists() or not is_hub_name(name):
         raise RecognitionError(f"there is no CLIP folder at {name}; give one, or a hub name like owner/model")
     patterns = [*_TOKENIZER, *_PROCESSOR, CONFIG_FILE, *(_WEIGHTS if weights else ())]
-    with contextlib.suppress(RecognitionError):
-        snapshot = _snapshot(name, revision, patterns, local=True)
-        # The cache may hold a part of it only.
-        if (snapshot / CONFIG_FILE).is_file() and (_weight_files(snapshot) or not weights):
-            return snapshot, snapshot.name
-    snapshot = _snapshot(name, revision, patterns, local=False)
+
+    def refuse(reason: str) -> RecognitionError:
+        return RecognitionError(
+            f"there is no CLIP folder at {name}, and the hub does not give that name: {reason}"
+        )
+
+    try:
+        with contextlib.suppress(RecognitionError):
+            snapshot = fetch_snapshot(name, patterns, refuse, revision=revision, cached_only=True)
+            # The cache may hold a part of it only.
+            if (snapshot / CONFIG_FILE).is_file() and (_weight_files(snapshot) or not weights):
+                return snapshot, snapshot.name
+        snapshot = fetch_snapshot(name, patterns, refuse, revision=revision)
+    except ImportError as error:
+        raise missing_extra() from error
     return snapshot, snapshot.name
 
 
@@ -108,22 +116,6 @@ def file_fingerprint(path: Path) -> str:
 
 def _weight_files(folder: Path) -> list[Path]:
     return sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
-
-
-def _snapshot(name: str, revision: str | None, patterns: list[str], *, local: bool) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise missing_extra() from error
-    try:
-        found = snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=local)
-    except Exception as error:
-        # The client raises errors of several libraries, whatever keeps it from the files.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RecognitionError(
-            f"there is no CLIP folder at {name}, and the hub does not give that name: {reason}"
-        ) from error
-    return Path(found)
 
 
 def missing_extra() -> RecognitionError:

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor
 
 from polyrestore.errors import OutputError, TrainingError
 from polyrestore.files import atomic_path
+from polyrestore.storage.tensors import read_tensors
 
 PATTERN = "checkpoint-*.safetensors"
 FORMAT = "polyrestore-checkpoint-1"
+_REMEDY = "remove it, and the run goes on from an older one"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path
             save_file(flat, temporary, metadata)
         except SafetensorError as error:
             raise OutputError(f"cannot write the checkpoint {path}: {error}") from error
-    written = load_file(path)
+    written = read_tensors(path, TrainingError, _REMEDY).tensors
     if written.keys() != flat.keys() or any(not _same(written[name], flat[name]) for name in flat):
         raise TrainingError(f"checkpoint {path} differs from what was written; the older ones were kept")
     found = sorted(folder.glob(PATTERN))
@@ -96,16 +98,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         TrainingError: the file is damaged or no checkpoint.
     """
-    try:
-        with safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata() or {}
-        flat = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(f"cannot read the checkpoint {path}: {error}") from error
+    stored = read_tensors(path, TrainingError, _REMEDY)
+    metadata = stored.notes
     if metadata.get("format") != FORMAT:
         raise TrainingError(f"{path} is not a checkpoint of this version")
     tensors: dict[str, dict[str, Tensor]] = {}
-    for key, value in flat.items():
+    for key, value in stored.tensors.items():
         group, _, name = key.partition(":")
         tensors.setdefault(group, {})[name] = value
     return Checkpoint(int(metadata["step"]), tensors, metadata["recipe"])

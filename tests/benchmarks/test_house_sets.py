@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.house_sets import EVALUATION_SETS, add_noise, compress_jpeg, evaluation_set
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import DataError, UnknownNameError
-from polyrestore.evaluation.sets import EVALUATION_SETS, add_noise, compress_jpeg, evaluation_set
+from tests.evaluation.conftest import data as data
 
 
 @pytest.mark.parametrize("name", EVALUATION_SETS)

@@ -1,42 +1,14 @@
-"""Opening the bundle that a command was asked to use."""
+"""The identity of a bundle: a hash of all that decides how it restores."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from polyrestore.bundles import Bundle
-    from polyrestore.restoration.restorer import Restorer
-
-
-def open_restorer(
-    bundle: str,
-    device: str | None = None,
-    tile_px: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-    *,
-    steps: int | None = None,
-) -> Restorer:
-    """Return a restorer for the bundle with this name or in this folder, with settings in place of its own.
-
-    ``steps`` takes the place of the number of steps that the bundle has, where its backbone takes any.
-
-    Raises:
-        PolyrestoreError: the bundle cannot be used, it knows no steps, or the device is not there.
-    """
-    from polyrestore.bundles import load_bundle
-    from polyrestore.restoration.restorer import Restorer
-
-    opened = load_bundle(bundle)
-    if steps is not None:
-        opened.backbone.use_steps(steps)
-    return Restorer(opened, device, tile_px=tile_px, settings=settings)
+from polyrestore.bundles.bundle import Bundle, source_of
 
 
 def fingerprint(bundle: Bundle) -> str:
@@ -44,8 +16,6 @@ def fingerprint(bundle: Bundle) -> str:
 
     A batch is continued with it: other weights under the same bundle name restore everything again.
     """
-    from polyrestore.bundles.bundle import source_of
-
     # Weights outside of the bundle have been hashed once, to be compared with what it refers to.
     outside, reference = bundle.backbone.external_keys(), bundle.backbone.reference()
     parts: dict[str, Tensor] = {
