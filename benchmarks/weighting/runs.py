@@ -21,6 +21,7 @@ from polyrestore.backbones.layers import use_channels_last
 from polyrestore.data import Batch, BatchSource, Synthesis
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.files import write_bytes, write_text
+from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.train import train
 from polyrestore.training.phases.expected_error import ExpectedErrorJob
 from polyrestore.training.phases.restoration_job import RestorationJob
@@ -169,7 +170,7 @@ class Bench:
         job = self.job(run, weighting.evidence)
         folder = self.folder / run.name
         start = time.process_time()
-        figures = train(job, weighting, recipe_of(run), folder, steps=run.steps, resume=False)
+        figures = train(job, weighting, recipe_of(run), RunControl(folder, resume=False), steps=run.steps)
         spent = time.process_time() - start
         for checkpoint in folder.glob("*.safetensors"):
             checkpoint.unlink()

@@ -69,6 +69,10 @@ class TrainingError(PolyrestoreError):
     """Training had to stop: a loss was not finite, or a checkpoint does not belong to the recipe."""
 
 
+class StoppedError(PolyrestoreError):
+    """Work ended early because the caller asked for it; what was finished is kept."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for ``name`` missing from a registry of ``kind``, with the nearest known names.
 

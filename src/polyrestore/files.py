@@ -50,6 +50,23 @@ def write_text(target: Path, content: str) -> None:
     write_bytes(target, content.encode("utf-8"))
 
 
+def lock_for_life(descriptor: int) -> bool:
+    """Hold an open file alone until it is closed or the process ends, however it ends.
+
+    Returns:
+        False when another process holds it. Where the system has no such locks (they are POSIX's), True.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

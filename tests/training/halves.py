@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from polyrestore.backbones import build_backbone
 from polyrestore.data import Batch
+from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.train import train
 from polyrestore.training.phases.expected_error import ExpectedErrorJob
 from polyrestore.training.phases.restoration_job import RestorationJob
@@ -70,7 +71,7 @@ def main(folder: Path, processes: int, rank: int, strategies: list[str]) -> None
         weighting = build_weighting(name, len(TASKS))
         job_class = ExpectedErrorJob if weighting.evidence is Evidence.SCALES else RestorationJob
         job = job_class(backbone, Halves(processes), NoValidation())
-        train(job, weighting, recipe, folder / name, steps=STEPS, resume=False)
+        train(job, weighting, recipe, RunControl(folder / name, resume=False), steps=STEPS)
         state = {f"state:{key}": value for key, value in weighting.state().items()}
         parameters = {f"parameter:{key}": value.detach() for key, value in backbone.named_parameters()}
         save_file({**state, **parameters}, folder / name / f"rank-{rank}.safetensors")

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from polyrestore.bundles import load_bundle
+from polyrestore.training.loop.checkpoint import load_newest_checkpoint
 
 STEPS = 40
 
@@ -56,3 +58,21 @@ def test_a_run_killed_twice_ends_like_one_that_was_left_alone(workshop):
     state = load_bundle(str(killed / "bundle")).backbone.state_dict()
     assert all(bool(torch.isfinite(value).all()) for value in state.values())
     assert "updates of" in run.stdout + run.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as on POSIX systems")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_saves_the_step_it_was_at(workshop, number, code):
+    recipe, folder = workshop / "pretraining.toml", workshop / "interrupted"
+    long = [*command(recipe, folder), "--set", "steps=100000", "--set", "checkpoint_every=100000"]
+    process = subprocess.Popen(long, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not logged(folder):
+        time.sleep(0.01)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == code, errors[-2000:]
+    assert "stopped after step" in errors
+    assert "Traceback" not in errors
+    saved, _ = load_newest_checkpoint(folder)
+    assert saved is not None
+    assert f"step {saved.step:,} of 100,000" in errors

@@ -3,19 +3,28 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from polyrestore.adapters import AdapterBank
 from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
 from polyrestore.data import Batch
 from polyrestore.degradations import DEGRADATIONS
-from polyrestore.errors import AdapterError, DataError, RecipeError, TrainingError, UnknownNameError
+from polyrestore.errors import (
+    AdapterError,
+    DataError,
+    RecipeError,
+    StoppedError,
+    TrainingError,
+    UnknownNameError,
+)
 from polyrestore.recognition import CLEAN
 from polyrestore.restoration.restorer import Restorer
+from polyrestore.training.loop.events import Noticed, Started
 from polyrestore.training.phases.recogniser import clean_threshold
 from polyrestore.training.phases.restoration_job import RestorationJob, compositions
+from polyrestore.training.reading import load_recipe
 from polyrestore.training.recipes.batches import training_source
-from polyrestore.training.recipes.recipe import load_recipe
 from polyrestore.training.run import run_recipe
 from tests.backbones.published import TINY
 from tests.training.conftest import toml_value
@@ -205,12 +214,50 @@ def test_another_recipe_does_not_continue_a_run(workshop):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=["seed=6"])
 
 
-def test_a_damaged_checkpoint_is_named(workshop):
-    run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
-    newest = max((workshop / "out").glob("*.safetensors"))
+def test_a_damaged_newest_checkpoint_gives_way_and_the_run_ends_alike(workshop):
+    recipe, whole = workshop / "pretraining.toml", workshop / "out"
+    run_recipe(recipe, output_folder=whole)
+    newest = max(whole.glob("*.safetensors"))
+    before = load_file(newest)
     newest.write_bytes(newest.read_bytes()[:100])
-    with pytest.raises(TrainingError, match="cannot read the checkpoint"):
+    events = []
+    run_recipe(recipe, output_folder=whole, on_event=events.append)
+    (notice,) = [event for event in events if isinstance(event, Noticed)]
+    assert newest.name in notice.message
+    assert all(torch.equal(value, before[key]) for key, value in load_file(newest).items())
+
+
+def test_checkpoints_that_are_all_damaged_are_named(workshop):
+    run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
+    for path in (workshop / "out").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TrainingError, match="damaged"):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
+
+
+def test_two_runs_do_not_share_a_folder(workshop):
+    recipe, folder, refusals = workshop / "pretraining.toml", workshop / "out", []
+
+    def second(event):
+        if isinstance(event, Started):
+            with pytest.raises(TrainingError, match="another run is training in") as caught:
+                run_recipe(recipe, output_folder=folder)
+            refusals.append(caught.value)
+
+    run_recipe(recipe, output_folder=folder, on_event=second)
+    assert len(refusals) == 1
+
+
+def test_a_run_that_is_stopped_saves_its_step_and_goes_on(workshop):
+    recipe, events = workshop / "pretraining.toml", []
+    with pytest.raises(StoppedError, match="stopped after step 1 of"):
+        run_recipe(recipe, output_folder=workshop / "cut", stop_when=lambda: True)
+    run_recipe(recipe, output_folder=workshop / "cut", on_event=events.append)
+    assert events[0].first_step == 1
+    run_recipe(recipe, output_folder=workshop / "whole")
+    names = [max((workshop / run).glob("checkpoint-*")) for run in ("cut", "whole")]
+    first, second = (load_file(name) for name in names)
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_task(workshop, monkeypatch):

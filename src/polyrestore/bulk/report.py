@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from polyrestore.errors import OutputError
-from polyrestore.files import write_text
+from polyrestore.files import lock_for_life, write_text
 
 REPORT_NAME = "report.jsonl"
 PENDING_NAME = ".report.pending"
@@ -182,17 +182,8 @@ def _open_inside(path: Path) -> int:
 
 def _lock(descriptor: int, output_folder: Path) -> None:
     """Hold the output folder until the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:
-        # Only POSIX systems have it; elsewhere two runs at a time are the user's to avoid.
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputError(
-            f"another run is writing to {output_folder}; wait for it or choose another"
-        ) from error
+    if not lock_for_life(descriptor):
+        raise OutputError(f"another run is writing to {output_folder}; wait for it or choose another")
 
 
 def _read_all(descriptor: int) -> str:

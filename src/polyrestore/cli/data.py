@@ -136,7 +136,7 @@ def _sides(place: Path, against: Path | None) -> tuple[list[Sample], list[Sample
         return [sample for found in _sets_in(folder) for sample in found.samples]
 
     if place.suffix == ".toml":
-        from polyrestore.training.recipes.recipe import load_recipe
+        from polyrestore.training.reading import load_recipe
         from polyrestore.training.recipes.set_check import recipe_samples
 
         training, held_out = recipe_samples(load_recipe(place))

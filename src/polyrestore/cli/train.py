@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from polyrestore.cli.show import error_line
+from polyrestore.errors import StoppedError
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from polyrestore.training.loop.events import Event
 
 
 def train_command(
@@ -29,9 +41,72 @@ def train_command(
     """Train a backbone, adapters or a recogniser as a recipe says. Run again, it resumes."""
     from polyrestore.training.run import run_recipe
 
-    folder = run_recipe(
-        recipe, output_folder=output, resume=not fresh, overrides=tuple(overrides or ()), tiny=tiny
-    )
+    with _interrupts() as interrupted, _shown() as show:
+        folder = run_recipe(
+            recipe,
+            output_folder=output,
+            resume=not fresh,
+            overrides=tuple(overrides or ()),
+            tiny=tiny,
+            on_event=show,
+            stop_when=lambda: interrupted.signal is not None,
+        )
     # torchrun numbers its processes; only the first one speaks.
     if os.environ.get("RANK", "0") == "0":
         print(f"written to {folder}")
+
+
+@dataclass
+class _Interrupts:
+    """Which signal has asked for an end, if any."""
+
+    signal: int | None = None
+
+
+@contextmanager
+def _interrupts() -> Iterator[_Interrupts]:
+    """Turn the first interrupt into a wish to stop, and end with its exit code; a second one acts at once."""
+    found = _Interrupts()
+
+    def take(number: int, frame: object) -> None:
+        found.signal = number
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield found
+    except StoppedError as error:
+        error_line(str(error))
+        raise typer.Exit(128 + (found.signal or signal.SIGINT)) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[Event], None]]:
+    """Show the progress of a run on the terminal, and what it says on lines of their own."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from polyrestore.training.loop.events import Advanced, Noticed, Started
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(), transient=True) as progress:
+        tasks: list[TaskID] = []
+
+        def say(text: str) -> None:
+            progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+        def show(event: Event) -> None:
+            if isinstance(event, Started):
+                say(event.summary)
+                for task in tasks:
+                    progress.remove_task(task)
+                tasks[:] = [progress.add_task(event.name, total=event.steps, completed=event.first_step)]
+            elif isinstance(event, Advanced):
+                progress.update(tasks[0], completed=event.step)
+            elif isinstance(event, Noticed):
+                say(event.message)
+
+        yield show

@@ -9,18 +9,12 @@ import torch
 
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, unknown_name
-from polyrestore.training.phases.adapters import train_adapters
-from polyrestore.training.phases.generative import train_generative
-from polyrestore.training.phases.pretraining import pretrain
-from polyrestore.training.phases.recogniser import train_recogniser
-from polyrestore.training.recipes.recipe import (
-    AdapterRecipe,
-    GenerativeRecipe,
-    PretrainingRecipe,
-    Recipe,
-    RecogniserRecipe,
-    load_recipe,
-)
+from polyrestore.training.loop.control import RunControl
+from polyrestore.training.loop.events import OnEvent, StopWhen, ignore, never
+from polyrestore.training.phases.registry import PHASES
+from polyrestore.training.reading import load_recipe
+from polyrestore.training.recipes.memory import require_memory_for
+from polyrestore.training.recipes.recipe import AdapterRecipe, GenerativeRecipe, Recipe, RecogniserRecipe
 from polyrestore.training.recipes.set_check import refuse_duplicates
 from polyrestore.training.tiny import tiny_recipe
 
@@ -32,6 +26,8 @@ def run_recipe(
     resume: bool = True,
     overrides: Sequence[str] = (),
     tiny: bool = False,
+    on_event: OnEvent = ignore,
+    stop_when: StopWhen = never,
 ) -> Path:
     """Train as a recipe says and return the folder of the resulting bundle.
 
@@ -41,28 +37,26 @@ def run_recipe(
         resume: go on from the newest checkpoint in the output folder.
         overrides: changes to the recipe such as ``steps=100``.
         tiny: a few steps of a tiny network on generated images instead, to see that the recipe runs.
+        on_event: told what happens; see :mod:`polyrestore.training.loop.events`.
+        stop_when: asked after every step whether to save a checkpoint and stop.
 
     Raises:
         RecipeError: the recipe has an unknown key or a value that does not fit.
         DataError: images are missing or do not pair up.
         TrainingError: a loss is not finite, or the output folder holds another run.
+        StoppedError: ``stop_when`` said so.
     """
     recipe = load_recipe(recipe_path, overrides)
+    recipe.check()
     _check_tasks(recipe)
     folder = output_folder or Path("runs") / (f"{recipe.name}-tiny" if tiny else recipe.name)
     torch.manual_seed(recipe.seed)
     if tiny:
         recipe = tiny_recipe(recipe, folder / "generated")
+    require_memory_for(recipe)
     if recipe.data.check_duplicates:
         refuse_duplicates(recipe, folder)
-    if isinstance(recipe, PretrainingRecipe):
-        return pretrain(recipe, folder, resume)
-    if isinstance(recipe, GenerativeRecipe):
-        return train_generative(recipe, folder, resume)
-    if isinstance(recipe, AdapterRecipe):
-        return train_adapters(recipe, folder, resume)
-    assert isinstance(recipe, RecogniserRecipe)
-    return train_recogniser(recipe, folder, resume)
+    return PHASES[recipe.phase].train(recipe, RunControl(folder, resume, on_event, stop_when))
 
 
 def _check_tasks(recipe: Recipe) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +9,21 @@ import torch
 from PIL import Image as PillowImage
 from torch import Generator, Tensor
 
-from polyrestore.backbones import BACKBONES, build_backbone
-from polyrestore.bundles import Bundle, BundleInfo
 from polyrestore.degradations import degrade
 from polyrestore.degradations.base import pixel_grid, smooth_field
-from polyrestore.errors import RecipeError, unknown_name
+from polyrestore.errors import RecipeError
 from polyrestore.files import atomic_path
-from polyrestore.training.phases.export import save_trained
+from polyrestore.training.phases.registry import PHASES
 from polyrestore.training.recipes.data_table import DataTable, SetTable
-from polyrestore.training.recipes.recipe import (
-    AdapterRecipe,
-    AnyRecipe,
-    BackboneRecipe,
-    PretrainingRecipe,
-    RecogniserRecipe,
-)
+from polyrestore.training.recipes.recipe import Recipe
 
 STEPS = 4
 PATCH_PX = 32
 IMAGE_PX = (72, 80)
 IMAGES = 3
-RANK = 2
-RECOGNISER = {"width": 8, "dimension": 16}
 
 
-def tiny_recipe(recipe: AnyRecipe, folder: Path) -> AnyRecipe:
+def tiny_recipe(recipe: Recipe, folder: Path) -> Recipe:
     """Return a small version of a recipe whose images lie in a folder, after making them there.
 
     Everything that the recipe chooses stays, but for sizes and numbers of steps: phase, network, tasks,
@@ -55,22 +44,7 @@ def tiny_recipe(recipe: AnyRecipe, folder: Path) -> AnyRecipe:
         "data": _Images(folder).table(recipe.data),
         "optimiser": recipe.optimiser.model_copy(update={"warmup_steps": 1}),
     }
-    if isinstance(recipe, BackboneRecipe):
-        changes |= {"backbone_options": dict(_kind(recipe.backbone).tiny_options), "start_from": ""}
-    if isinstance(recipe, PretrainingRecipe):
-        changes["routed_rank"] = min(recipe.routed_rank, RANK)
-        if recipe.contrast is not None:
-            small = {"encoder_steps": min(recipe.contrast.encoder_steps, 2), "crop_px": PATCH_PX - 8}
-            changes["contrast"] = recipe.contrast.model_copy(update=small)
-    elif isinstance(recipe, AdapterRecipe):
-        changes |= {
-            "bundle": str(_tiny_bundle(recipe.backbone or "compact", folder / "bundle")),
-            "adapter_options": _small_rank(recipe.adapter_options),
-            "options_for": {name: _small_rank(options) for name, options in recipe.options_for.items()},
-        }
-    elif isinstance(recipe, RecogniserRecipe):
-        changes["bundle"] = str(_tiny_bundle("compact", folder / "bundle"))
-        changes["recogniser_options"] = dict(RECOGNISER)
+    changes |= PHASES[recipe.phase].shrink(recipe, folder)
     return recipe.model_copy(update=changes)
 
 
@@ -153,19 +127,3 @@ def _write(path: Path, image: Tensor) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         PillowImage.fromarray(pixels).save(temporary, "PNG")
-
-
-def _tiny_bundle(backbone: str, folder: Path) -> Path:
-    network = build_backbone(backbone, **_kind(backbone).tiny_options)
-    info = BundleInfo(licence="CC0-1.0", summary="An untrained tiny backbone.")
-    return save_trained(folder, Bundle("tiny", network, info=info))
-
-
-def _kind(name: str) -> Any:
-    if name not in BACKBONES:
-        raise unknown_name("backbone", name, BACKBONES)
-    return BACKBONES[name]
-
-
-def _small_rank(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {**options, "rank": min(options["rank"], RANK)} if "rank" in options else dict(options)

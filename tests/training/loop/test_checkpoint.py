@@ -1,10 +1,18 @@
+import json
+
 import pytest
 import torch
 from safetensors import SafetensorError
 
-from polyrestore.errors import OutputError
+from polyrestore.errors import OutputError, TrainingError
 from polyrestore.training.loop import checkpoint
-from polyrestore.training.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from polyrestore.training.loop.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_newest_checkpoint,
+    same_recipe,
+    save_checkpoint,
+)
 
 
 def made(step):
@@ -30,3 +38,43 @@ def test_the_two_newest_stay_and_later_ones_of_an_abandoned_run_go(tmp_path):
     assert sorted(load_checkpoint(path).step for path in tmp_path.iterdir()) == [10, 15]
     save_checkpoint(tmp_path, made(4))
     assert [load_checkpoint(path).step for path in tmp_path.iterdir()] == [4]
+
+
+def damage(path, offset):
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("fault", ["changed", "cut", "empty"])
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, fault):
+    save_checkpoint(tmp_path, made(5))
+    newest = save_checkpoint(tmp_path, made(10))
+    if fault == "changed":
+        damage(newest, -1)
+    else:
+        newest.write_bytes(newest.read_bytes()[: 100 if fault == "cut" else 0])
+    found, messages = load_newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 5
+    assert len(messages) == 1
+    assert newest.name in messages[0]
+    assert "going on from the one before" in messages[0]
+    assert "\n" not in messages[0]
+
+
+def test_checkpoints_that_are_all_damaged_are_refused(tmp_path):
+    damage(save_checkpoint(tmp_path, made(5)), -1)
+    with pytest.raises(TrainingError, match="damaged.*start --fresh"):
+        load_newest_checkpoint(tmp_path)
+
+
+def test_a_folder_without_checkpoints_has_none(tmp_path):
+    assert load_newest_checkpoint(tmp_path) == (None, ())
+
+
+def test_a_mended_name_licence_or_provenance_keeps_checkpoints_usable(tmp_path):
+    first = {"name": "night", "licence": "MIT", "seed": 1, "data": {"provenance": ["a"]}}
+    second = {"name": "day", "licence": "CC0-1.0", "seed": 1, "data": {"provenance": []}}
+    assert same_recipe(json.dumps(first), json.dumps(second))
+    assert not same_recipe(json.dumps(first), json.dumps({**second, "seed": 2}))

@@ -7,8 +7,8 @@ from polyrestore.errors import DataError
 from polyrestore.training.loop.job import Job
 from polyrestore.training.loop.prefetch import batches
 from polyrestore.training.phases.restoration_job import RestorationJob
+from polyrestore.training.reading import load_recipe
 from polyrestore.training.recipes.batches import training_source
-from polyrestore.training.recipes.recipe import load_recipe
 from polyrestore.training.run import run_recipe
 
 

@@ -8,6 +8,7 @@ import torch
 
 from polyrestore.backbones import build_backbone
 from polyrestore.data import Batch
+from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.job import TaskLosses
 from polyrestore.training.loop.train import train
 from polyrestore.training.phases.restoration_job import RestorationJob
@@ -49,7 +50,8 @@ def trained(folder, source, weighting, job_class=RestorationJob, **optimiser):
         data=DataTable(clean=(Path("."),), validation=Path("."), batch_size=8 // source.parts),
         optimiser=OptimiserTable(warmup_steps=0, learning_rate=1e-3, **optimiser),
     )  # fmt: skip
-    train(job_class(backbone, source, NoValidation()), weighting, recipe, folder, steps=4, resume=False)
+    control = RunControl(folder, resume=False)
+    train(job_class(backbone, source, NoValidation()), weighting, recipe, control, steps=4)
     return torch.cat([parameter.detach().flatten() for parameter in backbone.parameters()])
 
 

@@ -9,7 +9,7 @@ import torch
 from polyrestore.adapters import AdapterBank
 from polyrestore.backbones import build_backbone
 from polyrestore.training.phases.adapters import adapter_config
-from polyrestore.training.recipes.recipe import load_recipe
+from polyrestore.training.reading import load_recipe
 
 FOLDER = Path(__file__).parents[3] / "recipes" / "papers"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from polyrestore.bundles import load_bundle
-from polyrestore.training.recipes.recipe import AdapterRecipe, PretrainingRecipe, load_recipe
+from polyrestore.training.reading import load_recipe
+from polyrestore.training.recipes.recipe import AdapterRecipe, PretrainingRecipe
 from polyrestore.training.run import run_recipe
 
 FOLDER = Path(__file__).parents[3] / "recipes"

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from polyrestore.training.loop.events import Started
 from polyrestore.training.loop.optimisers import Muon, orthogonalised
 from polyrestore.training.recipes import precision
 from polyrestore.training.recipes.precision import has_fast_bfloat16, resolve_precision
@@ -73,10 +74,12 @@ def test_the_optimiser_follows_the_hardware_unless_told(processor):
     assert torch.equal(step(), step(precision="bf16"))
 
 
-def test_a_run_says_and_logs_its_precision(processor, tmp_path, capsys):
+def test_a_run_says_and_logs_its_precision(processor, tmp_path):
     processor()
+    events = []
     short = ["steps=1", "log_every=1", "data.batch_size=1", "data.patch_px=32"]
-    run_recipe(QUICK, output_folder=tmp_path, overrides=short)
-    assert "float32" in capsys.readouterr().out
+    run_recipe(QUICK, output_folder=tmp_path, overrides=short, on_event=events.append)
+    assert isinstance(events[0], Started)
+    assert "float32" in events[0].summary
     start = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
     assert (start["recipe"]["precision"], start["precision"]) == ("auto", "no")

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from polyrestore.errors import RecipeError
-from polyrestore.training.recipes.recipe import PretrainingRecipe, WeightingTable, load_recipe
+from polyrestore.training.reading import load_recipe
+from polyrestore.training.recipes.recipe import PretrainingRecipe, WeightingTable
 
 SHIPPED = sorted((Path(__file__).parents[3] / "recipes").glob("*.toml"))
 

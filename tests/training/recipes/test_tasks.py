@@ -9,8 +9,8 @@ from polyrestore.data import FixedNoise, SyntheticDamage, find_sets, pack
 from polyrestore.errors import DataError, RecipeError, UnknownNameError
 from polyrestore.training.phases.pretraining import routed_bank
 from polyrestore.training.phases.restoration_job import RestorationJob
+from polyrestore.training.reading import load_recipe
 from polyrestore.training.recipes.batches import trained_degradations, training_source
-from polyrestore.training.recipes.recipe import load_recipe
 from polyrestore.training.recipes.tasks import load_tasks
 from polyrestore.training.run import run_recipe
 from polyrestore.training.validation.tasks import validation_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from polyrestore.files import atomic_path
 from polyrestore.storage.tensors import read_tensors
 
 PATTERN = "checkpoint-*.safetensors"
-FORMAT = "polyrestore-checkpoint-1"
-_REMEDY = "remove it, and the run goes on from an older one"
+FORMAT = "polyrestore-checkpoint-2"
+_REMEDY = "remove it"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path
         for group, tensors in checkpoint.tensors.items()
         for name, tensor in tensors.items()
     }
-    metadata = {"format": FORMAT, "step": str(checkpoint.step), "recipe": checkpoint.recipe}
+    metadata = {
+        "format": FORMAT,
+        "step": str(checkpoint.step),
+        "recipe": checkpoint.recipe,
+        "sha256": _checksum(flat, checkpoint.step, checkpoint.recipe),
+    }
     with atomic_path(path) as temporary:
         try:
             save_file(flat, temporary, metadata)
@@ -86,35 +92,64 @@ def _same(first: Tensor, second: Tensor) -> bool:
     return torch.equal(first.contiguous().view(-1).view(torch.uint8), second.view(-1).view(torch.uint8))
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint of a folder, or None."""
-    found = sorted(folder.glob(PATTERN))
-    return found[-1] if found else None
+def _checksum(flat: Mapping[str, Tensor], step: int, recipe: str) -> str:
+    digest = hashlib.sha256(f"{step}\n{recipe}\n".encode())
+    for key in sorted(flat):
+        tensor = flat[key].contiguous()
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, tuple[str, ...]]:
+    """Read the newest whole checkpoint of a folder.
+
+    Returns:
+        The checkpoint, or None where the folder holds none; and a sentence for each newer one that is
+        damaged and was passed over.
+
+    Raises:
+        TrainingError: there are checkpoints, and all of them are damaged.
+    """
+    messages: list[str] = []
+    for path in sorted(folder.glob(PATTERN), reverse=True):
+        try:
+            checkpoint = load_checkpoint(path)
+        except TrainingError as error:
+            messages.append(str(error))
+            continue
+        return checkpoint, tuple(f"{message}; going on from the one before" for message in messages)
+    if messages:
+        raise TrainingError(f"{messages[0]}; there is no other one; start --fresh")
+    return None, ()
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        TrainingError: the file is damaged or no checkpoint.
+        TrainingError: the file is damaged, or no checkpoint of this version.
     """
     stored = read_tensors(path, TrainingError, _REMEDY)
-    metadata = stored.notes
+    flat, metadata = stored.tensors, stored.notes
     if metadata.get("format") != FORMAT:
         raise TrainingError(f"{path} is not a checkpoint of this version")
+    step, recipe = metadata.get("step", ""), metadata.get("recipe", "")
+    if not step.isdigit() or metadata.get("sha256") != _checksum(flat, int(step), recipe):
+        raise TrainingError(f"the checkpoint {path} is damaged: its content is not what was written")
     tensors: dict[str, dict[str, Tensor]] = {}
     for key, value in stored.tensors.items():
         group, _, name = key.partition(":")
         tensors.setdefault(group, {})[name] = value
-    return Checkpoint(int(metadata["step"]), tensors, metadata["recipe"])
+    return Checkpoint(int(step), tensors, recipe)
 
 
 def same_recipe(saved: str, current: str) -> bool:
-    """Compare recipes but for what does not change the outcome: when a run logs and saves, and its speed."""
+    """Compare recipes but for what does not change the weights: names, intervals and speed."""
     first, second = json.loads(saved), json.loads(current)
     for recipe in (first, second):
-        for key in ("log_every", "validate_every", "checkpoint_every", "tensorboard"):
+        for key in ("name", "licence", "log_every", "validate_every", "checkpoint_every", "tensorboard"):
             recipe.pop(key, None)
-        for key in ("workers", "cache_mb"):
+        for key in ("provenance", "workers", "cache_mb"):
             recipe.get("data", {}).pop(key, None)
     return bool(first == second)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from polyrestore.errors import TrainingError
+from polyrestore.errors import OutputError, StoppedError, TrainingError
+from polyrestore.files import lock_for_life
 from polyrestore.training.loop.checkpoint import (
     Checkpoint,
-    load_checkpoint,
+    load_newest_checkpoint,
     load_optimiser_tensors,
-    newest_checkpoint,
     optimiser_tensors,
     same_recipe,
     save_checkpoint,
 )
+from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.ema import ParameterAverage
+from polyrestore.training.loop.events import Advanced, Noticed, OnEvent, Started, Validated, ignore
 from polyrestore.training.loop.job import Job
 from polyrestore.training.loop.log import RunLog
 from polyrestore.training.loop.optimisers import build_optimiser
@@ -36,9 +39,11 @@ from polyrestore.training.weighting import Weighting
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+LOCK_NAME = ".lock"
+
 
 def train(
-    job: Job, weighting: Weighting, recipe: Recipe, folder: Path, *, steps: int, resume: bool
+    job: Job, weighting: Weighting, recipe: Recipe, control: RunControl, *, steps: int
 ) -> dict[str, float]:
     """Train a job to its last step, and leave its parameters at their moving average.
 
@@ -46,66 +51,73 @@ def train(
         job: what to train.
         weighting: how to balance its tasks.
         recipe: optimiser, precision and intervals.
-        folder: where checkpoints and ``log.jsonl`` go.
+        control: where checkpoints and ``log.jsonl`` go, and who is told.
         steps: number of optimiser steps.
-        resume: go on from the newest checkpoint of the folder, if there is one.
 
     Returns:
         The last validation figures.
 
     Raises:
-        TrainingError: a loss is not finite, or the newest checkpoint belongs to another recipe.
+        TrainingError: a loss is not finite, the newest checkpoint belongs to another recipe, or another run
+            is using the folder.
+        StoppedError: the caller asked for an end; a checkpoint of the last step was written.
     """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    # The precision is global in accelerate, and an earlier run of this process may have had another one.
+    AcceleratorState._reset_state()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = resolve_precision(recipe.precision, device)
-    accelerator = _build_accelerator(device, precision, job.sparse)
-    job.module.to(accelerator.device)
-    table = recipe.optimiser
-    parameters, moving = dict(job.trainable()), dict(job.moving())
-    optimiser = build_optimiser(parameters.values(), table)
-    average = ParameterAverage(parameters, table.ema_decay)
-    run = _State(parameters, moving, average, optimiser, weighting, recipe.model_dump_json())
-    start = run.restore(folder) if resume else 0
-    module, prepared = accelerator.prepare(job.module, optimiser)
-    log = RunLog(
-        folder, enabled=accelerator.is_main_process, first_step=start, tensorboard=recipe.tensorboard
+    accelerator = Accelerator(
+        mixed_precision=precision,
+        cpu=device.type == "cpu",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=job.sparse)],
     )
-    processes = accelerator.num_processes
-    batch = recipe.data.batch_size * processes * table.accumulation
-    trainable = sum(parameter.numel() for parameter in parameters.values())
-    log.write(
-        event="start", recipe=json.loads(run.recipe), first_step=start, steps=steps, updates=steps - start,
-        processes=processes, effective_batch=batch, trainable=trainable, precision=precision,
-        torch=torch.__version__,
-    )  # fmt: skip
-    wanted = range(start * table.accumulation, steps * table.accumulation)
-    made = batches(job, wanted, accelerator.process_index, recipe.data.workers)
-    stepper = Stepper(
-        job, module, list(parameters.values()), prepared, weighting, job.shares(), accelerator, recipe, made
-    )
-    figures: dict[str, float] = {}
-    running = torch.zeros(3, len(job.tasks))
-    clock, clock_step = time.perf_counter(), start
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not accelerator.is_main_process, transient=True) as progress:
-        if accelerator.is_main_process:
-            progress.console.print(
-                f"{recipe.name}: {steps - start:,} updates of {trainable:,} parameters, "
-                f"effective batch {batch} "
-                f"({recipe.data.batch_size} x {processes} processes x {table.accumulation} accumulated), "
-                f"{describe_precision(precision)}" + (f", going on after step {start:,}" if start else ""),
-                highlight=False,
-                soft_wrap=True,
-            )
-        bar = progress.add_task(recipe.name, total=steps, completed=start)
+    folder, is_main = control.folder, accelerator.is_main_process
+    tell = control.on_event if is_main else ignore
+    with _held_alone(folder) if is_main else nullcontext():
+        job.module.to(accelerator.device)
+        table = recipe.optimiser
+        parameters, moving = dict(job.trainable()), dict(job.moving())
+        optimiser = build_optimiser(parameters.values(), table)
+        average = ParameterAverage(parameters, table.ema_decay)
+        run = _State(parameters, moving, average, optimiser, weighting, recipe.model_dump_json())
+        start = run.restore(folder, tell) if control.resume else 0
+        module, prepared = accelerator.prepare(job.module, optimiser)
+        log = RunLog(folder, enabled=is_main, first_step=start, tensorboard=recipe.tensorboard)
+        processes = accelerator.num_processes
+        batch = recipe.data.batch_size * processes * table.accumulation
+        trainable = sum(parameter.numel() for parameter in parameters.values())
+        log.write(
+            event="start", recipe=json.loads(run.recipe), first_step=start, steps=steps,
+            updates=steps - start, processes=processes, effective_batch=batch, trainable=trainable,
+            precision=precision, torch=torch.__version__,
+        )  # fmt: skip
+        summary = (
+            f"{recipe.name}: {steps - start:,} updates of {trainable:,} parameters, effective batch {batch} "
+            f"({recipe.data.batch_size} x {processes} processes x {table.accumulation} accumulated), "
+            f"{describe_precision(precision)}" + (f", going on after step {start:,}" if start else "")
+        )
+        tell(Started(recipe.name, start, steps, summary))
+        wanted = range(start * table.accumulation, steps * table.accumulation)
+        made = batches(job, wanted, accelerator.process_index, recipe.data.workers)
+        stepper = Stepper(
+            job, module, list(parameters.values()), prepared, weighting, job.shares(), accelerator, recipe,
+            made,
+        )  # fmt: skip
+        figures: dict[str, float] = {}
+        running = torch.zeros(3, len(job.tasks))
+        clock, clock_step = time.perf_counter(), start
         for step in range(start, steps):
             rate = learning_rate(step, steps, table)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group.get("rate_ratio", 1.0)
             running += stepper.make(step)
             average.update(step)
-            progress.update(bar, completed=step + 1)
             done = step + 1
+            tell(Advanced(done))
             if done % recipe.log_every == 0 or done == steps:
                 spent = time.perf_counter() - clock
                 speed = round((done - clock_step) / max(spent, 1e-9), 3)
@@ -116,30 +128,47 @@ def train(
                 with average.applied():
                     figures = job.validate()
                 log.validation(done, figures)
-            if (done % recipe.checkpoint_every == 0 or done == steps) and accelerator.is_main_process:
+                tell(Validated(done, figures))
+            stopped = done < steps and _any_stops(control, accelerator)
+            if is_main and (stopped or done % recipe.checkpoint_every == 0 or done == steps):
                 run.save(folder, done)
-    log.close()
-    accelerator.wait_for_everyone()
-    average.apply()
-    if not figures:
-        figures = job.validate()
-    accelerator.free_memory()
+            if stopped:
+                log.close()
+                raise StoppedError(
+                    f"stopped after step {done:,} of {steps:,}, which is saved; run the same command to go on"
+                )
+        log.close()
+        accelerator.wait_for_everyone()
+        average.apply()
+        if not figures:
+            figures = job.validate()
+        accelerator.free_memory()
     return figures
 
 
-def _build_accelerator(device: torch.device, precision: str, sparse: bool) -> Accelerator:
-    """Return what knows the processes; ``sparse`` lets a step leave parameters without a gradient."""
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-    from accelerate.utils import DistributedDataParallelKwargs
+def _any_stops(control: RunControl, accelerator: Accelerator) -> bool:
+    """Ask every process, so that all of them stop after the same step."""
+    wanted = control.stop_when()
+    if accelerator.num_processes == 1:
+        return wanted
+    votes = accelerator.reduce(torch.tensor(float(wanted), device=accelerator.device), reduction="sum")
+    return bool(votes > 0)
 
-    # The precision is global in accelerate, and an earlier run of this process may have had another one.
-    AcceleratorState._reset_state()
-    return Accelerator(
-        mixed_precision=precision,
-        cpu=device.type == "cpu",
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=sparse)],
-    )
+
+@contextmanager
+def _held_alone(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for the length of a block."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
+    try:
+        if not lock_for_life(descriptor):
+            raise TrainingError(f"another run is training in {folder}; wait for it, or choose another folder")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class _State:
@@ -169,15 +198,17 @@ class _State:
         }
         save_checkpoint(folder, Checkpoint(step, groups, self.recipe))
 
-    def restore(self, folder: Path) -> int:
-        """Load the newest checkpoint of a folder, if any, and return the number of finished steps."""
-        path = newest_checkpoint(folder)
-        if path is None:
+    def restore(self, folder: Path, tell: OnEvent) -> int:
+        """Load the newest whole checkpoint of a folder, if any, and return the number of finished steps."""
+        checkpoint, messages = load_newest_checkpoint(folder)
+        for message in messages:
+            tell(Noticed(message))
+        if checkpoint is None:
             return 0
-        checkpoint = load_checkpoint(path)
         if not same_recipe(checkpoint.recipe, self.recipe):
             raise TrainingError(
-                f"{path} was made by a different recipe; choose another output folder, or start --fresh"
+                f"{folder} holds checkpoints of a different recipe; choose another output folder, or "
+                "start --fresh"
             )
         for group, tensors in self.tensors.items():
             saved = checkpoint.tensors.get(group, {})
@@ -185,7 +216,7 @@ class _State:
                 name: value.shape for name, value in tensors.items()
             }:
                 raise TrainingError(
-                    f"{path} holds the {group} of another network; choose another output folder"
+                    f"{folder} holds the {group} of another network; choose another output folder"
                 )
             with torch.no_grad():
                 for name, tensor in tensors.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +16,12 @@ from polyrestore.bundles import load_bundle
 from polyrestore.data import OneCompositionSource, OneTaskSource, Source, TaskSource, load_clean
 from polyrestore.errors import AdapterError, RecipeError
 from polyrestore.recognition import full_normalisation
+from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.train import train
+from polyrestore.training.phases.base import Phase
 from polyrestore.training.phases.export import extended_info, save_trained, training_record
 from polyrestore.training.phases.restoration_job import RestorationJob
+from polyrestore.training.phases.shrinking import reduce_rank, save_tiny_bundle
 from polyrestore.training.recipes.batches import (
     batch_source,
     held_out_images,
@@ -32,7 +36,7 @@ from polyrestore.training.validation.tasks import validation_of
 from polyrestore.training.weighting import build_weighting
 
 
-def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
+def train_adapters(recipe: AdapterRecipe, control: RunControl) -> Path:
     """Train a recipe's adapters and return the bundle with all of them.
 
     Each batch trains one adapter on its own degradation, or several at equal weights on their mixture: the
@@ -53,7 +57,7 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
     job = RestorationJob(backbone, source, held_out, bank, recipe.loss)
     before = job.validate()
     weighting = build_weighting("uniform", len(job.tasks))
-    after = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
+    after = train(job, weighting, recipe, control, steps=recipe.steps)
     info = bundle.info
     for name in recipe.adapters:
         bundle.adapters[name] = bank.export(name)
@@ -71,7 +75,7 @@ def train_adapters(recipe: AdapterRecipe, folder: Path, resume: bool) -> Path:
         bundle.recognition_settings = {**settings, "normalisation": normalisation}
     summary = "A backbone with one light adapter per degradation."
     bundle.info = info.model_copy(update={"summary": summary})
-    return save_trained(folder / "bundle", bundle)
+    return save_trained(control.folder / "bundle", bundle)
 
 
 def _sources(recipe: AdapterRecipe) -> tuple[Source, Validation]:
@@ -144,3 +148,14 @@ def _fits_into(old: Tensor, new: Tensor) -> bool:
 def _scaling_of(adapter: Adapter, key: str) -> float:
     path = key.rsplit(".", 2)[0]
     return adapter.config.scaling_at(path) if isinstance(adapter.config, LoraConfig) else 1.0
+
+
+def _shrink(recipe: AdapterRecipe, folder: Path) -> dict[str, Any]:
+    return {
+        "bundle": str(save_tiny_bundle(recipe.backbone or "compact", folder / "bundle")),
+        "adapter_options": reduce_rank(recipe.adapter_options),
+        "options_for": {name: reduce_rank(options) for name, options in recipe.options_for.items()},
+    }
+
+
+ADAPTERS = Phase(AdapterRecipe, train_adapters, _shrink)

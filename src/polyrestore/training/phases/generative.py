@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,10 +13,13 @@ from torch import Generator, Tensor, nn
 from polyrestore.backbones import Backbone
 from polyrestore.data import Batch, Source, Synthesis, load_clean, mixed_seed
 from polyrestore.errors import RecipeError
+from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.job import Job, TaskLosses, losses_by_task
 from polyrestore.training.loop.losses import LOSSES
 from polyrestore.training.loop.train import train
+from polyrestore.training.phases.base import Phase
 from polyrestore.training.phases.export import export_backbone
+from polyrestore.training.phases.shrinking import tiny_backbone_options
 from polyrestore.training.recipes.batches import batch_source, held_out_images, starting_backbone
 from polyrestore.training.recipes.recipe import GenerativeRecipe
 from polyrestore.training.validation.crops import centres, mean_psnr
@@ -120,12 +123,19 @@ class GenerativeJob(Job):
         return figures
 
 
-def train_generative(recipe: GenerativeRecipe, folder: Path, resume: bool) -> Path:
+def train_generative(recipe: GenerativeRecipe, control: RunControl) -> Path:
     """Train a recipe's generative backbone and return the bundle that holds it."""
     backbone = starting_backbone(recipe)
     untouched = Synthesis(clean_share=1.0, region_share=0.0)
     source = batch_source(recipe, untouched, load_clean(recipe.data.clean), {})
     job = GenerativeJob(backbone, source, recipe, held_out_images(recipe.data))
-    figures = train(job, Uniform(1), recipe, folder, steps=recipe.steps, resume=resume)
+    figures = train(job, Uniform(1), recipe, control, steps=recipe.steps)
     backbone.requires_grad_(True)
-    return export_backbone(recipe, backbone, {}, figures, folder / "bundle")
+    return export_backbone(recipe, backbone, {}, figures, control.folder / "bundle")
+
+
+def _shrink(recipe: GenerativeRecipe, folder: Path) -> dict[str, Any]:
+    return {"backbone_options": tiny_backbone_options(recipe.backbone), "start_from": ""}
+
+
+GENERATIVE = Phase(GenerativeRecipe, train_generative, _shrink)

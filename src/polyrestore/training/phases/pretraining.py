@@ -1,9 +1,10 @@
-"""The first phase: the backbone alone, or with one LoRA per degradation at its side."""
+"""Phase 1: a backbone learns every degradation, from synthetic data or from sets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,11 +12,14 @@ from polyrestore.adapters import AdapterBank, LoraConfig, eligible_layers
 from polyrestore.backbones import Backbone
 from polyrestore.data import Source
 from polyrestore.errors import RecipeError
+from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.train import train
+from polyrestore.training.phases.base import Phase
 from polyrestore.training.phases.contrast import ContrastiveJob, encoder_recipe
 from polyrestore.training.phases.expected_error import ExpectedErrorJob
 from polyrestore.training.phases.export import export_backbone
 from polyrestore.training.phases.restoration_job import RestorationJob
+from polyrestore.training.phases.shrinking import RANK, tiny_backbone_options
 from polyrestore.training.recipes.batches import starting_backbone, trained_degradations, training_source
 from polyrestore.training.recipes.recipe import ContrastTable, PretrainingRecipe
 from polyrestore.training.validation.crops import Validation
@@ -23,14 +27,14 @@ from polyrestore.training.validation.tasks import validation_of
 from polyrestore.training.weighting import Evidence, build_weighting
 from polyrestore.training.weighting.uniform import Uniform
 
+_TINY_CROP_PX = 24
 
-def pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
-    """Train a backbone, alone or beside one LoRA per degradation, and return the folder of its bundle.
+
+def pretrain(recipe: PretrainingRecipe, control: RunControl) -> Path:
+    """Train a backbone as a whole, balanced by the recipe's strategy, and return the bundle that holds it.
 
     Raises:
-        RecipeError: the recipe asks for things that exclude each other, or for a backbone with no weights of
-            its own to train.
-        TrainingError: a loss is not finite, or the folder holds another run.
+        RecipeError: parts of the recipe exclude each other, or the backbone has no weights of its own.
     """
     if recipe.routed_rank and recipe.contrast is not None:
         raise RecipeError("routed_rank and [contrast] exclude each other")
@@ -48,14 +52,14 @@ def pretrain(recipe: PretrainingRecipe, folder: Path, resume: bool) -> Path:
     if recipe.contrast is not None:
         if weighting.evidence is Evidence.SCALES:
             raise RecipeError(f"weighting {recipe.weighting.name!r} cannot be combined with [contrast]")
-        job = _contrastive_job(recipe, backbone, source, validation, folder, resume)
+        job = _contrastive_job(recipe, backbone, source, validation, control)
     elif weighting.evidence is Evidence.SCALES:
         job = ExpectedErrorJob(backbone, source, validation, bank, recipe.loss)
     else:
         job = RestorationJob(backbone, source, validation, bank, recipe.loss)
-    figures = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
+    figures = train(job, weighting, recipe, control, steps=recipe.steps)
     adapters = {} if bank is None else {name: bank.export(name) for name in bank.names}
-    return export_backbone(recipe, backbone, adapters, figures, folder / "bundle")
+    return export_backbone(recipe, backbone, adapters, figures, control.folder / "bundle")
 
 
 def _contrastive_job(
@@ -63,8 +67,7 @@ def _contrastive_job(
     backbone: Backbone,
     source: Source,
     validation: Validation,
-    folder: Path,
-    resume: bool,
+    control: RunControl,
 ) -> ContrastiveJob:
     """Train a backbone's encoder alone for as long as the recipe says, and return the job for the rest."""
     table = recipe.contrast or ContrastTable()
@@ -72,7 +75,7 @@ def _contrastive_job(
     if table.encoder_steps:
         first = encoder_recipe(recipe)
         job = ContrastiveJob(*arguments, encoder_only=True)
-        train(job, Uniform(1), first, folder / "encoder", steps=first.steps, resume=resume)
+        train(job, Uniform(1), first, control.within("encoder"), steps=first.steps)
     return ContrastiveJob(*arguments)
 
 
@@ -91,3 +94,18 @@ def routed_bank(recipe: PretrainingRecipe, backbone: Backbone, names: Sequence[s
         bank.create(name, config, generator)
     backbone.requires_grad_(True)
     return bank
+
+
+def _shrink(recipe: PretrainingRecipe, folder: Path) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        "backbone_options": tiny_backbone_options(recipe.backbone),
+        "start_from": "",
+        "routed_rank": min(recipe.routed_rank, RANK),
+    }
+    if recipe.contrast is not None:
+        small = {"encoder_steps": min(recipe.contrast.encoder_steps, 2), "crop_px": _TINY_CROP_PX}
+        changes["contrast"] = recipe.contrast.model_copy(update=small)
+    return changes
+
+
+PRETRAINING = Phase(PretrainingRecipe, pretrain, _shrink)

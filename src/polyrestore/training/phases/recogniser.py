@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -22,9 +23,12 @@ from polyrestore.recognition import (
     weigh,
     weigh_similarities,
 )
+from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.job import Job, TaskLosses, losses_by_task
 from polyrestore.training.loop.train import train
+from polyrestore.training.phases.base import Phase
 from polyrestore.training.phases.export import extended_info, save_trained, training_record
+from polyrestore.training.phases.shrinking import save_tiny_bundle
 from polyrestore.training.recipes.batches import batch_source, held_out_images, load_real_pairs, synthesis_of
 from polyrestore.training.recipes.recipe import RecogniserRecipe
 from polyrestore.training.weighting import build_weighting
@@ -34,6 +38,8 @@ from polyrestore.training.weighting import build_weighting
 SETTINGS = RecognitionSettings(temperature=0.05, activation="sigmoid", minimum_share=0.5, clean_threshold=0.5)
 VALIDATION_SEVERITIES = (0.2, 0.9)
 KEPT_CLEAN = 0.95
+
+_TINY_OPTIONS = {"width": 8, "dimension": 16}
 
 
 class PrototypeClassifier(nn.Module):
@@ -141,7 +147,7 @@ def damaged_copies(images: list[Tensor], name: str, seed: int) -> list[Tensor]:
     return [degrade(i, {name: s}, generator) for i, s in zip(clean, severities, strict=True)]
 
 
-def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Path:
+def train_recogniser(recipe: RecogniserRecipe, control: RunControl) -> Path:
     """Train a recogniser for the adapters of a bundle and return the bundle that has it.
 
     A recogniser that is in the bundle already, with the recipe's options, is trained further.
@@ -162,7 +168,7 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
         classifier.continue_from(bundle.recogniser, bundle.prototypes, (*names, CLEAN))
     job = RecogniserJob(classifier, source, names, held_out)
     weighting = build_weighting("uniform", len(job.tasks))
-    figures = train(job, weighting, recipe, folder, steps=recipe.steps, resume=resume)
+    figures = train(job, weighting, recipe, control, steps=recipe.steps)
     recogniser.eval()
     prototypes = classifier.prototypes(job.tasks)
     settings = calibrate(recogniser, prototypes, job.samples[CLEAN])
@@ -179,7 +185,7 @@ def train_recogniser(recipe: RecogniserRecipe, folder: Path, resume: bool) -> Pa
         },
         info=info,
     )
-    return save_trained(folder / "bundle", finished)
+    return save_trained(control.folder / "bundle", finished)
 
 
 @torch.inference_mode()
@@ -214,3 +220,13 @@ def clean_threshold(clean: Sequence[float]) -> float:
         return sum(value >= threshold for value in clean) / max(1, len(clean))
 
     return max((step / 100 for step in range(30, 61) if kept(step / 100) >= KEPT_CLEAN), default=0.3)
+
+
+def _shrink(recipe: RecogniserRecipe, folder: Path) -> dict[str, Any]:
+    return {
+        "bundle": str(save_tiny_bundle("compact", folder / "bundle")),
+        "recogniser_options": dict(_TINY_OPTIONS),
+    }
+
+
+RECOGNISER = Phase(RecogniserRecipe, train_recogniser, _shrink)

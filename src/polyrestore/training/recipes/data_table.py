@@ -21,7 +21,7 @@ _LATER_KEYS = (
 class Strict(BaseModel):
     """A table of a recipe: unknown keys are refused, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SetTable(Strict):
@@ -51,7 +51,7 @@ class SetTable(Strict):
     severity: tuple[float, float] | None = None
     sigma_255: float | None = Field(None, gt=0)
     share: float = Field(1.0, gt=0)
-    zoom_out: float = Field(1.0, ge=1)
+    zoom_out: float = Field(1.0, ge=1, le=64)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -112,11 +112,11 @@ class DataTable(Strict):
     aligned: tuple[str, ...] = ()
     pair_share: float = Field(0.5, ge=0, le=1)
     patch_px: int = Field(96, ge=16)
-    zoom_out: float = Field(3.0, ge=1)
-    zoom_in: float = Field(1.0, ge=1)
+    zoom_out: float = Field(3.0, ge=1, le=64)
+    zoom_in: float = Field(1.0, ge=1, le=64)
     vary_light: float = Field(0.0, ge=0, le=1)
     batch_size: int = Field(16, ge=1)
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=1024)
     sets: tuple[SetTable, ...] = ()
     validation_sets: tuple[SetTable, ...] = ()
     sampler: Sampler = "task_shares"
@@ -152,7 +152,7 @@ class DataTable(Strict):
 class SynthesisTable(Strict):
     """How samples are damaged; see :class:`polyrestore.data.Synthesis`."""
 
-    tasks: tuple[str, ...] = tuple(DEGRADATIONS)
+    tasks: tuple[str, ...] = Field(tuple(DEGRADATIONS), min_length=1)
     mixture_share: float = Field(0.35, ge=0, le=1)
     region_share: float = Field(0.1, ge=0, le=1)
     clean_share: float = Field(0.0, ge=0, le=1)

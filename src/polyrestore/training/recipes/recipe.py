@@ -1,18 +1,18 @@
-"""Typed training descriptions in TOML; an unknown key is an error that names the nearest known one."""
+"""Typed training descriptions: what the recipes of each phase may say."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import Field
 
+from polyrestore.bundles.manifest import Name
 from polyrestore.data import MixtureWeights
-from polyrestore.errors import RecipeError, nearest_names
-from polyrestore.training.recipes.data_table import DataTable, Strict, SynthesisTable, resolve
+from polyrestore.training.recipes.data_table import DataTable, Strict, SynthesisTable
 from polyrestore.training.recipes.precision import Precision
+from polyrestore.training.weighting import check_weighting
+
+_Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimiserTable(Strict):
@@ -41,7 +41,7 @@ class OptimiserTable(Strict):
     decay: float = Field(0.5, gt=0, le=1)
     final_share: float = Field(0.02, ge=0, le=1)
     warmup_steps: int = Field(200, ge=0)
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[_Beta, _Beta] = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float = Field(0.5, ge=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
@@ -77,6 +77,8 @@ class Recipe(Strict):
     """What every phase needs.
 
     Attributes:
+        phase: which training it is, a name in :data:`polyrestore.training.phases.registry.PHASES`.
+        name: of the run and of its bundle; letters, digits, ``_`` and ``-``.
         precision: "bf16" and "fp16" train in mixed precision, "no" in float32; "auto" is "bf16" only where
             the hardware has it, since elsewhere it is many times slower. Decided once, printed and logged.
         loss: per pixel, between the restored and the clean image; "smooth_l1" is quadratic below 1;
@@ -84,9 +86,12 @@ class Recipe(Strict):
         tensorboard: also log for TensorBoard, in the output folder.
     """
 
-    name: str
-    seed: int = 0
-    steps: int = Field(ge=1)
+    bundle_fields: ClassVar[tuple[str, ...]] = ()
+
+    phase: str
+    name: Name
+    seed: int = Field(0, ge=0, lt=2**63)
+    steps: int = Field(ge=1, le=10**9)
     precision: Precision = "auto"
     data: DataTable
     synthesis: SynthesisTable = SynthesisTable()
@@ -96,6 +101,13 @@ class Recipe(Strict):
     log_every: int = Field(50, ge=1)
     validate_every: int = Field(1000, ge=1)
     checkpoint_every: int = Field(500, ge=1)
+
+    def check(self) -> None:
+        """Refuse what only the registries can tell is wrong; phases add what is theirs.
+
+        Raises:
+            PolyrestoreError: a name is unknown, or an option is out of its bounds.
+        """
 
 
 class BackboneRecipe(Recipe):
@@ -108,7 +120,8 @@ class BackboneRecipe(Recipe):
         licence: SPDX identifier of the weights' licence.
     """
 
-    phase: Literal["pretraining", "generative"]
+    bundle_fields = ("start_from",)
+
     backbone: str
     backbone_options: dict[str, Any] = {}
     start_from: str = ""
@@ -131,6 +144,15 @@ class PretrainingRecipe(BackboneRecipe):
     routed_rank: int = Field(0, ge=0)
     weighting: WeightingTable = WeightingTable()
     contrast: ContrastTable | None = None
+
+    def check(self) -> None:
+        """Refuse a strategy that is unknown, and options that it does not take.
+
+        Raises:
+            UnknownNameError: no strategy has this name.
+            RecipeError: an option is unknown or out of its bounds.
+        """
+        check_weighting(self.weighting.name, self.weighting.options)
 
 
 class GenerativeRecipe(BackboneRecipe):
@@ -168,6 +190,8 @@ class AdapterRecipe(Recipe):
         bystander_share: how often an adapter acts whose degradation is not there.
     """
 
+    bundle_fields = ("bundle",)
+
     phase: Literal["adapters"]
     bundle: str
     backbone: str = ""
@@ -182,123 +206,8 @@ class AdapterRecipe(Recipe):
 class RecogniserRecipe(Recipe):
     """The recogniser and the prototypes of a bundle's adapters."""
 
+    bundle_fields = ("bundle",)
+
     phase: Literal["recogniser"]
     bundle: str
     recogniser_options: dict[str, Any] = {}
-
-
-AnyRecipe = PretrainingRecipe | GenerativeRecipe | AdapterRecipe | RecogniserRecipe
-_ADAPTER: TypeAdapter[AnyRecipe] = TypeAdapter(Annotated[AnyRecipe, Field(discriminator="phase")])
-_PHASES: dict[str, type[Recipe]] = {
-    "pretraining": PretrainingRecipe,
-    "generative": GenerativeRecipe,
-    "adapters": AdapterRecipe,
-    "recogniser": RecogniserRecipe,
-}
-
-
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyRecipe:
-    """Read a recipe and apply overrides such as ``optimiser.learning_rate=1e-4``.
-
-    A recipe that says ``base = "other.toml"`` changes the one beside it, table by table; several bases are
-    laid over each other in order, and may be parts that are no recipes by themselves.
-
-    Raises:
-        RecipeError: the file is missing or no TOML, a key is unknown, or a value does not fit.
-    """
-    content = _read(path)
-    for override in overrides:
-        _apply_override(content, override)
-    try:
-        recipe = _ADAPTER.validate_python(content)
-    except ValidationError as error:
-        raise RecipeError(f"{path}: {_explain(error, content)}") from error
-    changes: dict[str, Any] = {"data": resolve(recipe.data, path.parent)}
-    source = "start_from" if isinstance(recipe, BackboneRecipe) else "bundle"
-    if "/" in getattr(recipe, source):
-        changes[source] = str(path.parent / getattr(recipe, source))
-    return recipe.model_copy(update=changes)
-
-
-def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a recipe's tables, on top of those of its bases."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise RecipeError(f"cannot read the recipe {path}: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}") from error
-    if "base" not in content:
-        return content
-    named = content.pop("base")
-    whole: dict[str, Any] = {}
-    for base in named if isinstance(named, list) else [named]:
-        # In one folder, relative paths mean the same in both.
-        if not isinstance(base, str) or Path(base).name != base:
-            raise RecipeError(f"{path}: base must name a recipe in the same folder, not {base!r}")
-        if path in readers:
-            raise RecipeError(f"{path}: its base leads back to itself")
-        whole = _merged(whole, _read(path.parent / base, (*readers, path)))
-    return _merged(whole, content)
-
-
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Put changes over a base, table by table."""
-    merged = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both else value
-    return merged
-
-
-def _apply_override(content: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise RecipeError(f"override {override!r} is not of the form key=value")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *tables, last = key.strip().split(".")
-    for table in tables:
-        content = content.setdefault(table, {})
-        if not isinstance(content, dict):
-            raise RecipeError(f"override {override!r}: {table!r} is not a table")
-    content[last] = value
-
-
-def _explain(error: ValidationError, content: dict[str, Any]) -> str:
-    """Put the first problem of a validation error into one line."""
-    first = error.errors()[0]
-    phase = str(content.get("phase", ""))
-    location = [str(part) for part in first["loc"] if str(part) != phase]
-    where = ".".join(location)
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}; {nearest_names(location[-1], _known_keys(phase, location[:-1]))}"
-    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return f"phase must be one of {', '.join(_PHASES)}, not {content.get('phase')!r}"
-    if first["type"] == "missing":
-        return f"the key {where!r} is missing"
-    if first["type"] == "value_error":
-        return f"{where}: {first['ctx']['error']}"
-    return f"{where} = {first['input']!r}: {first['msg']}"
-
-
-def _known_keys(phase: str, tables: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = _PHASES.get(phase, Recipe)
-    for table in tables:
-        if table not in model.model_fields:
-            continue
-        inner = _table_in(model.model_fields[table].annotation)
-        if inner is None:
-            break
-        model = inner
-    return list(model.model_fields)
-
-
-def _table_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the table that an annotation such as ``Table | None`` or ``tuple[Table, ...]`` speaks of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_table_in, get_args(annotation))), None)

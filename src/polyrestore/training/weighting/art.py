@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyrestore.training.weighting.base import Weighting, present_softmax
+from polyrestore.training.weighting.base import POSITIVE, SHARE, Weighting, present_softmax
 
 LARGEST_LOSS = 0.99
 SMALLEST_LOSS = 1e-6
@@ -34,6 +34,7 @@ class Art(Weighting):
 
     balances_alone = True
     remembered = ("average", "best")
+    bounds = {"temperature": POSITIVE, "momentum": SHARE, "forgetting": SHARE}
 
     def __init__(
         self, task_count: int, temperature: float = 0.1, momentum: float = 0.01, forgetting: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import ClassVar
 
@@ -18,6 +19,12 @@ def present_softmax(scores: Tensor, present: Tensor) -> Tensor:
 def step_seed(seed: int, step: Tensor) -> int:
     """Return a seed for the draws of one step, the same in every process."""
     return (seed * 1_000_003 + int(step)) % 2**32
+
+
+# Ranges that several strategies' options share.
+POSITIVE = (1e-6, 1e6)
+SHARE = (0.0, 1.0)
+SEED = (0.0, 2.0**32 - 1)
 
 
 class Evidence(Enum):
@@ -38,10 +45,14 @@ class Weighting:
     ``balances_alone`` is True where the weights alone say how much each task counts. Elsewhere the loop
     multiplies them by how often each task is drawn, so that equal weights are the mean over all samples.
 
+    ``bounds`` holds the lowest and the highest value of each option, by name; a recipe with another option or
+    a value beyond them is refused before anything is read.
+
     Args:
         task_count: number of tasks K.
     """
 
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
     balances_alone: ClassVar[bool] = False
     evidence: ClassVar[Evidence] = Evidence.NONE
     remembered: ClassVar[tuple[str, ...]] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyrestore.training.weighting.base import Weighting, present_softmax
+from polyrestore.training.weighting.base import POSITIVE, Weighting, present_softmax
 
 
 class DynamicWeightAverage(Weighting):
@@ -25,6 +25,7 @@ class DynamicWeightAverage(Weighting):
     """
 
     remembered = ("sums", "counts", "older", "newer", "step")
+    bounds = {"temperature": POSITIVE, "window_steps": (1, 10**9)}
 
     def __init__(self, task_count: int, temperature: float = 2.0, window_steps: float = 200) -> None:
         super().__init__(task_count)

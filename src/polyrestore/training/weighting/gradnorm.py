@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyrestore.training.weighting.base import Evidence, Weighting
+from polyrestore.training.weighting.base import POSITIVE, Evidence, Weighting
 
 SMALLEST_WEIGHT = 0.01
 LOSSES_AT_THE_START = 10
@@ -28,6 +28,7 @@ class GradNorm(Weighting):
 
     evidence = Evidence.SHARED_LAYER
     remembered = ("shares", "initial_sums", "initial_counts")
+    bounds = {"alpha": (0, 100), "learning_rate": POSITIVE}
 
     def __init__(self, task_count: int, alpha: float = 1.5, learning_rate: float = 0.025) -> None:
         super().__init__(task_count)

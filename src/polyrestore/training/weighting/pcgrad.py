@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.errors import TrainingError
-from polyrestore.training.weighting.base import Evidence, Weighting, step_seed
+from polyrestore.training.weighting.base import SEED, Evidence, Weighting, step_seed
 
 
 class PCGrad(Weighting):
@@ -26,6 +26,7 @@ class PCGrad(Weighting):
 
     evidence = Evidence.ALL_LAYERS
     remembered = ("step",)
+    bounds = {"seed": SEED}
 
     def __init__(self, task_count: int, seed: float = 0) -> None:
         super().__init__(task_count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyrestore.training.weighting.base import Weighting, present_softmax, step_seed
+from polyrestore.training.weighting.base import SEED, Weighting, present_softmax, step_seed
 
 
 class RandomWeighting(Weighting):
@@ -17,6 +17,7 @@ class RandomWeighting(Weighting):
     """
 
     remembered = ("step",)
+    bounds = {"seed": SEED}
 
     def __init__(self, task_count: int, seed: float = 0) -> None:
         super().__init__(task_count)

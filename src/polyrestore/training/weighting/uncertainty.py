@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyrestore.training.weighting.base import Weighting
+from polyrestore.training.weighting.base import POSITIVE, Weighting
 
 
 class Uncertainty(Weighting):
@@ -22,6 +22,7 @@ class Uncertainty(Weighting):
     """
 
     remembered = ("log_scale",)
+    bounds = {"learning_rate": POSITIVE, "initial_loss": POSITIVE}
 
     def __init__(self, task_count: int, learning_rate: float = 0.01, initial_loss: float = 0.1) -> None:
         super().__init__(task_count)

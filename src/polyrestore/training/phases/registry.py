@@ -1,0 +1,16 @@
+"""The phases by name: one line for each."""
+
+from __future__ import annotations
+
+from polyrestore.training.phases.adapters import ADAPTERS
+from polyrestore.training.phases.base import Phase
+from polyrestore.training.phases.generative import GENERATIVE
+from polyrestore.training.phases.pretraining import PRETRAINING
+from polyrestore.training.phases.recogniser import RECOGNISER
+
+PHASES: dict[str, Phase] = {
+    "pretraining": PRETRAINING,
+    "generative": GENERATIVE,
+    "adapters": ADAPTERS,
+    "recogniser": RECOGNISER,
+}

@@ -1,0 +1,37 @@
+"""What phases share when they are tried in small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from polyrestore.backbones import BACKBONES, build_backbone
+from polyrestore.bundles import Bundle, BundleInfo
+from polyrestore.errors import unknown_name
+from polyrestore.training.phases.export import save_trained
+
+RANK = 2
+
+
+def tiny_backbone_options(name: str) -> dict[str, Any]:
+    """Return the options of the smallest sensible network of a kind.
+
+    Raises:
+        UnknownNameError: there is no such backbone.
+    """
+    if name not in BACKBONES:
+        raise unknown_name("backbone", name, BACKBONES)
+    return dict(BACKBONES[name].tiny_options)
+
+
+def save_tiny_bundle(backbone: str, folder: Path) -> Path:
+    """Write a bundle that holds an untrained tiny network, and return its folder."""
+    network = build_backbone(backbone, **tiny_backbone_options(backbone))
+    info = BundleInfo(licence="CC0-1.0", summary="An untrained tiny backbone.")
+    return save_trained(folder, Bundle("tiny", network, info=info))
+
+
+def reduce_rank(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return adapter options with a rank of at most ``RANK``."""
+    return {**options, "rank": min(options["rank"], RANK)} if "rank" in options else dict(options)
