@@ -51,9 +51,9 @@ def test_the_commands_run(datasets: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("content", RECIPES, ids=range(len(RECIPES)))
 def test_the_recipes_load_and_find_their_sets(datasets: Path, content: dict) -> None:
     data = resolve(DataTable.model_validate(content), datasets)
-    training = {task.name: task.composition for task in load_tasks(data.sets, (0.1, 0.9))}
+    training = {task.name: task.degradations for task in load_tasks(data.sets, (0.1, 0.9))}
     for task in load_tasks(data.validation_sets, (0.1, 0.9), held_out=True):
-        assert training[task.name] == task.composition
+        assert training[task.name] == task.degradations
 
 
 def test_three_five_and_three_weather_tasks(datasets: Path) -> None:

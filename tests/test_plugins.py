@@ -29,7 +29,7 @@ def _forget(monkeypatch):
 def test_the_example_trains_adapts_and_restores(tmp_path):
     plugin = ["--plugin", str(EXAMPLE)]
     recipe, out = str(ROOT / "recipes" / "quick.toml"), tmp_path / "out"
-    settings = ["backbone=plain", "backbone_options={ width = 8, depth = 2 }", "routed_rank=0", "steps=3"]
+    settings = ["backbone=plain", "backbone_options={ width = 8, depth = 2 }", "joint_rank=0", "steps=3"]
     changes = [part for setting in settings for part in ("--set", setting)]
     assert run([*plugin, "train", recipe, "-o", str(out), *changes]) == 0
     assert load_bundle(str(out / "bundle")).backbone.options == {"width": 8, "depth": 2}
@@ -43,7 +43,7 @@ def test_the_example_trains_adapts_and_restores(tmp_path):
 
 def test_a_bundle_of_an_unknown_network_is_refused_without_the_plugin(tmp_path, capsys):
     recipe, out = str(ROOT / "recipes" / "quick.toml"), tmp_path / "out"
-    changes = ["--set", "backbone=plain", "--set", "routed_rank=0", "--tiny"]
+    changes = ["--set", "backbone=plain", "--set", "joint_rank=0", "--tiny"]
     assert run(["--plugin", str(EXAMPLE), "train", recipe, "-o", str(out), *changes]) == 0
     BACKBONES.pop("plain")
     capsys.readouterr()

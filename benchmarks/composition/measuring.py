@@ -18,7 +18,7 @@ from polyrestore.errors import CompositionError, DataError
 from polyrestore.evaluation.composition_runs import CompositionRuns
 from polyrestore.evaluation.measure import Score, mean_score
 from polyrestore.evaluation.metrics import Protocol, mean_psnr
-from polyrestore.evaluation.sets import Sample
+from polyrestore.evaluation.sets import EvaluationImage
 from polyrestore.recognition import RecognitionSettings, weigh_similarities
 from polyrestore.restoration.restorer import Restorer
 
@@ -93,7 +93,7 @@ class CompositionResult:
 
 def mixture_samples(
     folder: Path, mixture: Mixture, *, limit: int | None = None, crop_px: int | None = None
-) -> list[Sample]:
+) -> list[EvaluationImage]:
     """Damage the photographs of a folder, as :func:`polyrestore.data.write_mixture_set` does with seed 0.
 
     Args:
@@ -109,7 +109,9 @@ def mixture_samples(
     samples = []
     for path in image_paths(folder)[:limit]:
         target = centre_crop(load_pixels(path).float() / 255, crop_px)
-        samples.append(Sample(path.stem, damaged_alike(target, mixture.severities, path.stem), target))
+        samples.append(
+            EvaluationImage(path.stem, damaged_alike(target, mixture.severities, path.stem), target)
+        )
     if not samples:
         raise DataError(f"no photograph of {folder} is left with a limit of {limit}")
     return samples
@@ -118,7 +120,7 @@ def mixture_samples(
 def measure_composition(
     restorer: Restorer,
     mixture: Mixture,
-    samples: Sequence[Sample],
+    samples: Sequence[EvaluationImage],
     *,
     protocol: Protocol | None = None,
     on_way: Callable[[str], None] | None = None,

@@ -50,7 +50,7 @@ def composition_as_json(results: Sequence[CompositionResult]) -> list[dict[str, 
         {
             "mixture": result.mixture.name,
             "severities": dict(result.mixture.severities),
-            "source": result.mixture.source,
+            "source": result.mixture.citation,
             "applied": list(result.mixture.applied),
             "present": list(result.present),
             "protocol": result.protocol,

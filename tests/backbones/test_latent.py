@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from polyrestore.adapters import AdapterBank, LoraConfig, load_adapter, save_adapter
 from polyrestore.backbones import build_backbone
-from polyrestore.backbones.latent import parts, source
+from polyrestore.backbones.latent import model_files, parts
 from polyrestore.errors import AdapterError, BackboneError
 from polyrestore.restoration.tiling import run_tiled
 from tests.backbones.latent_models import offline, save_model
@@ -321,9 +321,9 @@ def test_a_name_on_the_hub_is_asked_for_there_and_nothing_more_than_needed(sd, m
         return str(sd)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    files = source.find_model("somebody/some-model")
+    files = model_files.find_model("somebody/some-model")
     assert (files.name, files.folder) == ("somebody/some-model", sd)
-    assert source.find_model(str(sd)).folder == sd
+    assert model_files.find_model(str(sd)).folder == sd
     assert [name for name, _ in asked] == ["somebody/some-model"]
     wanted = asked[0][1]["allow_patterns"]
     names = ("unet/config.json", "vae/diffusion_pytorch_model.safetensors", "tokenizer/vocab.json")
@@ -333,9 +333,9 @@ def test_a_name_on_the_hub_is_asked_for_there_and_nothing_more_than_needed(sd, m
 
 
 def test_a_model_is_also_found_by_name_where_the_environment_says(sd, monkeypatch):
-    monkeypatch.setenv(source.MODELS_VARIABLE, str(sd.parent))
+    monkeypatch.setenv(model_files.MODELS_VARIABLE, str(sd.parent))
     for name in ("somebody/sd", "/elsewhere/sd"):
-        files = source.find_model(name)
+        files = model_files.find_model(name)
         assert (files.name, files.folder) == (name, sd)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from polyrestore.adapters import AdapterBank, LoraConfig
 from polyrestore.backbones.latent import parts
-from polyrestore.backbones.latent.source import MODELS_VARIABLE
+from polyrestore.backbones.latent.model_files import MODELS_VARIABLE
 from polyrestore.bundles import Bundle, import_checkpoint, load_bundle, save_bundle
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.errors import BackboneError, BundleError, CheckpointError

@@ -61,7 +61,7 @@ def test_shapes_ranges_and_presence(tasks):
     assert float(batch.degraded.max()) <= 1
     names = list(DEGRADATIONS)
     for index, presence in zip(batch.task.tolist(), batch.presence, strict=True):
-        assert {names[i] for i in presence.nonzero().flatten().tolist()} == set(tasks[index].composition)
+        assert {names[i] for i in presence.nonzero().flatten().tolist()} == set(tasks[index].degradations)
 
 
 @pytest.mark.parametrize("size", [9, 4, 2])

@@ -13,7 +13,7 @@ CDD_11 = {
 
 def test_the_published_mixtures_are_there() -> None:
     assert set(MIXTURES) >= CDD_11 | {"motion_blur+jpeg", "low_light+motion_blur", "noise+jpeg"}
-    assert {name for name, entry in MIXTURES.items() if "CDD-11" in entry.source} == CDD_11
+    assert {name for name, entry in MIXTURES.items() if "CDD-11" in entry.citation} == CDD_11
 
 
 @pytest.mark.parametrize("name", MIXTURES)
@@ -23,7 +23,7 @@ def test_every_mixture_is_of_two_or_three_degradations_and_has_a_source(name: st
     assert 2 <= len(entry.severities) <= 3
     assert set(entry.severities) <= set(DEGRADATIONS)
     assert all(0 < severity < 1 for severity in entry.severities.values())
-    assert len(entry.source) > 10
+    assert len(entry.citation) > 10
 
 
 def test_no_two_mixtures_are_of_the_same_degradations() -> None:

@@ -112,11 +112,11 @@ def test_adapters_that_learned_to_act_in_full_are_composed_so(workshop):
 
 
 @pytest.mark.parametrize(
-    ("killed_at", "routed_rank", "optimiser"), [(1, 0, "adamw"), (3, 2, "adamw"), (5, 2, "muon")]
+    ("killed_at", "joint_rank", "optimiser"), [(1, 0, "adamw"), (3, 2, "adamw"), (5, 2, "muon")]
 )
-def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at, routed_rank, optimiser):
+def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at, joint_rank, optimiser):
     recipe = workshop / "pretraining.toml"
-    overrides = [f"routed_rank={routed_rank}", f"optimiser.name={optimiser}"]
+    overrides = [f"joint_rank={joint_rank}", f"optimiser.name={optimiser}"]
     whole = run_recipe(recipe, output_folder=workshop / "whole", overrides=overrides)
     with monkeypatch.context() as patch:
         stop_after(patch, killed_at)
@@ -132,7 +132,7 @@ def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at, rout
 def test_routed_adapters_come_out_with_the_backbone_and_are_gone_on_with(workshop):
     (workshop / "adapters.toml").write_text(ADAPTERS)
     recipe = workshop / "pretraining.toml"
-    folder = run_recipe(recipe, output_folder=workshop / "pretrained", overrides=["routed_rank=2"])
+    folder = run_recipe(recipe, output_folder=workshop / "pretrained", overrides=["joint_rank=2"])
     first = load_bundle(str(folder))
     assert sorted(first.adapters) == ["jpeg", "low_light", "noise"]
     overrides = ["optimiser.learning_rate=1e-12"]
@@ -299,7 +299,7 @@ def test_the_clean_threshold_leaves_nearly_all_clean_images_alone():
 
 
 def test_routed_adapters_need_linear_layers(workshop):
-    overrides = ["backbone=nafnet", f"backbone_options={toml_value(TINY['nafnet'])}", "routed_rank=2"]
+    overrides = ["backbone=nafnet", f"backbone_options={toml_value(TINY['nafnet'])}", "joint_rank=2"]
     with pytest.raises(RecipeError, match="no linear layers"):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)
 

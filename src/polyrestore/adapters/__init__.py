@@ -1,6 +1,7 @@
 """Light modules beside a frozen backbone's layers: one per degradation, composed with weights."""
 
 from polyrestore.adapters.bank import AdapterBank
+from polyrestore.adapters.checking import adaptable_layers, check_base, check_fits, eligible_layers
 from polyrestore.adapters.composition import checked_composition
 from polyrestore.adapters.config import (
     MAXIMUM_ADAPTER_BYTES,
@@ -14,7 +15,6 @@ from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
 from polyrestore.adapters.reach import added_radius_px
 from polyrestore.adapters.registry import ADAPTER_KINDS
 from polyrestore.adapters.storage import load_adapter, save_adapter
-from polyrestore.adapters.validation import adaptable_layers, check_base, check_fits, eligible_layers
 
 __all__ = [
     "ADAPTER_KINDS",

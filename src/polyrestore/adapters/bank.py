@@ -9,18 +9,18 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor, nn
 
-from polyrestore.adapters.composition import checked_composition, checked_sample_weights
-from polyrestore.adapters.config import Adapter, AdapterConfig, check_adapter_name
-from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
-from polyrestore.adapters.part import AdapterPart
-from polyrestore.adapters.registry import adapter_kind
-from polyrestore.adapters.validation import (
+from polyrestore.adapters.checking import (
     adaptable_layers,
     base_of,
     build_parts,
     check_base_of,
     resolve_targets,
 )
+from polyrestore.adapters.composition import checked_composition, checked_sample_weights
+from polyrestore.adapters.config import Adapter, AdapterConfig, check_adapter_name
+from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
+from polyrestore.adapters.part import AdapterPart
+from polyrestore.adapters.registry import adapter_kind
 from polyrestore.errors import AdapterError, nearest_names
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyrestore.adapters.checking import check_values, split_tensors
 from polyrestore.adapters.config import Adapter, AdapterConfig, BottleneckConfig, LoraConfig
 from polyrestore.adapters.peft_config import from_peft, to_peft
-from polyrestore.adapters.validation import check_values, split_tensors
 from polyrestore.errors import AdapterError, UnknownNameError, nearest_names
 from polyrestore.files import write_text
 from polyrestore.storage.tensors import read_tensors, write_tensors

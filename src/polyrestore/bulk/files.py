@@ -12,19 +12,19 @@ from polyrestore.imaging import FORMATS, READABLE_SUFFIXES
 
 
 @dataclass(frozen=True)
-class Job:
+class FileJob:
     """One file to restore.
 
     Attributes:
-        source: the input, as an absolute path.
+        input: the image, as an absolute path.
         output: where the result goes, relative to the output folder.
     """
 
-    source: Path
+    input: Path
     output: PurePath
 
 
-def find_jobs(inputs: Sequence[str | Path], output_folder: Path, *, recursive: bool) -> list[Job]:
+def find_jobs(inputs: Sequence[str | Path], output_folder: Path, *, recursive: bool) -> list[FileJob]:
     """Return one job per input file, each with an output name of its own.
 
     Files named directly are taken whatever their ending; folders give the images that they hold, and with
@@ -53,12 +53,12 @@ def find_jobs(inputs: Sequence[str | Path], output_folder: Path, *, recursive: b
         raise ImageError(f"no images in {', '.join(str(given) for given in inputs)}{hint}")
 
     taken: set[str] = set()
-    jobs = [Job(Path(source), free_name(output, taken)) for source, output in found.items()]
-    sources = {os.path.realpath(job.source) for job in jobs}
+    jobs = [FileJob(Path(source), free_name(output, taken)) for source, output in found.items()]
+    sources = {os.path.realpath(job.input) for job in jobs}
     for job in jobs:
         if os.path.realpath(os.path.join(output_root, job.output)) in sources:
             raise OutputError(
-                f"the result of {job.source} would overwrite an input; choose another output folder"
+                f"the result of {job.input} would overwrite an input; choose another output folder"
             )
     return jobs
 

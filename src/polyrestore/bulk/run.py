@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.bulk.explained_files import ExplainedFiles
-from polyrestore.bulk.files import Job, find_jobs, free_name, named_for_format
+from polyrestore.bulk.files import FileJob, find_jobs, free_name, named_for_format
 from polyrestore.bulk.report import FileRecord, Report
 from polyrestore.errors import ImageError, OutputError, PolyrestoreError
 from polyrestore.files import TEMPORARY_MARK, sha256_of, write_bytes
@@ -139,7 +139,7 @@ class _Batch:
     def __init__(
         self,
         folder: Path,
-        jobs: Sequence[Job],
+        jobs: Sequence[FileJob],
         restore_one: RestoreOne,
         explain_one: ExplainOne | None,
         report: Report,
@@ -154,19 +154,19 @@ class _Batch:
         self.report = report
         self.settings = settings
         self.overwrite = overwrite
-        self.sources = {os.path.realpath(job.source) for job in jobs}
+        self.sources = {os.path.realpath(job.input) for job in jobs}
         self.taken = {str(job.output).casefold() for job in jobs}
 
-    def run(self, job: Job) -> FileRecord:
+    def run(self, job: FileJob) -> FileRecord:
         """Restore one file; every error becomes a record."""
         output, sha256 = job.output, None
         try:
             output = self._final_name(job)
-            sha256 = _hash(job.source)
+            sha256 = _hash(job.input)
             earlier = self.report.finished(output.as_posix(), sha256, self.settings)
             if earlier is not None and self._is_complete(earlier, output):
-                return replace(earlier, input=str(job.source), status="skipped")
-            return self._restore(job.source, output, sha256)
+                return replace(earlier, input=str(job.input), status="skipped")
+            return self._restore(job.input, output, sha256)
         except PolyrestoreError as error:
             reason = str(error)
         except Exception as error:
@@ -174,7 +174,7 @@ class _Batch:
             reason = f"{type(error).__name__}: {error}"
         owned = output.as_posix() if output.as_posix() in self.report.owned else None
         return FileRecord(
-            input=str(job.source),
+            input=str(job.input),
             output=owned,
             status="failed",
             error=" ".join(reason.split()),
@@ -183,9 +183,9 @@ class _Batch:
             settings=self.settings,
         )
 
-    def _final_name(self, job: Job) -> PurePath:
+    def _final_name(self, job: FileJob) -> PurePath:
         """Return an output name whose ending tells the truth about the format that will be written."""
-        file_format = sniff_format(read_start(job.source))
+        file_format = sniff_format(read_start(job.input))
         if file_format is None:
             return job.output
         wanted = named_for_format(job.output, file_format if file_format in FORMATS else "PNG")

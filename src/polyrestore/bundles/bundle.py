@@ -18,7 +18,7 @@ from polyrestore.recognition.similarity import (
 
 if TYPE_CHECKING:
     from polyrestore.recognition import BaseRecogniser
-    from polyrestore.recognition.clip.reference import EncoderSource
+    from polyrestore.recognition.clip.reference import EncoderReference
 
 
 UNKNOWN_LICENCE = "unknown"
@@ -106,8 +106,8 @@ class Bundle:
         return {"normalisation": normalisation} if normalisation else {}
 
 
-def source_of(bundle: Bundle) -> EncoderSource | None:
+def encoder_of(bundle: Bundle) -> EncoderReference | None:
     """Return where a bundle's recogniser is, None when its weights belong into the bundle."""
     from polyrestore.recognition.clip.network import ClipRecogniser
 
-    return bundle.recogniser.source if isinstance(bundle.recogniser, ClipRecogniser) else None
+    return bundle.recogniser.reference if isinstance(bundle.recogniser, ClipRecogniser) else None

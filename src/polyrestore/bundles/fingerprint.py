@@ -8,7 +8,7 @@ import json
 import torch
 from torch import Tensor
 
-from polyrestore.bundles.bundle import Bundle, source_of
+from polyrestore.bundles.bundle import Bundle, encoder_of
 
 
 def fingerprint(bundle: Bundle) -> str:
@@ -21,8 +21,8 @@ def fingerprint(bundle: Bundle) -> str:
     parts: dict[str, Tensor] = {
         f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items() if key not in outside
     }
-    source = source_of(bundle)
-    if bundle.recogniser is not None and source is None:
+    encoder = encoder_of(bundle)
+    if bundle.recogniser is not None and encoder is None:
         recogniser = bundle.recogniser.state_dict()
         parts |= {f"recogniser.{key}": value for key, value in recogniser.items()}
     parts |= {f"prototype.{key}": value for key, value in bundle.prototypes.items()}
@@ -30,8 +30,8 @@ def fingerprint(bundle: Bundle) -> str:
     if reference is not None:
         plain.append(reference.sha256)
     plain.append(json.dumps(bundle.recognition_settings, sort_keys=True, default=str))
-    if bundle.recogniser is not None and source is not None:
-        plain.append(f"{source.kind} {source.sha256} {sorted(bundle.recogniser.options.items())!r}")
+    if bundle.recogniser is not None and encoder is not None:
+        plain.append(f"{encoder.kind} {encoder.sha256} {sorted(bundle.recogniser.options.items())!r}")
     for name, adapter in bundle.adapters.items():
         plain.append(f"{name} {adapter.config}")
         parts |= {f"adapter.{name}.{key}": value for key, value in adapter.tensors.items()}

@@ -154,10 +154,10 @@ def _open_recogniser(
     folder: Path, kind: Kind, source: SourceEntry, options: dict[str, Any]
 ) -> BaseRecogniser:
     from polyrestore.recognition.clip.opening import open_recogniser
-    from polyrestore.recognition.clip.reference import EncoderSource
+    from polyrestore.recognition.clip.reference import EncoderReference
 
     try:
-        return open_recogniser(EncoderSource(kind, **source.model_dump()), options)
+        return open_recogniser(EncoderReference(kind, **source.model_dump()), options)
     except PolyrestoreError as error:
         raise BundleError(f"{folder / MANIFEST_FILE}: the recogniser cannot be used: {error}") from error
 

@@ -84,12 +84,12 @@ def route_bundle(
     chosen = RecognitionSettings(**{**own, **(settings or {})})
     bank = word_bank(bundle.adapters, words)
     recogniser, model, tokenizer = _encoder(clip, da_clip)
-    source = recogniser.source
-    origin: dict[str, Any] = {"kind": source.kind, "sha256": source.sha256, **bank.to_dict()}
+    reference = recogniser.reference
+    origin: dict[str, Any] = {"kind": reference.kind, "sha256": reference.sha256, **bank.to_dict()}
     training = {key: value for key, value in bundle.info.training.items() if key != "recogniser"}
     routed = replace(
         bundle,
-        name=name or f"{bundle.name[:56]}-{source.kind}",
+        name=name or f"{bundle.name[:56]}-{reference.kind}",
         recogniser=recogniser,
         prototypes=embed_words(bank, model, tokenizer),
         recognition_settings=chosen.to_dict(),
@@ -99,7 +99,7 @@ def route_bundle(
         ),
     )
     save_bundle(target, routed, dtype=_exact_dtype(bundle))
-    return Routed(target, source.kind, source.path, dict(bank.words), chosen.to_dict())
+    return Routed(target, reference.kind, reference.path, dict(bank.words), chosen.to_dict())
 
 
 def _encoder(clip: str, da_clip: str | Path | None) -> tuple[Any, Any, Any]:
@@ -107,27 +107,27 @@ def _encoder(clip: str, da_clip: str | Path | None) -> tuple[Any, Any, Any]:
     from polyrestore.recognition.clip.daclip import read_da_clip
     from polyrestore.recognition.clip.network import (
         ClipRecogniser,
-        clip_source,
+        clip_reference,
         clip_tower,
         read_clip,
         read_tokenizer,
     )
     from polyrestore.recognition.clip.preprocessing import Preprocessing, read_preprocessing
-    from polyrestore.recognition.clip.reference import EncoderSource, file_fingerprint, find_folder
+    from polyrestore.recognition.clip.reference import EncoderReference, file_fingerprint, find_folder
 
     folder, revision = find_folder(clip, weights=da_clip is None)
     tokenizer = read_tokenizer(folder)
     if da_clip is None:
-        source = clip_source(clip, folder, revision)
+        reference = clip_reference(clip, folder, revision)
         model = read_clip(folder)
         tower = clip_tower(model)
         preprocessing = read_preprocessing(folder, tower.transformer.config.image_size)
-        return ClipRecogniser(tower, preprocessing, source).eval(), model, tokenizer
+        return ClipRecogniser(tower, preprocessing, reference).eval(), model, tokenizer
     path = Path(da_clip).resolve()
-    source = EncoderSource("da-clip", str(path), file_fingerprint(path))
+    reference = EncoderReference("da-clip", str(path), file_fingerprint(path))
     whole = read_da_clip(path)
     preprocessing = Preprocessing(whole.controller.transformer.config.image_size)
-    recogniser = ClipRecogniser(whole.controller, preprocessing, source, {"activation": "gelu"})
+    recogniser = ClipRecogniser(whole.controller, preprocessing, reference, {"activation": "gelu"})
     return recogniser.eval(), whole.clip, tokenizer
 
 

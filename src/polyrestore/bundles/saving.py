@@ -15,7 +15,7 @@ from torch import nn
 
 from polyrestore.adapters import bare_state_dict, save_adapter
 from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
-from polyrestore.bundles.bundle import Bundle, source_of
+from polyrestore.bundles.bundle import Bundle, encoder_of
 from polyrestore.bundles.card import licence_text, model_card
 from polyrestore.bundles.loading import load_bundle
 from polyrestore.bundles.manifest import (
@@ -88,7 +88,7 @@ def _write(folder: Path, bundle: Bundle, dtype: torch.dtype) -> None:
             raise BundleError(f"adapter {name!r} cannot be saved as {dtype}: {error}") from error
     own = {key: value for key, value in bare_state_dict(bundle.backbone).items() if key not in outside}
     write_tensors(folder / BACKBONE_FILE, own, dtype, BundleError)
-    if bundle.recogniser is not None and source_of(bundle) is None:
+    if bundle.recogniser is not None and encoder_of(bundle) is None:
         recogniser: nn.Module = bundle.recogniser
         write_tensors(folder / RECOGNISER_FILE, recogniser.state_dict(), dtype, BundleError)
     if bundle.prototypes:
@@ -135,11 +135,11 @@ def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
 def _recogniser_entry(bundle: Bundle) -> dict[str, Any] | None:
     if bundle.recogniser is None:
         return None
-    source = source_of(bundle)
-    if source is None:
+    reference = encoder_of(bundle)
+    if reference is None:
         return {"options": bundle.recogniser.options}
-    place = {"path": source.path, "sha256": source.sha256, "revision": source.revision}
-    return {"options": bundle.recogniser.options, "kind": source.kind, "source": place}
+    place = {"path": reference.path, "sha256": reference.sha256, "revision": reference.revision}
+    return {"options": bundle.recogniser.options, "kind": reference.kind, "source": place}
 
 
 def _check_replaceable(target: Path) -> None:

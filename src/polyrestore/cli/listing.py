@@ -68,7 +68,7 @@ def _mixtures() -> Entries:
         {
             "name": name,
             "applied": ", ".join(f"{each} {entry.severities[each]:g}" for each in entry.applied),
-            "source": entry.source,
+            "source": entry.citation,
             "severities": dict(entry.severities),
         }
         for name, entry in MIXTURES.items()

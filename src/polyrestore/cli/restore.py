@@ -141,7 +141,7 @@ def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, re
     from polyrestore.errors import PolyrestoreError
 
     try:
-        paths = [job.source for job in find_jobs(inputs, output, recursive=recursive)]
+        paths = [job.input for job in find_jobs(inputs, output, recursive=recursive)]
     except PolyrestoreError:
         # Said by the run itself.
         return

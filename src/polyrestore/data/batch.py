@@ -22,7 +22,8 @@ class Batch:
         other_crop: (B, 3, P, P) another part of each damaged image, for training by contrast only.
         acting: (B, N) weight of each degradation's adapter in the training of adapters, in the order of
             ``DEGRADATIONS``; None where the shares in ``presence`` tell all.
-        time: (B,) where each sample is on the path from noise to image, for generative training only.
+        time: (B,) how far each sample is on the path from noise, 0, to image, 1; in generative training.
+        state: (B, 3, P, P) what each sample is there: noise of unit variance at 0, the image in [-1, 1] at 1.
     """
 
     degraded: Tensor
@@ -32,6 +33,7 @@ class Batch:
     other_crop: Tensor | None = None
     acting: Tensor | None = None
     time: Tensor | None = None
+    state: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""

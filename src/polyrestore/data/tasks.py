@@ -26,18 +26,18 @@ class SyntheticDamage:
     """The package's own degradations.
 
     Attributes:
-        composition: which of them act, together.
+        degradations: which of them act, together.
         severity: range that each image's severities are drawn from.
     """
 
-    composition: tuple[str, ...]
+    degradations: tuple[str, ...]
     severity: tuple[float, float]
 
     def __call__(self, clean: Tensor, generator: Generator) -> Tensor:
         """Return damaged images (B, 3, H, W), in steps of 1/255."""
         low, high = self.severity
-        severities = low + (high - low) * torch.rand(len(self.composition), generator=generator)
-        return degrade(clean, dict(zip(self.composition, severities.tolist(), strict=True)), generator)
+        severities = low + (high - low) * torch.rand(len(self.degradations), generator=generator)
+        return degrade(clean, dict(zip(self.degradations, severities.tolist(), strict=True)), generator)
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,16 @@ class Task:
 
     Attributes:
         name: chosen freely.
-        composition: the degradations that act together, names of ``DEGRADATIONS``.
+        degradations: the degradations that act together, names of ``DEGRADATIONS``.
         groups: where samples come from.
     """
 
     name: str
-    composition: tuple[str, ...]
+    degradations: tuple[str, ...]
     groups: tuple[SampleGroup, ...]
 
     def __post_init__(self) -> None:
-        for name in self.composition:
+        for name in self.degradations:
             if name not in DEGRADATIONS:
                 raise unknown_name("degradation", name, DEGRADATIONS)
         if not any(group.samples for group in self.groups):
@@ -122,4 +122,4 @@ class Task:
 
     def presence(self) -> Tensor:
         """Return (N,) in the order of ``DEGRADATIONS``: 1 where the task has a degradation."""
-        return torch.tensor([float(name in self.composition) for name in DEGRADATIONS])
+        return torch.tensor([float(name in self.degradations) for name in DEGRADATIONS])

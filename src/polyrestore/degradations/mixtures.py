@@ -21,11 +21,11 @@ class Mixture:
 
     Attributes:
         severities: severity in [0, 1] by degradation, in the order in which the name states them.
-        source: the set that the mixture is modelled on, or why it was chosen.
+        citation: the set that the mixture is modelled on, or why it was chosen.
     """
 
     severities: Mapping[str, float]
-    source: str
+    citation: str
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from polyrestore.evaluation.measure import Score
 from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
-from polyrestore.evaluation.sets import Sample
+from polyrestore.evaluation.sets import EvaluationImage
 from polyrestore.restoration.restorer import Restorer
 
 _Run: TypeAlias = tuple[int, tuple[tuple[str, float], ...]]
@@ -25,7 +25,7 @@ class CompositionRuns:
         protocol: how to compare them; one that rounds.
     """
 
-    def __init__(self, restorer: Restorer, samples: Sequence[Sample], protocol: Protocol) -> None:
+    def __init__(self, restorer: Restorer, samples: Sequence[EvaluationImage], protocol: Protocol) -> None:
         self.restorer = restorer
         self.samples = samples
         self.protocol = protocol

@@ -11,7 +11,7 @@ from torch import Tensor
 from polyrestore.data.alignment import aligned
 from polyrestore.errors import DataError
 from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
-from polyrestore.evaluation.sets import EvaluationSet, Sample
+from polyrestore.evaluation.sets import EvaluationImage, EvaluationSet
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.restorer import Restorer
 
@@ -144,7 +144,7 @@ def measure_set(
 def _measure_image(
     restorer: Restorer,
     evaluation_set: EvaluationSet,
-    sample: Sample,
+    sample: EvaluationImage,
     named_as: str | None,
     protocol: Protocol,
 ) -> ImageResult:

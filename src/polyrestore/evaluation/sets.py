@@ -11,11 +11,11 @@ from torch import Tensor
 
 from polyrestore.data.images import image_paths, load_pairs, load_pixels
 
-Damage = Callable[[Tensor, torch.Generator], Tensor]
+ImageDamage = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Sample:
+class EvaluationImage:
     """One test image, (3, H, W), RGB in [0, 1], damaged and true."""
 
     name: str
@@ -39,11 +39,11 @@ class EvaluationSet:
     name: str
     folder: str
     named: str | None
-    damage: Damage | None = None
+    damage: ImageDamage | None = None
     mixture: bool = False
     aligned: bool = False
 
-    def samples(self, root: Path, limit: int | None = None) -> Iterator[Sample]:
+    def samples(self, root: Path, limit: int | None = None) -> Iterator[EvaluationImage]:
         """Yield the images in the order of their names, the first ``limit`` of them.
 
         A damaged image depends on its place in the set only, never on what was drawn before.
@@ -58,9 +58,9 @@ class EvaluationSet:
         folder = root / self.folder
         if self.damage is None:
             for pair in load_pairs(folder)[:limit]:
-                yield Sample(pair.name, pair.degraded / 255, pair.clean / 255)
+                yield EvaluationImage(pair.name, pair.degraded / 255, pair.clean / 255)
             return
         for index, path in enumerate(image_paths(folder)[:limit]):
             target = load_pixels(path) / 255
             generator = torch.Generator().manual_seed(index)
-            yield Sample(path.stem, self.damage(target, generator), target)
+            yield EvaluationImage(path.stem, self.damage(target, generator), target)

@@ -18,7 +18,7 @@ from polyrestore.degradations import DEGRADATIONS, MIXTURES
 from polyrestore.errors import RecognitionError
 from polyrestore.evaluation.composition_runs import CompositionRuns
 from polyrestore.evaluation.metrics import Protocol, mean_psnr
-from polyrestore.evaluation.sets import Sample
+from polyrestore.evaluation.sets import EvaluationImage
 from polyrestore.recognition import CLEAN, RecognitionSettings, weigh_similarities
 from polyrestore.restoration.restorer import Restorer
 
@@ -98,7 +98,7 @@ def damaged_sets(
         for index, (stem, clean) in enumerate(photographs):
             whole = damaged_alike(clean, severities[index % len(severities)], stem)
             similarities.append(restorers[0].recognise(whole).similarities)
-            samples.append(Sample(stem, centre_crop(whole, crop_px), centre_crop(clean, crop_px)))
+            samples.append(EvaluationImage(stem, centre_crop(whole, crop_px), centre_crop(clean, crop_px)))
         runs = [CompositionRuns(restorer, samples, PROTOCOL) for restorer in restorers]
         return [Damaged(name, each, similarities) for each in runs]
 

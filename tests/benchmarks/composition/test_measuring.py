@@ -21,7 +21,7 @@ from polyrestore.data import load_pairs, write_mixture_set
 from polyrestore.degradations import MIXTURES, Mixture
 from polyrestore.errors import CompositionError, DataError
 from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
-from polyrestore.evaluation.sets import Sample
+from polyrestore.evaluation.sets import EvaluationImage
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.restoration.restorer import Restorer
 from tests.tiny_bundle import save_tiny_bundle
@@ -45,12 +45,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def samples(folder: Path) -> list[Sample]:
+def samples(folder: Path) -> list[EvaluationImage]:
     return mixture_samples(folder, MIXTURES["noise+jpeg"], crop_px=24)
 
 
 @pytest.fixture(scope="module")
-def result(restorer: Restorer, samples: list[Sample]) -> CompositionResult:
+def result(restorer: Restorer, samples: list[EvaluationImage]) -> CompositionResult:
     return measure_composition(restorer, MIXTURES["noise+jpeg"], samples, protocol=PROTOCOL)
 
 
@@ -69,7 +69,7 @@ def test_the_samples_are_those_of_the_set_on_disk(folder: Path, tmp_path: Path) 
 
 
 def test_every_way_is_what_it_says(
-    restorer: Restorer, samples: list[Sample], result: CompositionResult
+    restorer: Restorer, samples: list[EvaluationImage], result: CompositionResult
 ) -> None:
     def scored(name: str, compositions: list[dict[str, float]]) -> None:
         for sample, weights, score in zip(samples, compositions, result.ways[name].images, strict=True):
@@ -98,7 +98,7 @@ def test_every_way_is_what_it_says(
 
 
 def test_what_is_chosen_with_the_truth_is_the_best_of_its_kind(
-    restorer: Restorer, samples: list[Sample], result: CompositionResult
+    restorer: Restorer, samples: list[EvaluationImage], result: CompositionResult
 ) -> None:
     alone = {
         name: [
@@ -122,7 +122,7 @@ def test_what_is_chosen_with_the_truth_is_the_best_of_its_kind(
 
 
 def test_settings_of_the_recognition_change_the_weights(
-    restorer: Restorer, samples: list[Sample], result: CompositionResult
+    restorer: Restorer, samples: list[EvaluationImage], result: CompositionResult
 ) -> None:
     sharp = replace(restorer.recognition_settings, top_k=1)
     expected = [restorer.recognise(sample.degraded, sharp).weights for sample in samples]
@@ -133,7 +133,7 @@ def test_settings_of_the_recognition_change_the_weights(
 
 
 def test_a_composition_runs_once_on_an_image(
-    restorer: Restorer, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+    restorer: Restorer, samples: list[EvaluationImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[tuple[int, tuple[tuple[str, float], ...]]] = []
     apply = Restorer.apply
@@ -157,7 +157,7 @@ def test_a_composition_runs_once_on_an_image(
 
 
 def test_a_bundle_without_the_adapters_is_measured_without_the_ways_that_need_them(
-    restorer: Restorer, samples: list[Sample]
+    restorer: Restorer, samples: list[EvaluationImage]
 ) -> None:
     bundle = restorer.bundle
     few = type(bundle)(
@@ -176,7 +176,7 @@ def test_a_bundle_without_the_adapters_is_measured_without_the_ways_that_need_th
     assert summary_rows([result])[1][0] == "noise+jpeg"
 
 
-def test_what_cannot_be_measured_is_refused(restorer: Restorer, samples: list[Sample]) -> None:
+def test_what_cannot_be_measured_is_refused(restorer: Restorer, samples: list[EvaluationImage]) -> None:
     entry = MIXTURES["noise+jpeg"]
     with pytest.raises(DataError, match=r"no image to measure noise\+jpeg on"):
         measure_composition(restorer, entry, [])

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from polyrestore.errors import RecognitionError
 from polyrestore.recognition.clip.network import (
     ClipRecogniser,
-    clip_source,
+    clip_reference,
     clip_tower,
     embed_texts,
     read_clip,
@@ -21,13 +21,13 @@ from polyrestore.recognition.clip.network import (
 )
 from polyrestore.recognition.clip.opening import open_recogniser
 from polyrestore.recognition.clip.preprocessing import Preprocessing
-from polyrestore.recognition.clip.reference import EncoderSource, find_folder
+from polyrestore.recognition.clip.reference import EncoderReference, find_folder
 from tests.recognition.clip.tiny_clip import DIMENSION, IMAGE_PX, clip_model
 
 
 def recogniser_of(folder):
     return ClipRecogniser(
-        clip_tower(read_clip(folder)), Preprocessing(IMAGE_PX), clip_source(str(folder), folder, None)
+        clip_tower(read_clip(folder)), Preprocessing(IMAGE_PX), clip_reference(str(folder), folder, None)
     )
 
 
@@ -192,10 +192,10 @@ def test_a_missing_library_is_one_line(clip_folder, monkeypatch):
 
 def test_a_recogniser_is_opened_again_from_its_reference(clip_folder):
     recogniser, image = recogniser_of(clip_folder), torch.rand(1, 3, 40, 40)
-    again = open_recogniser(recogniser.source, recogniser.options)
+    again = open_recogniser(recogniser.reference, recogniser.options)
     with torch.no_grad():
         assert torch.equal(again.embed(image), recogniser.embed(image))
-    other = EncoderSource("clip", recogniser.source.path, "0" * 64)
+    other = EncoderReference("clip", recogniser.reference.path, "0" * 64)
     with pytest.raises(RecognitionError, match="another encoder"):
         open_recogniser(other, recogniser.options)
     for options in (
@@ -205,4 +205,4 @@ def test_a_recogniser_is_opened_again_from_its_reference(clip_folder):
         {"preprocessing": {"image_size": 64}},
     ):
         with pytest.raises(RecognitionError):
-            open_recogniser(recogniser.source, options)
+            open_recogniser(recogniser.reference, options)

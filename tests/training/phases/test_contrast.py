@@ -92,7 +92,7 @@ def test_the_two_crops_show_the_same_damaged_images(workshop):
         ("backbone=compact", "cannot be trained by contrast"),
         ("contrast.crop_px=64", "larger than data.patch_px"),
         ("weighting.name=tur", "cannot be combined"),
-        ("routed_rank=2", "exclude each other"),
+        ("joint_rank=2", "exclude each other"),
     ],
 )
 def test_what_does_not_go_together_is_refused(workshop, override, problem):

@@ -63,10 +63,10 @@ def job(**changes):
 def test_states_lie_on_straight_paths_and_are_always_the_same():
     generative = job(time_centre=1.5)
     batch, again = generative.batch(3, 0), generative.batch(3, 0)
-    assert torch.equal(batch.degraded, again.degraded)
-    assert not torch.equal(batch.degraded, generative.batch(3, 1).degraded)
+    assert torch.equal(batch.state, again.state)
+    assert not torch.equal(batch.state, generative.batch(3, 1).state)
     along = batch.time[:, None, None, None]
-    noise = (batch.degraded - along * (2 * batch.clean - 1)) / (1 - along)
+    noise = (batch.state - along * (2 * batch.clean - 1)) / (1 - along)
     assert abs(float(noise.std()) - 1) < 0.05
     assert abs(float(noise.mean())) < 0.05
     times = torch.cat([generative.batch(step, 0).time for step in range(50)])

@@ -7,7 +7,7 @@ from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
 from polyrestore.data import FixedNoise, SyntheticDamage, find_sets, pack
 from polyrestore.errors import DataError, RecipeError, UnknownNameError
-from polyrestore.training.phases.pretraining import routed_bank
+from polyrestore.training.phases.pretraining import joint_bank
 from polyrestore.training.phases.restoration_job import RestorationJob
 from polyrestore.training.reading import load_recipe
 from polyrestore.training.recipes.batches import trained_degradations, training_source
@@ -68,11 +68,11 @@ def write(folder, tables, keys='sampler = "balanced"\ncheck_duplicates = false\n
     return path
 
 
-def test_sets_become_tasks_with_compositions(library):
+def test_sets_become_tasks_with_degradations(library):
     recipe = load_recipe(library / "sets.toml")
     tasks = {task.name: task for task in load_tasks(recipe.data.sets, (0.0, 1.0))}
     assert tuple(tasks) == TASKS
-    assert tasks["low_light+haze"].composition == ("low_light", "haze")
+    assert tasks["low_light+haze"].degradations == ("low_light", "haze")
     assert tasks["noise_25"].groups[0].damage == FixedNoise(25)
     assert tasks["compressed"].groups[0].damage == SyntheticDamage(("jpeg",), (0.4, 0.6))
     # Only the training split of LOL.
@@ -146,10 +146,10 @@ def test_validation_is_on_the_middle_or_on_whole_images(library):
 
 def test_a_task_is_validated_with_the_adapters_of_its_composition(library, monkeypatch):
     keys = f'sampler = "balanced"\nvalidation = "{library}/held"\n'
-    recipe = load_recipe(write(library, SETS, keys), ["routed_rank=2"])
+    recipe = load_recipe(write(library, SETS, keys), ["joint_rank=2"])
     source = training_source(recipe)
     network = build_backbone("compact", width=8, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,))
-    bank = routed_bank(recipe, network, ("haze", "low_light"))
+    bank = joint_bank(recipe, network, ("haze", "low_light"))
     activated = []
     monkeypatch.setattr(bank, "activate", activated.append)
     RestorationJob(network, source, validation_of(recipe, source), bank).validate()

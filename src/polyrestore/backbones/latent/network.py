@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, BaseReference
+from polyrestore.backbones.latent.model_files import ModelFiles, check_reference, find_model, is_model
 from polyrestore.backbones.latent.parts import Parts, load_parts, schedule_of, tiny_parts
-from polyrestore.backbones.latent.source import ModelFiles, check_reference, find_model, is_model
 from polyrestore.backbones.layers import pad_to_multiple
 from polyrestore.errors import BackboneError
 

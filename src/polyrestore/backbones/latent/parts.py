@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyrestore.backbones.latent.source import ModelFiles, missing_extra
+from polyrestore.backbones.latent.model_files import ModelFiles, missing_extra
 from polyrestore.devices import require_memory
 from polyrestore.errors import BackboneError
 

@@ -16,7 +16,7 @@ from polyrestore.recognition.base import BaseRecogniser
 from polyrestore.recognition.clip.preprocessing import Preprocessing
 from polyrestore.recognition.clip.reference import (
     CONFIG_FILE,
-    EncoderSource,
+    EncoderReference,
     folder_fingerprint,
     missing_extra,
     weight_files,
@@ -63,7 +63,7 @@ class ClipRecogniser(BaseRecogniser):
     Args:
         tower: the image encoder.
         preprocessing: what it was shown.
-        source: where it came from.
+        reference: where it came from.
         extra: further options that rebuild it.
     """
 
@@ -71,13 +71,13 @@ class ClipRecogniser(BaseRecogniser):
         self,
         tower: ImageTower,
         preprocessing: Preprocessing,
-        source: EncoderSource,
+        reference: EncoderReference,
         extra: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
         self.tower = tower
         self.preprocessing = preprocessing
-        self.source = source
+        self.reference = reference
         self.options = {"preprocessing": preprocessing.to_dict(), **(extra or {})}
 
     def embed(self, image: Tensor) -> Tensor:
@@ -138,10 +138,10 @@ def clip_tower(model: Any) -> ImageTower:
     return ImageTower(model.vision_model, model.visual_projection)
 
 
-def clip_source(name: str, folder: Path, revision: str | None) -> EncoderSource:
+def clip_reference(name: str, folder: Path, revision: str | None) -> EncoderReference:
     """Return the reference to a CLIP folder: its hub name, or its absolute path."""
     path = str(folder) if revision is None else name
-    return EncoderSource("clip", path, folder_fingerprint(folder), revision)
+    return EncoderReference("clip", path, folder_fingerprint(folder), revision)
 
 
 def read_tokenizer(folder: Path) -> Any:

@@ -11,14 +11,14 @@ from polyrestore.recognition.clip.daclip import read_da_clip
 from polyrestore.recognition.clip.network import ClipRecogniser, clip_tower, read_clip
 from polyrestore.recognition.clip.preprocessing import preprocessing_of
 from polyrestore.recognition.clip.reference import (
-    EncoderSource,
+    EncoderReference,
     file_fingerprint,
     find_folder,
     folder_fingerprint,
 )
 
 
-def open_recogniser(source: EncoderSource, options: Mapping[str, Any]) -> ClipRecogniser:
+def open_recogniser(reference: EncoderReference, options: Mapping[str, Any]) -> ClipRecogniser:
     """Return the recogniser that a bundle's reference and options describe.
 
     Raises:
@@ -27,28 +27,30 @@ def open_recogniser(source: EncoderSource, options: Mapping[str, Any]) -> ClipRe
         CheckpointError: DA-CLIP's checkpoint cannot be read.
     """
     extra = {key: value for key, value in options.items() if key != "preprocessing"}
-    known = {"activation"} if source.kind == "da-clip" else set()
+    known = {"activation"} if reference.kind == "da-clip" else set()
     described = options.get("preprocessing")
     if not isinstance(described, Mapping) or set(extra) - known:
-        raise RecognitionError(f"a {source.kind} encoder cannot be described by {', '.join(sorted(options))}")
+        raise RecognitionError(
+            f"a {reference.kind} encoder cannot be described by {', '.join(sorted(options))}"
+        )
     preprocessing = preprocessing_of(described)
-    if source.kind == "da-clip":
-        path = Path(source.path)
-        _require_same(source, file_fingerprint(path))
+    if reference.kind == "da-clip":
+        path = Path(reference.path)
+        _require_same(reference, file_fingerprint(path))
         tower = read_da_clip(path, **extra).controller
     else:
-        folder, _ = find_folder(source.path, revision=source.revision)
-        _require_same(source, folder_fingerprint(folder))
+        folder, _ = find_folder(reference.path, revision=reference.revision)
+        _require_same(reference, folder_fingerprint(folder))
         tower = clip_tower(read_clip(folder))
     size = tower.transformer.config.image_size
     if size != preprocessing.image_size:
         raise RecognitionError(f"the image encoder takes {size} pixels, not {preprocessing.image_size}")
-    return ClipRecogniser(tower, preprocessing, source, extra).eval()
+    return ClipRecogniser(tower, preprocessing, reference, extra).eval()
 
 
-def _require_same(source: EncoderSource, sha256: str) -> None:
-    if sha256 != source.sha256:
+def _require_same(reference: EncoderReference, sha256: str) -> None:
+    if sha256 != reference.sha256:
         raise RecognitionError(
-            f"{source.path} is another encoder than the one that the prototypes were made with "
-            f"(its SHA-256 is {sha256[:12]}..., not {source.sha256[:12]}...); make the bundle again"
+            f"{reference.path} is another encoder than the one that the prototypes were made with "
+            f"(its SHA-256 is {sha256[:12]}..., not {reference.sha256[:12]}...); make the bundle again"
         )

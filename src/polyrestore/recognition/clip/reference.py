@@ -20,7 +20,7 @@ _PROCESSOR = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True)
-class EncoderSource:
+class EncoderReference:
     """Which encoder a recogniser is made of.
 
     Attributes:

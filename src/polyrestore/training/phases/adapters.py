@@ -61,7 +61,7 @@ def train_adapters(recipe: AdapterRecipe, control: RunControl) -> Path:
     info = bundle.info
     for name in recipe.adapters:
         bundle.adapters[name] = bank.export(name)
-        measured = [task for task, composition in held_out.compositions().items() if name in composition]
+        measured = [task for task, acting in held_out.degradations().items() if name in acting]
         figures = {
             when: round(sum(values[task] for task in measured) / max(1, len(measured)), 3)
             for when, values in (("before", before), ("after", after))
@@ -97,8 +97,8 @@ def _sources(recipe: AdapterRecipe) -> tuple[Source, Validation]:
         if name not in present:
             raise RecipeError(f"no set has samples for adapter {name!r}; they are of {', '.join(present)}")
     for task in tasks.task_list:
-        if not set(task.composition) & set(recipe.adapters):
-            acting = "+".join(task.composition)
+        if not set(task.degradations) & set(recipe.adapters):
+            acting = "+".join(task.degradations)
             raise RecipeError(
                 f"no adapter is trained on task {task.name!r} ({acting}); add one or drop the task"
             )

@@ -22,7 +22,7 @@ from polyrestore.training.phases.export import export_backbone
 from polyrestore.training.phases.shrinking import tiny_backbone_options
 from polyrestore.training.recipes.batches import batch_source, held_out_images, starting_backbone
 from polyrestore.training.recipes.recipe import GenerativeRecipe
-from polyrestore.training.validation.crops import centres, mean_psnr
+from polyrestore.training.validation.crops import batch_psnr, centres
 from polyrestore.training.weighting.uniform import Uniform
 
 # Keeps the draws of noise and times apart from those of the patches.
@@ -82,7 +82,7 @@ class GenerativeJob(Job):
         cast(GenerativeNetwork, self.network).tone.requires_grad_(False)
 
     def batch(self, step: int, rank: int) -> Batch:
-        """Return clean patches and, as ``degraded``, where they are on their paths at ``time``."""
+        """Return clean patches and, as ``state``, where they are on their paths at ``time``."""
         batch = self.source.batch(step, rank)
         generator = Generator().manual_seed(mixed_seed(self.recipe.seed, PATH_STREAM, rank, step))
         normal = torch.randn(len(batch.clean), generator=generator)
@@ -90,14 +90,15 @@ class GenerativeJob(Job):
         noise = torch.randn(batch.clean.shape, generator=generator)
         along = time[:, None, None, None]
         state = along * (2 * batch.clean - 1) + (1 - along) * noise
-        return replace(batch, degraded=state, task=torch.zeros(len(time), dtype=torch.long), time=time)
+        return replace(batch, state=state, task=torch.zeros(len(time), dtype=torch.long), time=time)
 
     def losses(self, module: nn.Module, batch: Batch) -> TaskLosses:
         """Return the sum over the samples of the mean loss of their velocities."""
         assert batch.time is not None
+        assert batch.state is not None
         along = batch.time[:, None, None, None]
-        target = (2 * batch.clean - 1 - batch.degraded) / (1 - along)
-        predicted = module(batch.degraded, batch.time).float()
+        target = (2 * batch.clean - 1 - batch.state) / (1 - along)
+        predicted = module(batch.state, batch.time).float()
         error = LOSSES[self.recipe.loss](predicted, target)
         return losses_by_task(error, batch.task, 1)
 
@@ -117,7 +118,7 @@ class GenerativeJob(Job):
             parts = zip(torch.split(state, 4), torch.split(time, 4), strict=True)
             ends = [part + (1 - along) * self.module(part, when) for part, when in parts]
             restored = (torch.cat(ends).float().cpu() + 1) / 2
-            figures[f"noise {sigma_255}"] = round(mean_psnr(restored, clean), 3)
+            figures[f"noise {sigma_255}"] = round(batch_psnr(restored, clean), 3)
         self.network.train()
         figures["mean"] = round(sum(figures.values()) / len(figures), 3)
         return figures

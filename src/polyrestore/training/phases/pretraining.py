@@ -36,8 +36,8 @@ def pretrain(recipe: PretrainingRecipe, control: RunControl) -> Path:
     Raises:
         RecipeError: parts of the recipe exclude each other, or the backbone has no weights of its own.
     """
-    if recipe.routed_rank and recipe.contrast is not None:
-        raise RecipeError("routed_rank and [contrast] exclude each other")
+    if recipe.joint_rank and recipe.contrast is not None:
+        raise RecipeError("joint_rank and [contrast] exclude each other")
     backbone = starting_backbone(recipe)
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         raise RecipeError(
@@ -46,7 +46,7 @@ def pretrain(recipe: PretrainingRecipe, control: RunControl) -> Path:
         )
     source = training_source(recipe)
     validation = validation_of(recipe, source)
-    bank = routed_bank(recipe, backbone, trained_degradations(source)) if recipe.routed_rank else None
+    bank = joint_bank(recipe, backbone, trained_degradations(source)) if recipe.joint_rank else None
     weighting = build_weighting(recipe.weighting.name, len(source.tasks), recipe.weighting.options)
     job: RestorationJob
     if recipe.contrast is not None:
@@ -79,15 +79,15 @@ def _contrastive_job(
     return ContrastiveJob(*arguments)
 
 
-def routed_bank(recipe: PretrainingRecipe, backbone: Backbone, names: Sequence[str]) -> AdapterBank:
+def joint_bank(recipe: PretrainingRecipe, backbone: Backbone, names: Sequence[str]) -> AdapterBank:
     """Give a backbone one LoRA per degradation on its linear layers, and leave it trainable itself."""
     linear = {path: layer for path, layer in backbone.named_modules() if type(layer) is torch.nn.Linear}
     targets = eligible_layers("lora", linear, backbone.adaptable_layers())
     if not targets:
         raise RecipeError(
-            f"backbone {recipe.backbone!r} has no linear layers for routed adapters; set routed_rank = 0"
+            f"backbone {recipe.backbone!r} has no linear layers for adapters beside it; set joint_rank = 0"
         )
-    config = LoraConfig(rank=recipe.routed_rank, alpha=float(recipe.routed_rank), targets=targets)
+    config = LoraConfig(rank=recipe.joint_rank, alpha=float(recipe.joint_rank), targets=targets)
     bank = AdapterBank(backbone)
     generator = torch.Generator().manual_seed(recipe.seed)
     for name in names:
@@ -100,7 +100,7 @@ def _shrink(recipe: PretrainingRecipe, folder: Path) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "backbone_options": tiny_backbone_options(recipe.backbone),
         "start_from": "",
-        "routed_rank": min(recipe.routed_rank, RANK),
+        "joint_rank": min(recipe.joint_rank, RANK),
     }
     if recipe.contrast is not None:
         small = {"encoder_steps": min(recipe.contrast.encoder_steps, 2), "crop_px": _TINY_CROP_PX}

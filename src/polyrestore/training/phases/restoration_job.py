@@ -72,11 +72,11 @@ class RestorationJob(Job):
         """Let each sample of a batch go through the adapters of its own degradations."""
         if self.bank is None:
             return
-        routes = compositions(batch, self.bank.names)
-        if all(route == routes[0] for route in routes):
-            self.bank.activate(routes[0])
+        acting = compositions(batch, self.bank.names)
+        if all(weights == acting[0] for weights in acting):
+            self.bank.activate(acting[0])
         else:
-            self.bank.activate_per_sample(routes)
+            self.bank.activate_per_sample(acting)
 
     def by_task(
         self, restored: Tensor, batch: Batch, scales: Tensor | None = None, extra: Tensor | None = None
@@ -89,9 +89,9 @@ class RestorationJob(Job):
         """Return the PSNR in dB by task, and "mean"."""
         bank = self.bank
 
-        def activate(composition: tuple[str, ...]) -> None:
+        def activate(degradations: tuple[str, ...]) -> None:
             if bank is not None:
-                present = [name for name in composition if name in bank.names]
+                present = [name for name in degradations if name in bank.names]
                 bank.activate(dict.fromkeys(present, 1 / max(1, len(present))))
 
         self.network.eval()

@@ -75,7 +75,7 @@ def trained_degradations(source: Source) -> tuple[str, ...]:
     """Return the degradations that occur in the tasks of a source, in the order of ``DEGRADATIONS``."""
     if not isinstance(source, TaskSource):
         return source.tasks
-    present = {name for task in source.task_list for name in task.composition}
+    present = {name for task in source.task_list for name in task.degradations}
     return tuple(name for name in DEGRADATIONS if name in present)
 
 

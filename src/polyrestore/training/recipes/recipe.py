@@ -132,7 +132,7 @@ class PretrainingRecipe(BackboneRecipe):
     """Phase 1: the backbone learns every degradation from synthetic data.
 
     Attributes:
-        routed_rank: rank of a LoRA per degradation on the layers that read the global context, trained along
+        joint_rank: rank of a LoRA per degradation on the layers that read the global context, trained along
             with the backbone; 0 for none. A dark patch may be a night scene or an underexposure: told which,
             the backbone need not guess, and what it learns for one degradation does not blur the others.
         weighting: how to balance the degradations.
@@ -141,7 +141,7 @@ class PretrainingRecipe(BackboneRecipe):
 
     phase: Literal["pretraining"]
     backbone: str = "compact"
-    routed_rank: int = Field(0, ge=0)
+    joint_rank: int = Field(0, ge=0)
     weighting: WeightingTable = WeightingTable()
     contrast: ContrastTable | None = None
 

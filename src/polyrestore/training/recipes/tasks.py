@@ -31,17 +31,17 @@ def load_tasks(
     tasks: dict[str, Task] = {}
     for table in tables:
         for name, samples in _by_task(table, held_out).items():
-            composition, task_name = _composition(table, name)
-            damage = _damage(table, composition, severity, samples)
+            degradations, task_name = _degradations(table, name)
+            damage = _damage(table, degradations, severity, samples)
             group = SampleGroup(tuple(samples), damage, table.share, table.zoom_out)
-            known = tasks.get(task_name, Task(task_name, composition, (group,)))
-            if set(known.composition) != set(composition):
+            known = tasks.get(task_name, Task(task_name, degradations, (group,)))
+            if set(known.degradations) != set(degradations):
                 raise RecipeError(
-                    f"task {task_name!r} is {'+'.join(known.composition)} in one set and "
-                    f"{'+'.join(composition)} in {table.place}; name one of them otherwise with task = ..."
+                    f"task {task_name!r} is {'+'.join(known.degradations)} in one set and "
+                    f"{'+'.join(degradations)} in {table.place}; name one of them otherwise with task = ..."
                 )
             groups = known.groups if known.groups[-1] is group else (*known.groups, group)
-            tasks[task_name] = Task(task_name, known.composition, groups)
+            tasks[task_name] = Task(task_name, known.degradations, groups)
     return tuple(tasks.values())
 
 
@@ -93,7 +93,7 @@ def _by_task(table: SetTable, held_out: bool) -> dict[str, list[Sample]]:
     return found
 
 
-def _composition(table: SetTable, own: str) -> tuple[tuple[str, ...], str]:
+def _degradations(table: SetTable, own: str) -> tuple[tuple[str, ...], str]:
     """Return the degradations of one of a set's tasks, and what the recipe calls it."""
     if table.sigma_255 is not None:
         return ("noise",), table.task or f"noise_{table.sigma_255:g}"
@@ -110,7 +110,7 @@ def _composition(table: SetTable, own: str) -> tuple[tuple[str, ...], str]:
 
 
 def _damage(
-    table: SetTable, composition: tuple[str, ...], severity: tuple[float, float], samples: list[Sample]
+    table: SetTable, degradations: tuple[str, ...], severity: tuple[float, float], samples: list[Sample]
 ) -> Damage | None:
     alone = [sample for sample in samples if sample.degraded is None]
     if alone and len(alone) < len(samples):
@@ -121,4 +121,4 @@ def _damage(
         return None
     if table.sigma_255 is not None:
         return FixedNoise(table.sigma_255)
-    return SyntheticDamage(composition, table.severity or severity)
+    return SyntheticDamage(degradations, table.severity or severity)

@@ -20,7 +20,7 @@ Prepare = Callable[[tuple[str, ...]], None]
 class Validation(Protocol):
     """What a run is measured on."""
 
-    def compositions(self) -> dict[str, tuple[str, ...]]:
+    def degradations(self) -> dict[str, tuple[str, ...]]:
         """Return the degradations that act in each task, by task."""
 
     def measure(self, restore: nn.Module, prepare: Prepare | None = None) -> dict[str, float]:
@@ -50,7 +50,7 @@ class ValidationSet:
             ]
             self.degraded[name] = torch.cat(parts)
 
-    def compositions(self) -> dict[str, tuple[str, ...]]:
+    def degradations(self) -> dict[str, tuple[str, ...]]:
         """Return the degradations that act in each task: the one that gives it its name."""
         return {name: (name,) for name in self.degraded}
 
@@ -68,12 +68,12 @@ class ValidationSet:
             if prepare is not None:
                 prepare((name,))
             parts = [restore(chunk.to(device)).float().cpu() for chunk in torch.split(degraded, 4)]
-            figures[name] = round(mean_psnr(torch.cat(parts), self.clean), 3)
+            figures[name] = round(batch_psnr(torch.cat(parts), self.clean), 3)
         figures["mean"] = round(sum(figures.values()) / max(1, len(figures)), 3)
         return figures
 
 
-def mean_psnr(restored: Tensor, clean: Tensor) -> float:
+def batch_psnr(restored: Tensor, clean: Tensor) -> float:
     """Return the mean PSNR in dB of images (B, 3, H, W) rounded to 8 bits, at most 80 dB each."""
     rounded = (restored.clamp(0, 1) * 255).round() / 255
     error = (rounded - clean).square().mean((1, 2, 3)).clamp(min=1e-8)

@@ -28,8 +28,8 @@ from polyrestore.training.validation.crops import (
     Prepare,
     Validation,
     ValidationSet,
+    batch_psnr,
     centre,
-    mean_psnr,
 )
 
 
@@ -84,9 +84,9 @@ class TaskValidation:
     def _centre(self, image: Tensor) -> Tensor:
         return image if self.crop_px == 0 else centre(image, self.crop_px)
 
-    def compositions(self) -> dict[str, tuple[str, ...]]:
+    def degradations(self) -> dict[str, tuple[str, ...]]:
         """Return the degradations that act in each task, by task."""
-        return {task.name: task.composition for task in self.tasks}
+        return {task.name: task.degradations for task in self.tasks}
 
     @torch.inference_mode()
     def measure(self, restore: nn.Module, prepare: Prepare | None = None) -> dict[str, float]:
@@ -94,17 +94,17 @@ class TaskValidation:
 
         Args:
             restore: maps (B, 3, H, W) to (B, 3, H, W).
-            prepare: called with each task's composition first, to activate its adapters.
+            prepare: called with each task's degradations first, to activate its adapters.
         """
         device = next(restore.parameters()).device
         figures = {}
         for task in self.tasks:
             if prepare is not None:
-                prepare(task.composition)
+                prepare(task.degradations)
             total = 0.0
             for index, entry in enumerate(self.chosen[task.name]):
                 degraded, clean = self._sample(index, *entry)
-                total += mean_psnr(restore(degraded.to(device)).float().cpu(), clean)
+                total += batch_psnr(restore(degraded.to(device)).float().cpu(), clean)
             figures[task.name] = round(total / len(self.chosen[task.name]), 3)
         figures["mean"] = round(sum(figures.values()) / max(1, len(figures)), 3)
         return figures
@@ -114,7 +114,7 @@ def validation_of(recipe: Recipe, source: Source) -> Validation:
     """Return what a recipe with a source of training batches is validated on.
 
     Paired or clean validation sets come first. Without any, the tasks are synthesised on the photographs that
-    are held back: with the noise of a task that trains on noise of fixed strength, else by its composition.
+    are held back: with the noise of a task that trains on noise of fixed strength, else by its degradations.
 
     Raises:
         RecipeError: a validation set does not have what is asked of it.
@@ -134,7 +134,7 @@ def validation_of(recipe: Recipe, source: Source) -> Validation:
 
 def _held_out_group(task: Task, samples: list[Sample]) -> SampleGroup:
     damages = [group.damage for group in task.groups if group.damage is not None]
-    return SampleGroup(samples, damages[0] if damages else SyntheticDamage(task.composition, (0.0, 1.0)))
+    return SampleGroup(samples, damages[0] if damages else SyntheticDamage(task.degradations, (0.0, 1.0)))
 
 
 def _spread(task: Task, count: int) -> list[tuple[SampleGroup, Sample]]:
