@@ -20,6 +20,7 @@ VARIANTS = [
     *((name, TINY[name]) for name in PUBLISHED),
     ("restormer", {"norm_bias": False}),
     ("restormer", {"dim": 24}),
+    ("restormer", {"norm_bias": False, "colours": 1}),
     ("restormer", TINY["restormer"] | {"conv_bias": True, "expansion": 3.0}),
     ("nafnet", {"width": 64}),
     ("nafnet", {"encoder_blocks": (2, 2, 4, 8), "middle_blocks": 12, "decoder_blocks": (2, 2, 2, 2)}),
@@ -67,7 +68,7 @@ def test_keys_that_may_be_skipped_may_be_missing_or_differ():
 def test_one_key_more_or_less_or_of_another_shape_is_refused(name):
     backbone, shapes = shapes_of(name, TINY[name])
     untold = {key: TINY[name][key] for key in UNTOLD.get(name, ())}
-    for key in sorted(shapes.keys() - backbone.skippable_keys())[::9]:
+    for key in sorted(shapes.keys() - backbone.skippable_keys() - backbone.copied_keys().keys())[::9]:
         without = {other: shape for other, shape in shapes.items() if other != key}
         with pytest.raises(CheckpointError, match=r"lacks the key|belongs to no backbone|looks like"):
             detect_backbone(without, untold)
@@ -82,9 +83,39 @@ def test_the_nearest_backbone_is_the_one_that_is_named():
     shapes["prompt2.linear_layer.bias"] = (6,)
     with pytest.raises(CheckpointError, match=r"looks like promptir but has 'prompt2.linear_layer.bias'"):
         detect_backbone(shapes)
-    shapes = shapes_of("restormer", TINY["restormer"])[1] | {"patch_embed.proj.weight": (4, 1, 3, 3)}
-    with pytest.raises(CheckpointError, match=r"in the shape \(4, 1, 3, 3\) instead of \(4, 3, 3, 3\)"):
+    shapes = shapes_of("restormer", TINY["restormer"])[1] | {"reduce_chan_level2.weight": (4, 1, 3, 3)}
+    with pytest.raises(CheckpointError, match=r"in the shape \(4, 1, 3, 3\) instead of \(8, 16, 1, 1\)"):
         detect_backbone(shapes)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        (
+            "restormer",
+            {"patch_embed.proj.weight": (4, 6, 3, 3), "skip_conv.weight": (8, 4, 1, 1)},
+            "looks like restormer but is the dual-pixel one",
+        ),
+        ("restormer", {"patch_embed.proj.weight": (4, 6, 3, 3)}, "takes 6 channels and gives 3"),
+        ("restormer", {"output.weight": (1, 8, 3, 3)}, "takes 3 channels and gives 1"),
+        ("promptir", None, "looks like promptir but is the one without decoder prompts"),
+    ],
+)
+def test_networks_that_cannot_restore_a_photograph_are_refused_by_name(name, changes, message):
+    _, shapes = shapes_of(name, TINY[name])
+    without_prompts = {key: shape for key, shape in shapes.items() if not key.startswith("prompt")}
+    with pytest.raises(CheckpointError, match=message):
+        detect_backbone(without_prompts if changes is None else shapes | changes)
+
+
+def test_what_begins_as_a_copy_may_be_missing_but_not_differ():
+    backbone, shapes = shapes_of("airnet", TINY["airnet"])
+    copies = backbone.copied_keys()
+    assert len(copies) == sum(key.startswith("E.E.encoder_q.") for key in shapes)
+    detected = detect_backbone({key: shape for key, shape in shapes.items() if key not in copies})
+    assert detected.options["width"] == TINY["airnet"]["width"]
+    with pytest.raises(CheckpointError, match="encoder_k.mlp.2.bias"):
+        detect_backbone(shapes | {"E.E.encoder_k.mlp.2.bias": (5,)})
 
 
 @given(st.dictionaries(st.text(max_size=12), st.lists(st.integers(0, 9), max_size=4).map(tuple), max_size=6))

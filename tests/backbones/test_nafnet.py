@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from polyrestore.backbones import build_backbone
 from polyrestore.backbones.statistics import Statistics
 from polyrestore.errors import BackboneError
+from polyrestore.restoration.tiling import run_tiled
 from tests.backbones import published
 
 TINY = published.TINY["nafnet"]
@@ -106,6 +107,40 @@ def test_large_images_are_averaged_over_crops():
     published.check_large_images(tiny(), tiny(context_limit_px=32))
 
 
+def test_local_statistics_are_the_published_conversion():
+    """By hand: attention sees the mean over half the image's windows, each within the image."""
+    image = published.random_image(32, 32)
+    backbone, local = tiny(), tiny(local_window_px=16)
+    block = local.encoders[0][0]
+    seen = []
+    block.sca.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    gated = []
+    block.conv2.register_forward_hook(lambda _, __, output: gated.append(block.gate(output)))
+    with torch.no_grad():
+        converted = local(image)
+        expected = torch.nn.functional.avg_pool2d(gated[0], 16, stride=1)
+        expected = torch.nn.functional.pad(expected, (7, 8, 7, 8), mode="replicate")
+        torch.testing.assert_close(seen[0], expected)
+        assert float((converted - backbone(image)).abs().max()) > 1e-3
+        # Windows as large as the image are the image.
+        torch.testing.assert_close(tiny(local_window_px=32)(image), backbone(image))
+
+
+def test_with_local_statistics_there_is_no_context_and_tiles_come_near():
+    local = tiny(local_window_px=16)
+    facts, image = local.description, published.random_image(40, 200)
+    assert not facts.global_context
+    assert not facts.exact_tiles
+    assert facts.receptive_radius_px == tiny().description.receptive_radius_px + 8
+    with torch.no_grad():
+        context = local.context(image)
+        assert context.shape == (1, 0)
+        whole = local(image)
+        assert torch.equal(local(image, local.context_at(context, 0, 8)), whole)
+        near = run_tiled(local, image, 64)
+        assert 0 < float((near - whole).abs().mean()) < 0.2 * float((whole - image).abs().mean())
+
+
 def test_gradients_reach_every_parameter():
     published.check_gradients(tiny())
 
@@ -114,7 +149,7 @@ def test_adapters_attach():
     published.check_adapters(tiny())
 
 
-@pytest.mark.parametrize("options", [{"depth": 3}, {"decoder_blocks": (1,)}, {"context_limit_px": 0}])
+@pytest.mark.parametrize("options", [{"depth": 3}, {"decoder_blocks": (1,)}, {"context_limit_px": -1}])
 def test_wrong_options_are_refused(options):
     with pytest.raises(BackboneError, match="cannot be built"):
         tiny(**options)

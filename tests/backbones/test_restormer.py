@@ -83,11 +83,11 @@ def test_moments_of_parts_give_the_cosines_of_the_whole():
     total = torch.zeros(2, 2 * (9 + 3 + 3))
     for start, stop in ((0, 10), (10, 40)):
         part = RecordedStatistics(Window(8, 8, 0, 0))
-        part.cosines(queries[..., start:stop], keys[..., start:stop])
+        part.cosines(queries[..., start:stop], keys[..., start:stop], (1, stop - start))
         total += part.vector() * (stop - start) / 40
     replayed = ReplayedStatistics(torch.cat([torch.tensor([[8.0, 8.0, 0.0, 0.0]] * 2), total], 1))
-    cosines = replayed.cosines(queries[..., :5], keys[..., :5])
-    torch.testing.assert_close(cosines, Statistics().cosines(queries, keys), atol=1e-6, rtol=0)
+    cosines = replayed.cosines(queries[..., :5], keys[..., :5], (1, 5))
+    torch.testing.assert_close(cosines, Statistics().cosines(queries, keys, (1, 40)), atol=1e-6, rtol=0)
 
 
 @settings(max_examples=10, deadline=None)

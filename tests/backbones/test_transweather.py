@@ -110,6 +110,14 @@ def test_the_input_is_centred_and_the_output_is_the_tanh_itself():
     torch.testing.assert_close(restored, torch.full_like(image, 0.46211716))
 
 
+def test_images_are_mirrored_at_the_border():
+    image = torch.rand(1, 3, 100, 70)
+    padded = torch.nn.functional.pad(image, (0, 58, 0, 28), mode="reflect")
+    backbone = tiny()
+    with torch.no_grad():
+        assert torch.equal(backbone(image), backbone(padded)[..., :100, :70])
+
+
 def test_attention_reaches_across_the_image():
     backbone = tiny()
     assert not backbone.description.exact_tiles

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from polyrestore.bundles import UNKNOWN_LICENCE, import_checkpoint, load_bundle
 from polyrestore.errors import BundleError, CheckpointError, OutputError
+from polyrestore.restoration.tiling import run_tiled
 from tests.backbones.published import PUBLISHED, TINY, random_image, tiny
 
 # No shape tells the heads, and the tiny network does not have the published ones.
@@ -92,6 +93,35 @@ def test_keys_that_may_be_skipped_keep_the_networks_own_values(tmp_path):
     assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
+def test_an_airnet_without_its_key_encoder_begins_with_a_copy_of_the_other(tmp_path):
+    whole = tiny("airnet", TINY["airnet"]).state_dict()
+    state = {key: value for key, value in whole.items() if ".encoder_k." not in key}
+    imported = import_checkpoint(checkpoint(tmp_path, "airnet", state), tmp_path / "bundle")
+    loaded = load_bundle(imported.folder).backbone
+    found = loaded.state_dict()
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    pairs = [(key, source) for key, source in loaded.copied_keys().items()]
+    assert all(torch.equal(found[key], state[source]) for key, source in pairs)
+    assert any(not torch.equal(whole[key], found[key]) for key, _ in pairs)
+
+
+def test_a_grey_restormer_restores_grey_photographs_as_published_and_colours_one_by_one(tmp_path):
+    grey = tiny("restormer", TINY["restormer"] | {"colours": 1, "norm_bias": False})
+    imported = import_checkpoint(checkpoint(tmp_path, "restormer", grey.state_dict()), tmp_path / "bundle")
+    assert imported.options["colours"] == 1
+    backbone, image = load_bundle(imported.folder).backbone, random_image(20, 24)
+    with torch.no_grad():
+        restored = backbone(image)
+        assert restored.shape == image.shape
+        for colour in range(3):
+            alone = backbone(image[:, [colour] * 3])
+            assert torch.equal(alone[:, 0], alone[:, 1])
+            assert torch.equal(alone[:, 2], restored[:, colour])
+        tiled = run_tiled(backbone, random_image(40, 120), 16)
+        whole = backbone(random_image(40, 120))
+    assert float((tiled - whole).abs().max()) < 1e-4
+
+
 def test_half_precision_and_safetensors_are_imported(tmp_path):
     state = {key: tensor.half() for key, tensor in tiny("nafnet", TINY["nafnet"]).state_dict().items()}
     save_file(state, tmp_path / "model.safetensors")
@@ -108,7 +138,8 @@ def test_half_precision_and_safetensors_are_imported(tmp_path):
             lambda state: {k: v for k, v in state.items() if k != "output.weight"},
             "lacks the key 'output.weight'",
         ),
-        (lambda state: state | {"output.weight": torch.ones(4, 8, 3, 3)}, r"\(4, 8, 3, 3\) instead of"),
+        (lambda state: state | {"output.weight": torch.ones(3, 9, 3, 3)}, r"\(3, 9, 3, 3\) instead of"),
+        (lambda state: state | {"output.weight": torch.ones(4, 8, 3, 3)}, "takes 3 channels and gives 4"),
         (lambda state: {"a": torch.ones(1)}, "belongs to no backbone"),
         (lambda state: state | {"output.weight": torch.full((3, 8, 3, 3), torch.inf)}, "not finite"),
     ],

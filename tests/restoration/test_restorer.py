@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyrestore.adapters import AdapterBank
+from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.bundles import Bundle
 from polyrestore.devices import usable_device
 from polyrestore.errors import (
@@ -21,6 +22,7 @@ from polyrestore.errors import (
 from polyrestore.imaging import ImageMetadata, read_image, write_image
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.restoration.restorer import Restorer, load
+from polyrestore.restoration.tiling import DEFAULT_TILE_PX
 from tests.restoration.conftest import FakeRecognition, tiny_bundle
 from tests.restoration.tiny_backbone import tiny_backbone
 
@@ -223,3 +225,16 @@ def test_files_keep_their_metadata(restorer: Restorer, tmp_path: Any) -> None:
 def test_a_device_that_is_not_there_is_named(device: str) -> None:
     with pytest.raises(PolyrestoreError, match=f"device '{device}' cannot be used"):
         usable_device(device)
+
+
+def test_a_network_that_sees_the_whole_anyway_takes_it_at_once_unless_tiles_are_asked_for():
+    network = build_backbone("nafnet", **BACKBONES["nafnet"].tiny_options).eval()
+    chosen, asked = (Restorer(Bundle("bare", network), "cpu", tile_px=tile) for tile in (None, 64))
+    assert (chosen.tile_px_for(2000, 40), asked.tile_px_for(2000, 40)) == (2000, 64)
+    compact = build_backbone("compact", **BACKBONES["compact"].tiny_options)
+    assert Restorer(Bundle("bare", compact), "cpu").tile_px_for(2000, 40) == DEFAULT_TILE_PX
+    image = torch.rand(3, 40, 1100, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        published = network(image[None])[0].clamp(0, 1)
+    assert torch.equal(chosen.restore(image).pixels, published)
+    torch.testing.assert_close(asked.restore(image).pixels, published, atol=1e-4, rtol=0)

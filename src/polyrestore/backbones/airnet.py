@@ -7,7 +7,7 @@ of the published state dict.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self, cast
 
@@ -207,6 +207,11 @@ class AirNet(Backbone):
     def skippable_keys(self) -> frozenset[str]:
         """Return the queue's keys: its length differs between checkpoints, and restoring needs none of it."""
         return frozenset({"E.E.queue", "E.E.queue_ptr"})
+
+    def copied_keys(self) -> Mapping[str, str]:
+        """Return the slow copy's keys: contrast begins with a copy of the encoder where there is none."""
+        copies = (key for key in self.state_dict() if key.startswith("E.E.encoder_k."))
+        return {key: key.replace("encoder_k", "encoder_q", 1) for key in copies}
 
     def adaptable_layers(self) -> AdaptableLayers:
         """Return the restorer and the degradation map; the contrast is for training alone."""

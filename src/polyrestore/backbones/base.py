@@ -112,6 +112,13 @@ class Backbone(nn.Module):
         """
         return frozenset()
 
+    def copied_keys(self) -> Mapping[str, str]:
+        """Return the keys that a foreign checkpoint may lack because another key's tensor belongs there too.
+
+        They hold what training alone needs, and begin as copies. Where a checkpoint has them, they count.
+        """
+        return {}
+
     @classmethod
     def model_options(cls, source: str) -> dict[str, Any] | None:
         """Return the options that name another model as the base; None when ``source`` is none of its kind.
@@ -167,6 +174,13 @@ class Backbone(nn.Module):
     def adaptable_layers(self) -> AdaptableLayers:
         """Return where adapters sit by default, and where none can; the same before and after they do."""
         return AdaptableLayers()
+
+    def runs_whole(self, height_px: int, width_px: int, device: torch.device) -> bool:
+        """Return whether an image of this size is best run at once, unless a size of tiles is asked for.
+
+        So it is where the global context costs as much as the result, and where the memory allows it now.
+        """
+        return False
 
     def context(self, image: Tensor) -> Tensor:
         """Return the global context of whole images.

@@ -37,7 +37,7 @@ def detect_backbone(
 
     Args:
         shapes: by key, without wrappers and prefixes. Keys that :meth:`Backbone.skippable_keys` names may be
-            missing or have other shapes.
+            missing or have other shapes, those that :meth:`Backbone.copied_keys` names may be missing.
         given: options that are known from elsewhere; they come before what the shapes tell.
 
     Raises:
@@ -74,7 +74,7 @@ def _differences(backbone: Backbone, shapes: Mapping[str, tuple[int, ...]]) -> l
     """Say what of a state dict does not fit a backbone: missing keys, unknown ones, other shapes."""
     expected = {key: tuple(tensor.shape) for key, tensor in backbone.state_dict().items()}
     skippable = backbone.skippable_keys()
-    missing = sorted(expected.keys() - shapes.keys() - skippable)
+    missing = sorted(expected.keys() - shapes.keys() - skippable - backbone.copied_keys().keys())
     unknown = sorted(shapes.keys() - expected.keys())
     wrong = sorted(
         key for key in expected.keys() & shapes.keys() - skippable if expected[key] != tuple(shapes[key])

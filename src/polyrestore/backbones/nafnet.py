@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
 from polyrestore.backbones.layers import ChannelNorm, SimpleGate
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
-from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, StatisticsBackbone
+from polyrestore.backbones.statistics import LocalStatistics, Statistics, StatisticsBackbone
+
+# Feature maps at full resolution that a block holds at once: measured.
+_FLOATS_PER_CHANNEL = 6
 
 
 class NAFBlock(nn.Module):
@@ -52,6 +55,10 @@ class NAFNet(StatisticsBackbone):
         encoder_blocks: blocks per encoder level.
         middle_blocks: blocks at the lowest resolution.
         decoder_blocks: blocks per decoder level, from the lowest resolution up.
+        local_window_px: where above 0, channel attention sees the means over windows of this size instead of
+            the whole image, as the published NAFNet-local does at test time to meet what it saw in training
+            (TLC, Chu et al., ECCV 2022, arXiv 2112.04491): 384 for networks trained on patches of 256 px.
+            Windows are never larger than the image. Tiles then only come near to the whole.
         context_limit_px: see :class:`StatisticsBackbone`.
     """
 
@@ -65,16 +72,19 @@ class NAFNet(StatisticsBackbone):
         encoder_blocks: Sequence[int] = (1, 1, 1, 28),
         middle_blocks: int = 1,
         decoder_blocks: Sequence[int] = (1, 1, 1, 1),
-        context_limit_px: int = CONTEXT_LIMIT_PX,
+        local_window_px: int = 0,
+        context_limit_px: int = 0,
     ) -> None:
-        super().__init__(context_limit_px)
+        super().__init__(_FLOATS_PER_CHANNEL * width, context_limit_px)
         self.options = {
             "width": width,
             "encoder_blocks": list(encoder_blocks),
             "middle_blocks": middle_blocks,
             "decoder_blocks": list(decoder_blocks),
+            "local_window_px": local_window_px,
             "context_limit_px": context_limit_px,
         }
+        self.local_window_px = local_window_px
         levels = len(encoder_blocks)
         if len(decoder_blocks) != levels:
             raise ValueError(
@@ -84,8 +94,10 @@ class NAFNet(StatisticsBackbone):
             name="nafnet",
             size_multiple=2**levels,
             minimum_size_px=2**levels,
-            receptive_radius_px=_receptive_radius(encoder_blocks, middle_blocks, decoder_blocks),
-            global_context=True,
+            receptive_radius_px=_receptive_radius(encoder_blocks, middle_blocks, decoder_blocks)
+            + local_window_px // 2,
+            global_context=not local_window_px,
+            exact_tiles=not local_window_px,
         )
         self.intro = nn.Conv2d(3, width, 3, padding=1)
         self.ending = nn.Conv2d(width, 3, 3, padding=1)
@@ -127,6 +139,27 @@ class NAFNet(StatisticsBackbone):
             updated=layers_in(self, NAFBlock, ("conv1", "sca.1", "conv3", "conv4", "conv5")),
             paralleled=layers_in(self, NAFBlock, ("conv3", "conv5")),
         )
+
+    def context(self, image: Tensor) -> Tensor:
+        """Return the statistics (B, D) of whole images (B, 3, H, W), or (B, 0) where they are local."""
+        return image.new_zeros(len(image), 0) if self.local_window_px else super().context(image)
+
+    def context_at(self, context: Tensor, top: int, left: int) -> Tensor:
+        """Return the context (B, D) for the tile whose first pixel is in row ``top``, column ``left``."""
+        return context if self.local_window_px else super().context_at(context, top, left)
+
+    def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
+        """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole.
+
+        Raises:
+            BackboneError: the context does not belong to this network.
+        """
+        return super().forward(image, None if self.local_window_px else context)
+
+    def _statistics(self, padded: Tensor) -> Statistics:
+        if not self.local_window_px:
+            return super()._statistics(padded)
+        return LocalStatistics(self.local_window_px, padded.shape[-2])
 
     def _restore(self, padded: Tensor, statistics: Statistics) -> Tensor:
         features = self.intro(padded.contiguous(memory_format=torch.channels_last))

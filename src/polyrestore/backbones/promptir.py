@@ -13,8 +13,9 @@ from torch.nn import functional
 from polyrestore.backbones.base import AdaptableLayers, layers_in
 from polyrestore.backbones.restormer import LEVELS, RestormerTrunk
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
-from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, Window
+from polyrestore.backbones.statistics import Statistics, Window
 from polyrestore.backbones.transposed import Resample, TransformerBlock
+from polyrestore.errors import BackboneError
 
 PROMPTS = 5
 _IDLE_WIDTHS = (64, 128, 256)
@@ -109,7 +110,7 @@ class PromptIR(RestormerTrunk):
         norm_bias: bool = True,
         prompt_widths: Sequence[int] = (64, 128, 320),
         prompt_sizes: Sequence[int] = (64, 32, 16),
-        context_limit_px: int = CONTEXT_LIMIT_PX,
+        context_limit_px: int = 0,
     ) -> None:
         super().__init__(
             "promptir",
@@ -147,6 +148,11 @@ class PromptIR(RestormerTrunk):
     @classmethod
     def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
         """Return the trunk's options, and the prompts' widths and sizes."""
+        if "reduce_noise_level1.weight" in shapes and "prompt1.prompt_param" not in shapes:
+            raise BackboneError(
+                "is the one without decoder prompts, which the published code cannot run either, since its "
+                "lowest level has twice the channels that the way up takes; take a checkpoint with prompts"
+            )
         trunk = super().published_options(shapes) if "prompt1.prompt_param" in shapes else None
         if trunk is None:
             return None

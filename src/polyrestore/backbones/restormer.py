@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
 from polyrestore.backbones.shapes import PublishedOptions, Shapes, shortest_factor
-from polyrestore.backbones.statistics import CONTEXT_LIMIT_PX, Statistics, StatisticsBackbone
+from polyrestore.backbones.statistics import Statistics, StatisticsBackbone
 from polyrestore.backbones.transposed import PatchEmbed, Resample, TransformerBlock
+from polyrestore.errors import BackboneError
 
 LEVELS = 4
+RGB, GREY = 3, 1
 _STEPS_PER_BLOCK = 2
 
 
@@ -37,8 +39,9 @@ class RestormerTrunk(StatisticsBackbone):
         context_limit_px: int,
         prompt_blocks: int = 0,
         conv_bias: bool = False,
+        colours: int = RGB,
     ) -> None:
-        super().__init__(context_limit_px)
+        super().__init__(_floats_per_px(dim, expansion), context_limit_px)
         if len(blocks) != LEVELS or len(heads) != LEVELS:
             raise ValueError(f"{LEVELS} levels need {LEVELS} numbers of blocks and heads")
         self.options = {
@@ -63,7 +66,7 @@ class RestormerTrunk(StatisticsBackbone):
                 TransformerBlock(width, heads[level], expansion, norm_bias, conv_bias) for _ in range(count)
             )
 
-        self.patch_embed = PatchEmbed(dim)
+        self.patch_embed = PatchEmbed(colours, dim)
         self.encoder_level1 = stage(blocks[0], dim, 0)
         self.down1_2 = Resample(dim, up=False)
         self.encoder_level2 = stage(blocks[1], 2 * dim, 1)
@@ -78,13 +81,18 @@ class RestormerTrunk(StatisticsBackbone):
         self.up3_2 = Resample(4 * dim, up=True)
         self.reduce_chan_level2 = nn.Conv2d(4 * dim, 2 * dim, 1, bias=conv_bias)
         self.up2_1 = Resample(2 * dim, up=True)
-        self.output = nn.Conv2d(2 * dim, 3, 3, padding=1, bias=conv_bias)
+        self.output = nn.Conv2d(2 * dim, colours, 3, padding=1, bias=conv_bias)
 
     @classmethod
     def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
         """Return the width, blocks, heads, expansion and kind of normalisation of a published state dict."""
         if "patch_embed.proj.weight" not in shapes or "latent.0.attn.temperature" not in shapes:
             return None
+        if "skip_conv.weight" in shapes:
+            raise BackboneError(
+                "is the dual-pixel one, which makes a photograph of a dual-pixel sensor's two views; here "
+                "there is one image: take the Restormer for single-image defocus deblurring"
+            )
         stages = ["encoder_level1", "encoder_level2", "encoder_level3", "latent"]
         feed_forwards = [f"{stage}.0.ffn.project_out.weight" for stage in stages]
         widths = [shapes.size(key, 0) for key in feed_forwards]
@@ -147,6 +155,8 @@ class Restormer(RestormerTrunk):
         expansion: hidden channels of the feed-forward network, relative to its width.
         norm_bias: the layer normalisation with mean and bias; the denoising checkpoints have it without.
         conv_bias: biases in the blocks' convolutions and the last ones; no published checkpoint has them.
+        colours: 3, or 1 for a network of grey images (the published grey denoisers), which then restores red,
+            green and blue one after the other.
         context_limit_px: see :class:`StatisticsBackbone`.
     """
 
@@ -161,7 +171,8 @@ class Restormer(RestormerTrunk):
         expansion: float = 2.66,
         norm_bias: bool = True,
         conv_bias: bool = False,
-        context_limit_px: int = CONTEXT_LIMIT_PX,
+        colours: int = RGB,
+        context_limit_px: int = 0,
     ) -> None:
         super().__init__(
             "restormer",
@@ -173,18 +184,71 @@ class Restormer(RestormerTrunk):
             norm_bias,
             context_limit_px,
             conv_bias=conv_bias,
+            colours=colours,
         )
-        self.options |= {"conv_bias": conv_bias}
+        if colours not in (GREY, RGB):
+            raise ValueError(f"colours must be {GREY} or {RGB}, not {colours}")
+        self.options |= {"conv_bias": conv_bias, "colours": colours}
+        self.colours = colours
         self.up4_3 = Resample(8 * dim, up=True)
         self.reduce_chan_level3 = nn.Conv2d(8 * dim, 4 * dim, 1, bias=conv_bias)
 
     @classmethod
     def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
-        """Return the trunk's options, and whether its convolutions have biases."""
+        """Return the trunk's options, the number of colours, and whether its convolutions have biases."""
+        # PromptIR's own part, which also its variant without prompts has.
+        if "reduce_noise_level1.weight" in shapes:
+            return None
         trunk = super().published_options(shapes)
         if trunk is None:
             return None
-        return PublishedOptions({**trunk.options, "conv_bias": "latent.0.attn.qkv.bias" in shapes})
+        colours = shapes.size("patch_embed.proj.weight", 1), shapes.size("output.weight", 0)
+        if colours not in ((GREY, GREY), (RGB, RGB)):
+            raise BackboneError(
+                f"takes {colours[0]} channels and gives {colours[1]}: only networks of RGB or grey images "
+                "can be used"
+            )
+        own = {"conv_bias": "latent.0.attn.qkv.bias" in shapes, "colours": colours[0]}
+        return PublishedOptions({**trunk.options, **own})
+
+    def context(self, image: Tensor) -> Tensor:
+        """Return the statistics (B, D) of whole images (B, 3, H, W), colour after colour where it is grey."""
+        if self.colours == RGB:
+            return super().context(image)
+        return torch.cat(
+            [super(Restormer, self).context(colour) for colour in image.chunk(RGB, dim=1)], dim=1
+        )
+
+    def context_at(self, context: Tensor, top: int, left: int) -> Tensor:
+        """Return the context (B, D) for the tile whose first pixel is in row ``top``, column ``left``."""
+        if self.colours == RGB:
+            return super().context_at(context, top, left)
+        parts = context.tensor_split(RGB, dim=1)
+        return torch.cat([super(Restormer, self).context_at(part, top, left) for part in parts], dim=1)
+
+    def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
+        """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole.
+
+        Raises:
+            BackboneError: the context does not belong to this network.
+        """
+        if self.colours == RGB:
+            return super().forward(image, context)
+        colours = image.chunk(RGB, dim=1)
+        contexts = [None] * RGB if context is None else context.tensor_split(RGB, dim=1)
+        restored = [
+            super(Restormer, self).forward(colour, own) for colour, own in zip(colours, contexts, strict=True)
+        ]
+        return torch.cat(restored, dim=1)
+
+
+def _floats_per_px(dim: int, expansion: float) -> int:
+    """Return what the decoder's blocks at full resolution hold at once, for each pixel: measured.
+
+    Either the feed-forward network's halves before and after its convolution, or queries, keys and values
+    before and after theirs; and beside them the features, and what is kept for later.
+    """
+    return 9 * dim + max(4 * int(2 * dim * expansion), 10 * dim)
 
 
 def _receptive_radius(blocks: Sequence[int], refinement_blocks: int, prompt_blocks: int) -> int:

@@ -54,12 +54,13 @@ class TransposedAttention(nn.Module):
 
     def forward(self, features: Tensor, statistics: Statistics) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
+        size = features.shape[-2], features.shape[-1]
         queries, keys, values = (
             part.flatten(2).unflatten(1, (self.heads, -1))
             for part in self.qkv_dwconv(self.qkv(features)).chunk(3, dim=1)
         )
-        attention = (statistics.cosines(queries, keys) * self.temperature).softmax(dim=-1)
-        attended = (attention @ values).flatten(1, 2).unflatten(2, features.shape[-2:])
+        attention = (statistics.cosines(queries, keys, size) * self.temperature).softmax(dim=-1)
+        attended = (attention @ values).flatten(1, 2).unflatten(2, size)
         return cast(Tensor, self.project_out(attended))
 
 
@@ -102,12 +103,12 @@ class TransformerBlock(nn.Module):
 class PatchEmbed(nn.Module):
     """The first convolution, from colours to features."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, colours: int, width: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.proj = nn.Conv2d(colours, width, 3, padding=1, bias=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map (B, 3, H, W) to (B, C, H, W)."""
+        """Map images (B, colours, H, W) to (B, width, H, W)."""
         return cast(Tensor, self.proj(image))
 
 

@@ -166,7 +166,9 @@ class TransWeather(Backbone):
 
     Images in [0, 1] are mapped to (x - 0.5) / 0.5 inside. The last layer is tanh, and its value is the
     restored image in [0, 1] as it stands, without a shift or a scale: the published training compares it with
-    targets in [0, 1]. Values below 0 are possible and are clipped by whoever writes the image.
+    targets in [0, 1]. Values below 0 are possible and are clipped by whoever writes the image. Images are
+    mirrored at the right and lower border up to multiples of 64, as the code released with Art (Wu et al.,
+    ACM MM 2024) tests it; TransWeather's own test code changes the images' sizes to multiples of 16 instead.
 
     Attention spans whole images, so that tiles only come close to the whole. The published training also
     drops residual branches at random (up to one in ten); this network never does.
@@ -273,7 +275,7 @@ class TransWeather(Backbone):
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), RGB in [0, 1], any size from 1x1; ``context`` is not used."""
         height, width = image.shape[-2:]
-        padded = pad_to_multiple(image, SIZE_MULTIPLE)
+        padded = pad_to_multiple(image, SIZE_MULTIPLE, mode="reflect")
         levels = self.Tenc((padded - 0.5) / 0.5)
         features = self.convtail(levels, self.Tdec(levels[-1]))
         return cast(Tensor, self.clean(features).tanh()[..., :height, :width])

@@ -80,7 +80,7 @@ def estimate(restorer: Restorer, megapixels: float, largest: float) -> Estimate:
             # The first pass sets libraries up, which counts where a pass is short.
             seconds = _timed(backbone, image)
     whole = max(1, round((largest * 1e6) ** 0.5))
-    read_px, tile_px = _read_pixels(backbone, whole, restorer.tile_px)
+    read_px, tile_px = _read_pixels(backbone, whole, restorer.tile_px_for(whole, whole))
     overhead = read_px / whole**2
     weights = sum(parameter.numel() * parameter.element_size() for parameter in backbone.parameters())
     return Estimate(

@@ -146,9 +146,10 @@ def _filled(source: Path, detected: Detected, tensors: Mapping[str, Tensor]) -> 
         with torch.random.fork_rng(devices=[]):
             backbone = build_backbone(detected.name, **detected.options)
         own = backbone.state_dict()
+        copies = {key: tensors[source] for key, source in backbone.copied_keys().items()}
         # Only keys that may be skipped can still differ: the detection compared all others.
         fitting = {key: tensor for key, tensor in tensors.items() if tensor.shape == own[key].shape}
-        backbone.load_state_dict({**own, **fitting}, strict=True)
+        backbone.load_state_dict({**own, **copies, **fitting}, strict=True)
     except (RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{source}: the {detected.name} in it cannot be filled: {error}") from error
     return backbone.eval()

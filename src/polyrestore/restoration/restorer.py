@@ -47,7 +47,8 @@ class Restorer:
             bundle's own: fields of :class:`~polyrestore.recognition.RecognitionSettings`, such as
             ``{"top_k": 1, "temperature": 0.05}``.
         device: where it computes.
-        tile_px: largest side of a tile; where None was given, what suits the network.
+        tile_px: largest side of a tile; where None was given, what suits the network, but for
+            images that :meth:`tile_px_for` takes whole.
 
     Raises:
         BundleError: the bundle's settings do not fit, or there is no recogniser for the given ones.
@@ -65,6 +66,7 @@ class Restorer:
     ) -> None:
         self.bundle = _with_settings(bundle, settings) if settings else bundle
         self.device = usable_device(device)
+        self._tiles_asked_for = tile_px is not None
         self.tile_px = tile_px or bundle.backbone.description.tile_px or DEFAULT_TILE_PX
         # A copy, because adapters are wrapped around its layers and the bundle may serve other restorers.
         self._backbone = _on_device(_copied(bundle.backbone), self.device)
@@ -98,6 +100,16 @@ class Restorer:
     def recognition_settings(self) -> RecognitionSettings:
         """How this bundle turns similarities into weights."""
         return self._settings
+
+    def tile_px_for(self, height_px: int, width_px: int) -> int:
+        """Return the largest side of a tile for an image of this size.
+
+        A network that has to see the whole image anyway takes it at once where the memory allows it, unless
+        a size of tiles was asked for.
+        """
+        if not self._tiles_asked_for and self._backbone.runs_whole(height_px, width_px, self.device):
+            return max(height_px, width_px)
+        return self.tile_px
 
     def recognise(self, image: ImageLike, settings: RecognitionSettings | None = None) -> Recognition:
         """Say which degradations an image shows, and with which weights the adapters should act.
@@ -204,7 +216,8 @@ class Restorer:
             reach_px = added_radius_px(self._bank, _probe_px(self._backbone))
             for pixels in images:
                 image = pixels.unsqueeze(0).to(self.device)
-                restored = run_tiled(self._backbone, image, self.tile_px, added_reach_px=reach_px)
+                tile_px = self.tile_px_for(*image.shape[-2:])
+                restored = run_tiled(self._backbone, image, tile_px, added_reach_px=reach_px)
                 results.append(restored[0].to(pixels.device))
         # Outside the block, so that these are tensors like any other.
         return [result.clamp(0, 1) for result in results]

@@ -1,10 +1,10 @@
 """Run a backbone over an image of any size in tiles whose result equals that of the whole image.
 
-Three things make the two equal. The global context is computed once, on the whole image. Every tile is given
-a halo at least as wide as the receptive radius, and only its core is kept. And tiles lie on the grid of
-``size_multiple`` from the image's origin: a tile inside the image has whole multiples on both sides and is
-not padded, and one that ends at the image's right or lower border is padded by the backbone exactly as the
-whole image would be.
+Three things make the two equal. The global context is computed once, on the whole image; where it costs as
+much as the result, and the memory allows it, an image is one tile. Every tile is given a halo at least as
+wide as the receptive radius, and only its core is kept. And tiles lie on the grid of ``size_multiple`` from
+the image's origin: a tile inside the image has whole multiples on both sides and is not padded, and one that
+ends at the image's right or lower border is padded by the backbone exactly as the whole image would be.
 
 A network that looks at all of a tile, by attention say, has no such halo (``exact_tiles`` is False): there
 each tile is kept to the end of its halo, and neighbours are blended with linear ramps where they overlap.
@@ -154,6 +154,8 @@ def _run_with_tiles_of(
     height, width = image.shape[-2:]
     multiple, minimum_px = backbone.description.size_multiple, backbone.description.minimum_size_px
     tiles = plan_tiles(height, width, tile_px, overlap_px, multiple, minimum_px)
+    if len(tiles) == 1 and dtype == torch.float32 and backbone.runs_whole(height, width, image.device):
+        return _finite_tile(backbone, image, None, dtype, tiles[0])
     # In float32 whatever the type: it is one small vector, and every tile depends on it.
     context = backbone.context(image)
     if not backbone.description.exact_tiles and len(tiles) > 1:
@@ -207,7 +209,7 @@ def _ramps(span: Span, length: int, like: Tensor) -> Tensor:
 
 
 def _finite_tile(
-    backbone: Backbone, source: Tensor, context: Tensor, dtype: torch.dtype, tile: Tile
+    backbone: Backbone, source: Tensor, context: Tensor | None, dtype: torch.dtype, tile: Tile
 ) -> Tensor:
     with _computing_in(dtype, source.device):
         restored: Tensor = backbone(source, context).float()
