@@ -1,17 +1,24 @@
 """The degradations do what their names say, measured against independent references."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from polyrestore.degradations.base import convolve_each, disk_kernels
-from polyrestore.degradations.file import Jpeg, MissingPixels, compress
-from polyrestore.degradations.lens import trajectory_kernels
-from polyrestore.degradations.scene import Haze, LowLight
-from polyrestore.degradations.sensor import Downsampling, Noise, demosaic, mosaic
+from polyrestore.degradations.camera import camera_error, demosaic, mosaic
+from polyrestore.degradations.depth import random_depth
+from polyrestore.degradations.haze import Haze
+from polyrestore.degradations.holes import MissingPixels
+from polyrestore.degradations.jpeg import Jpeg, compress, store
+from polyrestore.degradations.kernels import convolve_each, disk_kernels
+from polyrestore.degradations.lens import MotionBlur, trajectory_kernels
+from polyrestore.degradations.light import LowLight
+from polyrestore.degradations.precipitation import Rain, Snow
+from polyrestore.degradations.raindrop import Raindrop
+from polyrestore.degradations.sensor import Downsampling, Noise
 
 
 def seeded(seed=0):
@@ -27,14 +34,14 @@ def photograph(size=96):
 
 
 @pytest.mark.parametrize("quality", [10, 30, 50, 75, 92])
-@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_jpeg_equals_a_real_encoder(quality, subsampling):
     image = (photograph() * 255).round() / 255
     pixels = (image[0].permute(1, 2, 0) * 255).byte().numpy()
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=quality, subsampling=subsampling)
     reference = torch.from_numpy(np.array(Image.open(stream))).permute(2, 0, 1).float() / 255
-    flag = torch.full((1, 1, 1, 1), float(subsampling == 2))
+    flag = torch.full((1, 1, 1, 1), subsampling / 2)
     ours = compress(image, torch.tensor([float(quality)]), flag)[0]
     assert float((ours - reference).abs().mean()) < 1.2 / 255
     damage = float((reference - image[0]).square().mean())
@@ -44,19 +51,67 @@ def test_jpeg_equals_a_real_encoder(quality, subsampling):
 def test_gaussian_noise_has_the_named_sigma():
     flat = torch.full((1, 3, 200, 200), 0.5)
     noisy = Noise(camera_share=0)(flat, torch.tensor([0.5]), seeded())
-    assert float((noisy - flat).std()) * 255 == pytest.approx((2 + 60) / 2, rel=0.02)
+    assert float((noisy - flat).std()) * 255 == pytest.approx(30, rel=0.02)
 
 
 def test_camera_noise_is_correlated_between_neighbours_and_gaussian_noise_is_not():
     flat = torch.full((1, 3, 200, 200), 0.4)
 
     def correlation(camera_share):
-        error = Noise(camera_share=camera_share)(flat, torch.tensor([0.4]), seeded(2)) - flat
+        noise = Noise(camera_share=camera_share, stored_share=0)
+        error = noise(flat, torch.tensor([0.4]), seeded(2)) - flat
         first, second = error[..., :-1].flatten(), error[..., 1:].flatten()
         return float(torch.corrcoef(torch.stack([first, second]))[0, 1])
 
     assert abs(correlation(0.0)) < 0.02
     assert correlation(1.0) > 0.2
+
+
+@pytest.mark.parametrize("level", [0.35, 0.5])
+def test_camera_noise_of_luma_is_as_strong_as_asked_in_the_middle_of_the_range(level):
+    flat = torch.full((24, 3, 64, 64), level)
+    error = camera_error(flat, torch.full((24, 1, 1, 1), 0.02), seeded())
+    luma = (error * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
+    spread = luma.flatten(1).std(1)
+    assert 0.85 * 0.02 < float(spread.min()) <= float(spread.max()) < 1.05 * 0.02
+
+
+def test_camera_noise_is_weaker_in_black_and_white_and_its_chroma_is_coarse():
+    steps = torch.tensor([0.03, 0.45, 0.97]).repeat_interleave(64).view(1, 1, 1, -1).expand(16, 3, 96, -1)
+    error = camera_error(steps, torch.full((16, 1, 1, 1), 0.03), seeded())
+    luma = (error * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
+    black, middle, white = (float(luma[..., k * 64 + 8 : k * 64 + 56].std()) for k in range(3))
+    assert black < 0.75 * middle
+    assert white < 0.75 * middle
+
+    def correlation(plane):
+        first, second = plane[..., :-2].flatten(), plane[..., 2:].flatten()
+        return float(torch.corrcoef(torch.stack([first, second]))[0, 1])
+
+    assert abs(correlation(luma)) < 0.3
+    assert correlation(error[:, 0] - luma) > 0.5
+
+
+def test_noise_has_no_floor():
+    flat = torch.full((16, 3, 32, 32), 0.5)
+    error = Noise(stored_share=0)(flat, torch.full((16,), 0.001), seeded()) - flat
+    assert 0 < float(error.abs().max()) < 0.5 / 255
+
+
+def test_photographs_stored_at_high_quality_are_hardly_changed():
+    image = photograph()
+    stored = store(image.expand(8, -1, -1, -1), 1.0, seeded())
+    assert 0 < float((stored - image).abs().max()) < 0.12
+    assert torch.equal(store(image, 0.0, seeded()), image)
+
+
+def test_tables_of_another_shape_treat_fine_detail_better():
+    stripes = (torch.arange(96) % 2).float().view(1, 1, 1, -1).expand(1, 3, 96, 96) * 0.06 + 0.47
+    quality, flag = torch.tensor([20.0]), torch.zeros(1, 1, 1, 1)
+    annex_k = compress(stripes, quality, flag, torch.tensor([1.0]))
+    assert torch.equal(annex_k, compress(stripes, quality, flag))
+    flatter = compress(stripes, quality, flag, torch.tensor([0.5]))
+    assert float((flatter - stripes).abs().mean()) < 0.5 * float((annex_k - stripes).abs().mean())
 
 
 def test_demosaic_returns_a_flat_colour_exactly():
@@ -66,14 +121,25 @@ def test_demosaic_returns_a_flat_colour_exactly():
 
 def test_haze_moves_every_pixel_towards_one_light():
     clean = torch.rand((1, 3, 40, 40), generator=seeded()) * 0.4
-    hazy = Haze(cast=0)(clean, torch.tensor([1.0]), seeded(5))
+    hazy = Haze(cast=0, light=(0.6, 1.0), dim_share=0, dust_share=0, noise_255=0)(
+        clean, torch.tensor([1.0]), seeded(5)
+    )
     assert bool((hazy >= clean - 1e-6).all())
     assert float(hazy.flatten(2).std(2).mean()) < float(clean.flatten(2).std(2).mean())
 
 
 def test_low_light_loses_the_stated_exposure():
     grey = torch.full((64, 3, 8, 8), 0.9)
-    dark = LowLight(stops=(3.0, 3.0), cast=0, read_noise=0)(grey, torch.ones(64), seeded())
+    plain = LowLight(
+        stops=3.0,
+        cast_stops=0,
+        warm_share=0,
+        power=(1, 1),
+        noise_255=(0.01, 0.02),
+        lit_share=0,
+        bright_share=0,
+    )
+    dark = plain(grey, torch.ones(64), seeded())
     stops = torch.log2((dark**2.2).mean() / (grey**2.2).mean())
     assert float(stops) == pytest.approx(-3, abs=0.1)
 
@@ -86,6 +152,41 @@ def test_blur_kernels_keep_the_brightness_and_the_place():
     centre_column = (kernels.sum(1) * offsets).sum(1)
     assert bool((centre_row.abs() < 0.05).all())
     assert bool((centre_column.abs() < 0.05).all())
+
+
+def test_burnt_out_lamps_leave_bright_trails():
+    night = torch.zeros(8, 3, 48, 48)
+    night[..., 24, 24] = 1
+    blur = MotionBlur(linear_share=1, local_share=0)
+    severity = torch.full((8,), 0.5)
+    brighter = replace(blur, highlight=20.0)(night, severity, seeded()).amax((1, 2, 3))
+    assert bool((brighter >= replace(blur, highlight=0.0)(night, severity, seeded()).amax((1, 2, 3))).all())
+    assert float(brighter.max()) > 0.9
+
+
+def test_rain_and_snow_brighten_the_dark():
+    dark = torch.full((16, 3, 96, 96), 0.1)
+    for weather in (Rain(), Snow()):
+        for amount in (0.1, 0.5, 1.0):
+            change = weather(dark, torch.full((16,), amount), seeded()) - dark
+            assert float(change.min()) >= -1e-6
+            assert bool((change.amax((1, 2, 3)) > 0.03).all())
+
+
+def test_drops_show_the_scene_upside_down():
+    halves = torch.zeros(8, 3, 128, 128)
+    halves[:, :, :64] = 1
+    seen = Raindrop()(halves, torch.ones(8), seeded())
+    assert float(seen[:, :, 40:60].min()) < 0.3
+    assert float(seen[:, :, 68:88].max()) > 0.6
+
+
+def test_every_kind_of_depth_runs_from_near_to_far():
+    depth = random_depth(photograph().expand(30, -1, -1, -1), seeded())
+    assert depth.shape == (30, 1, 96, 96)
+    assert 0 <= float(depth.min()) <= float(depth.max()) <= 1
+    spread = depth.flatten(1).std(1)
+    assert float(spread.median()) > 0.08
 
 
 def test_convolution_equals_the_direct_sum():

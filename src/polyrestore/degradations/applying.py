@@ -45,19 +45,31 @@ def degrade_batch(image: Tensor, severities: Tensor, generator: Generator) -> Te
     Args:
         image: (B, 3, H, W), RGB in [0, 1].
         severities: (B, N) severities in [0, 1] in the order of ``DEGRADATIONS``; NaN where a degradation is
-            absent.
+            absent. At severity 0 a degradation does nothing.
         generator: source of all randomness.
 
     Returns:
-        (B, 3, H, W), clipped to [0, 1] and rounded to multiples of 1/255.
+        (B, 3, H, W), clipped to [0, 1] and rounded to multiples of 1/255. A photograph without colour,
+        R = G = B, stays without, except for half of those with noise or holes.
     """
     damaged = image.clone()
     for position, degradation in enumerate(DEGRADATIONS.values()):
-        affected = (~severities[:, position].isnan()).nonzero().flatten()
+        affected = (severities[:, position] > 0).nonzero().flatten()
         if affected.numel():
             before = damaged[affected].clamp(0, 1)
-            damaged[affected] = degradation.apply(before, severities[affected, position], generator)
+            after = degradation.apply(before, severities[affected, position], generator)
+            damaged[affected] = _keep_grey(before, after, degradation.grey_share, generator)
     return (damaged.clamp(0, 1) * 255).round() / 255
+
+
+def _keep_grey(before: Tensor, after: Tensor, share: float, generator: Generator) -> Tensor:
+    """Take one channel for all three where a photograph had no colour, with a probability."""
+    grey = (before == before[:, :1]).flatten(1).all(1)
+    if not grey.any():
+        return after
+    if share < 1:
+        grey &= torch.rand(grey.shape, generator=generator) < share
+    return torch.where(grey.view(-1, 1, 1, 1), after[:, 1:2], after)
 
 
 def mix_regions(first: Tensor, second: Tensor, generator: Generator) -> Tensor:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from polyrestore.degradations.base import Degradation
-from polyrestore.degradations.file import Jpeg, MissingPixels
+from polyrestore.degradations.haze import Haze
+from polyrestore.degradations.holes import MissingPixels
+from polyrestore.degradations.jpeg import Jpeg
 from polyrestore.degradations.lens import DefocusBlur, MotionBlur
+from polyrestore.degradations.light import LowLight, Shadow
+from polyrestore.degradations.precipitation import Rain, Snow
 from polyrestore.degradations.raindrop import Raindrop
-from polyrestore.degradations.scene import Haze, LowLight, Rain, Shadow, Snow
 from polyrestore.degradations.sensor import Downsampling, Noise
 
 DEGRADATIONS: dict[str, Degradation] = {
@@ -18,11 +21,11 @@ DEGRADATIONS: dict[str, Degradation] = {
         Degradation("raindrop", "scene", "drops of water on the glass", Raindrop()),
         Degradation("shadow", "scene", "a cast shadow", Shadow()),
         Degradation("low_light", "scene", "underexposure with its noise and colour cast", LowLight()),
-        Degradation("motion_blur", "lens", "camera shake", MotionBlur()),
+        Degradation("motion_blur", "lens", "camera shake or moving things", MotionBlur()),
         Degradation("defocus_blur", "lens", "a lens out of focus", DefocusBlur()),
         Degradation("downsampling", "sensor", "low resolution, enlarged", Downsampling()),
-        Degradation("noise", "sensor", "Gaussian noise or camera noise", Noise()),
+        Degradation("noise", "sensor", "Gaussian noise or camera noise", Noise(), 0.5),
         Degradation("jpeg", "file", "JPEG compression", Jpeg()),
-        Degradation("missing_pixels", "file", "strokes, holes and lost pixels", MissingPixels()),
+        Degradation("missing_pixels", "file", "strokes, holes and lost pixels", MissingPixels(), 0.5),
     )
 }

@@ -8,7 +8,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from polyrestore.degradations.base import chance, column, to_display, to_linear, uniform
+from polyrestore.degradations.base import chance, column
+from polyrestore.degradations.camera import camera_error
+from polyrestore.degradations.jpeg import store
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Downsampling:
         factor: reduction at severity 0 and 1.
     """
 
-    factor: tuple[float, float] = (1.3, 4.0)
+    factor: tuple[float, float] = (1.2, 4.0)
 
     def __call__(self, image: Tensor, severity: Tensor, generator: Generator) -> Tensor:
         """Return images of the same size that hold less detail (B, 3, H, W)."""
@@ -39,58 +41,27 @@ class Downsampling:
 class Noise:
     """Gaussian noise as the benchmarks use it, or noise as a camera leaves it in the file.
 
-    Camera noise starts in linear light with a variance that grows with the signal, on the single colour that
-    each sensor pixel measures. Demosaicing and the camera's own smoothing spread it over neighbours, which
-    is why networks trained on independent noise fail on photographs.
-
     Attributes:
-        sigma_255: standard deviation at severity 0 and 1, on the scale of 8-bit values.
+        sigma_255: standard deviation of Gaussian noise at severity 1, on the scale of 8-bit values; it is
+            proportional to the severity.
+        camera_255: standard deviation of camera noise in luma at severity 1, likewise.
         camera_share: probability that a sample gets camera noise.
+        stored_share: probability that the camera stored a noisy image as JPEG.
     """
 
-    sigma_255: tuple[float, float] = (2.0, 60.0)
-    camera_share: float = 0.4
+    sigma_255: float = 60.0
+    camera_255: float = 26.0
+    camera_share: float = 0.5
+    stored_share: float = 0.5
 
     def __call__(self, image: Tensor, severity: Tensor, generator: Generator) -> Tensor:
         """Return noisy images (B, 3, H, W), not clipped."""
-        low, high = self.sigma_255
-        sigma = (low + (high - low) * column(severity)) / 255
+        amount = column(severity) / 255
         camera = chance(generator, image.shape[0], self.camera_share).flatten().bool()
-        gaussian = image + sigma * torch.randn(image.shape, generator=generator)
+        noisy = image + self.sigma_255 * amount * torch.randn(image.shape, generator=generator)
         if not camera.any():
-            return gaussian
-        noisy = gaussian.clone()
-        noisy[camera] = self._camera(image[camera], sigma[camera] * 0.6, generator)
+            return noisy
+        strength = self.camera_255 * amount[camera]
+        taken = image[camera] + camera_error(image[camera], strength, generator)
+        noisy[camera] = store(taken, self.stored_share, generator)
         return noisy
-
-    def _camera(self, image: Tensor, sigma: Tensor, generator: Generator) -> Tensor:
-        count = image.shape[0]
-        linear = to_linear(image)
-        read_share = uniform(generator, count, 0.02, 0.5)
-        variance = (2 * sigma).square() * (0.45 * linear + read_share * 0.1)
-        raw = (linear + variance.sqrt() * torch.randn(image.shape, generator=generator)).clamp(0, 1)
-        error = to_display(demosaic(mosaic(raw))) - to_display(demosaic(mosaic(linear)))
-        smoothed = functional.avg_pool2d(error, 3, 1, 1)
-        error = torch.lerp(error, smoothed, uniform(generator, count, 0, 0.8))
-        grey = error.mean(1, keepdim=True)
-        return image + torch.lerp(error, grey.expand_as(error), uniform(generator, count, -0.3, 0.6))
-
-
-def mosaic(image: Tensor) -> Tensor:
-    """Keep the one colour that each pixel of an RGGB sensor measures: (B, 3, H, W) with zeros elsewhere."""
-    mask = torch.zeros_like(image[:1])
-    mask[:, 0, 0::2, 0::2] = 1
-    mask[:, 1, 0::2, 1::2] = 1
-    mask[:, 1, 1::2, 0::2] = 1
-    mask[:, 2, 1::2, 1::2] = 1
-    return image * mask
-
-
-def demosaic(raw: Tensor) -> Tensor:
-    """Fill the missing colours of an RGGB mosaic bilinearly: (B, 3, H, W) to the same shape."""
-    red_blue = torch.tensor([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
-    green = torch.tensor([[0.0, 0.25, 0.0], [0.25, 1.0, 0.25], [0.0, 0.25, 0.0]])
-    kernels = torch.stack([red_blue, green, red_blue])[:, None]
-    present = mosaic(torch.ones_like(raw[:1]))
-    filled = functional.conv2d(raw, kernels, padding=1, groups=3)
-    return filled / functional.conv2d(present, kernels, padding=1, groups=3).clamp(min=0.25)
