@@ -57,7 +57,7 @@ class Rain:
         length = log_uniform(generator, count, *self.length_px)[..., 0, 0] * scale
         length = length * (0.7 + 0.6 * torch.rand(length.shape, generator=generator))
         # Shorter ones would be flakes.
-        length = torch.maximum(length, 8 * width).clamp(max=2 * radius - 8)
+        length = torch.maximum(length, 10 * width + 3).clamp(max=2 * radius - 8)
         tilt = torch.randn((count, 1), generator=generator) * self.tilt_degrees
         angle = radians(tilt + torch.randn(length.shape, generator=generator) * 2.5)
         softness = (width * blur * uniform(generator, count, 1.2, 3)[..., 0, 0]).clamp(min=0.7)
@@ -133,13 +133,18 @@ def scatter(
     Returns:
         (B, L, H + 2 margin, W + 2 margin) in [0, 1], mostly 0.
     """
-    shape = (count, density.shape[1], size[0] + 2 * margin, size[1] + 2 * margin)
-    # A draw below the density is a point, and how far below decides its brightness.
-    draws = torch.rand(shape, generator=generator)
-    inverse = 1 / density[..., None, None].clamp(min=1e-9, max=0.5)
-    weight = draws.mul_(-inverse).add_(1).clamp_(min=0)
-    bright = (weight * (1 + 3 * uniform(generator, count, 0, 1).square())).clamp_(max=1)
-    return bright.mul_(1 - fading * (1 - bright.square()))
+    height, width = size[0] + 2 * margin, size[1] + 2 * margin
+    wanted = density[..., None] * height * width
+    most = int(wanted.max().ceil())
+    shape = (count, density.shape[1], most)
+    places = torch.randint(height * width, shape, generator=generator)
+    bright = torch.rand(shape, generator=generator) * (
+        1 + 3 * uniform(generator, count, 0, 1)[..., 0].square()
+    )
+    bright = bright.clamp(max=1)
+    bright = bright * (1 - fading[..., 0] * (1 - bright.square())) * (torch.arange(most) < wanted)
+    points = torch.zeros((count, density.shape[1], height * width)).scatter_add_(2, places, bright)
+    return points.view(count, -1, height, width)
 
 
 def _crowding(severity: Tensor, generator: Generator) -> Tensor:
