@@ -26,7 +26,7 @@ def photographs(count=4, side=48):
 def job(**synthesis):
     torch.manual_seed(1)
     classifier = PrototypeClassifier(build_recogniser(width=8, dimension=16), len(NAMES) + 1)
-    drawn = Synthesis(tasks=NAMES, severity=(0.4, 0.8), **synthesis)
+    drawn = Synthesis(tasks=NAMES, severity=(0.7, 1.0), **synthesis)
     source = BatchSource(photographs(), drawn, batch_size=12, patch_px=48, zoom_out=1.0, seed=3)
     return RecogniserJob(classifier, source, NAMES, photographs(count=8))
 
@@ -63,7 +63,7 @@ def test_training_learns_what_is_there_alone_and_together():
     untrained = work.validate()["mean"]
     with torch.no_grad():
         before = sum(float(loss(step)) for step in range(1000, 1004))
-    for step in range(80):
+    for step in range(160):
         optimiser.zero_grad()
         loss(step).backward()
         optimiser.step()
