@@ -12,6 +12,8 @@ TORCH_INDEX_URL ?=
 
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.polyrestore-ready
+# Two processes or more, a file at a time, since the tests of a file share what is slow to make.
+PYTEST := -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,clip,dev
 
 .DEFAULT_GOAL := help
@@ -43,7 +45,7 @@ demo: setup
 	@"$(RUN)" examples/demo.py --output demo-output
 
 test: setup
-	@"$(RUN)" -m pytest
+	@"$(RUN)" $(PYTEST)
 
 lint: setup
 	@"$(RUN)" -m ruff check .

@@ -26,6 +26,7 @@ from polyrestore.errors import (
     PolyrestoreError,
     RecipeError,
     RecognitionError,
+    StoppedError,
     TrainingError,
     UnknownNameError,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "RecognitionError",
     "Restored",
     "Restorer",
+    "StoppedError",
     "TrainingError",
     "UnknownNameError",
     "__version__",
