@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from polyrestore.adapters import AdapterBank, LoraConfig
-from polyrestore.backbones import BACKBONES, Backbone, build_backbone
+from polyrestore.backbones import BACKBONES, Backbone, BorrowsModel, build_backbone
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
 
 TINY: dict[str, dict[str, Any]] = {name: dict(kind.tiny_options) for name, kind in BACKBONES.items()}
 """Options of a network of each kind that is small enough for tests."""
 
-PUBLISHED = sorted(name for name, kind in BACKBONES.items() if not kind.external)
+PUBLISHED = sorted(name for name, kind in BACKBONES.items() if not issubclass(kind, BorrowsModel))
 """The networks whose weights are published as one state dict: all but those that run on another model."""
 
 

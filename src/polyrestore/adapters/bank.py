@@ -11,7 +11,6 @@ from torch import Generator, Tensor, nn
 
 from polyrestore.adapters.checking import (
     adaptable_layers,
-    base_of,
     build_parts,
     check_base_of,
     resolve_targets,
@@ -21,6 +20,7 @@ from polyrestore.adapters.config import Adapter, AdapterConfig, check_adapter_na
 from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
+from polyrestore.backbones.capabilities import reference_of
 from polyrestore.errors import AdapterError, nearest_names
 
 
@@ -244,7 +244,7 @@ class AdapterBank:
         for key, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise AdapterError(f"adapter {name!r}: {key} holds values that are not finite")
-        base = base_of(self.backbone)
+        base = reference_of(self.backbone)
         return Adapter(name, config, tensors, "" if base is None else base.sha256)
 
     def base_state_dict(self) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ from polyrestore.adapters.config import Adapter, AdapterConfig, LoraConfig
 from polyrestore.adapters.layer import AdaptedLayer
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
-from polyrestore.backbones.base import AdaptableLayers, Backbone, BaseReference
+from polyrestore.backbones.base import AdaptableLayers, Backbone
+from polyrestore.backbones.capabilities import BaseReference, reference_of
 from polyrestore.errors import AdapterError, nearest_names
 
 
@@ -112,11 +113,6 @@ def check_values(adapter: Adapter) -> None:
             raise AdapterError(f"adapter {adapter.name!r}: {key} holds values that are not finite")
 
 
-def base_of(network: nn.Module) -> BaseReference | None:
-    """Return the other model that a network runs on; None where there is none."""
-    return network.reference() if isinstance(network, Backbone) else None
-
-
 def check_base_of(adapter: Adapter, network: nn.Module) -> None:
     """Refuse an adapter that was trained beside another model's weights than a network's, if it says so.
 
@@ -125,7 +121,7 @@ def check_base_of(adapter: Adapter, network: nn.Module) -> None:
     """
     # Finding the network's own may mean to hash gigabytes.
     if adapter.base_sha256:
-        check_base(adapter, base_of(network))
+        check_base(adapter, reference_of(network))
 
 
 def check_base(adapter: Adapter, base: BaseReference | None) -> None:

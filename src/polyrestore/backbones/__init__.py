@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from polyrestore.backbones.airnet import AirNet
-from polyrestore.backbones.base import Backbone, BackboneDescription, BaseReference
+from polyrestore.backbones.base import Backbone, BackboneDescription
+from polyrestore.backbones.capabilities import BaseReference, BorrowsModel, Contrastive, Generative, Stepped
 from polyrestore.backbones.compact import Compact
 from polyrestore.backbones.flow import Flow
 from polyrestore.backbones.latent import Latent
@@ -46,4 +47,14 @@ def build_backbone(name: str, **options: Any) -> Backbone:
         raise BackboneError(f"backbone {name!r} cannot be built with {plain}: {error}") from error
 
 
-__all__ = ["BACKBONES", "Backbone", "BackboneDescription", "BaseReference", "build_backbone"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "BackboneDescription",
+    "BaseReference",
+    "BorrowsModel",
+    "Contrastive",
+    "Generative",
+    "Stepped",
+    "build_backbone",
+]

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
-from polyrestore.errors import BackboneError
 
 
 @dataclass(frozen=True)
@@ -58,35 +57,17 @@ class AdaptableLayers:
         return not any(path == module or path.startswith(f"{module}.") for module in self.idle)
 
 
-@dataclass(frozen=True)
-class BaseReference:
-    """Weights of another model that a backbone runs on, named instead of copied.
-
-    Attributes:
-        model: where they are: a folder, or a name on a hub.
-        sha256: of the weights and what decides about their meaning; the backbone says of what exactly.
-        size_bytes: of the weight files.
-    """
-
-    model: str
-    sha256: str
-    size_bytes: int
-
-
 class Backbone(nn.Module):
     """The shared network: image in, restored image out.
 
     ``options`` are the keyword arguments that rebuild the same architecture through the registry;
     ``tiny_options`` are some that make a network of a few thousand parameters, for trial runs and tests.
-    ``steps`` is how many times an image goes through the network, None where it can only be once.
-    ``external`` networks run on another model, which an option must name for them to be built.
+    What only some networks can do is in :mod:`polyrestore.backbones.capabilities`.
     """
 
     tiny_options: ClassVar[Mapping[str, Any]] = {}
-    external: ClassVar[bool] = False
     description: BackboneDescription
     options: dict[str, object]
-    steps: int | None = None
 
     @classmethod
     def published_options(cls, shapes: Shapes) -> PublishedOptions | None:
@@ -118,50 +99,6 @@ class Backbone(nn.Module):
         They hold what training alone needs, and begin as copies. Where a checkpoint has them, they count.
         """
         return {}
-
-    @classmethod
-    def model_options(cls, source: str) -> dict[str, Any] | None:
-        """Return the options that name another model as the base; None when ``source`` is none of its kind.
-
-        Args:
-            source: a folder, or a name on a hub.
-
-        Raises:
-            BackboneError: it is one of its kind, but cannot be used.
-        """
-        return None
-
-    @classmethod
-    def known_options(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Return arguments beside ``options`` that spare making what a bundle's tensors hold already."""
-        return {}
-
-    @classmethod
-    def check_reference(cls, options: Mapping[str, Any], expected: BaseReference) -> None:
-        """Check, before anything is loaded, that the base that ``options`` name is the expected one.
-
-        Raises:
-            BackboneError: it is missing, is another model, or is none at all.
-        """
-        raise BackboneError("it needs no other model's weights")
-
-    def reference(self) -> BaseReference | None:
-        """Return which other model's weights this network runs on; None when all weights are its own."""
-        return None
-
-    def external_keys(self) -> frozenset[str]:
-        """Return the state dict's keys that are :meth:`reference`'s weights; no bundle holds them."""
-        return frozenset()
-
-    def use_steps(self, steps: int) -> None:
-        """Let images go through the network so many times.
-
-        Raises:
-            BackboneError: the network cannot, or not so many times.
-        """
-        raise BackboneError(
-            f"backbone {self.description.name!r} restores in one pass; it takes no number of steps"
-        )
 
     def output_layer(self) -> nn.Conv2d:
         """Return the convolution that makes the image out of the decoder's last features."""

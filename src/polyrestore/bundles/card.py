@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from polyrestore.adapters import Adapter, BottleneckConfig, bare_state_dict
+from polyrestore.backbones.capabilities import reference_of
 from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo, encoder_of
 
 
@@ -74,7 +75,7 @@ def _architecture(bundle: Bundle, dtype: torch.dtype) -> str:
     description = bundle.backbone.description
     rows = [("backbone", f"`{description.name}`")]
     rows += [(f"option `{key}`", f"`{value}`") for key, value in sorted(bundle.backbone.options.items())]
-    reference = bundle.backbone.reference()
+    reference = reference_of(bundle.backbone)
     if reference is not None:
         rows += [
             ("base model, not in the bundle", f"`{reference.model}`"),

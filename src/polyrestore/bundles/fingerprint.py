@@ -8,6 +8,7 @@ import json
 import torch
 from torch import Tensor
 
+from polyrestore.backbones.capabilities import borrowed_keys, reference_of
 from polyrestore.bundles.bundle import Bundle, encoder_of
 
 
@@ -17,7 +18,7 @@ def fingerprint(bundle: Bundle) -> str:
     A batch is continued with it: other weights under the same bundle name restore everything again.
     """
     # Weights outside of the bundle have been hashed once, to be compared with what it refers to.
-    outside, reference = bundle.backbone.external_keys(), bundle.backbone.reference()
+    outside, reference = borrowed_keys(bundle.backbone), reference_of(bundle.backbone)
     parts: dict[str, Tensor] = {
         f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items() if key not in outside
     }

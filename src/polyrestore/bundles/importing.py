@@ -16,7 +16,8 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from polyrestore.backbones import BACKBONES, Backbone, build_backbone
+from polyrestore.backbones import BACKBONES, Backbone, BorrowsModel, build_backbone
+from polyrestore.backbones.capabilities import reference_of
 from polyrestore.backbones.detection import Detected, detect_backbone
 from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo
 from polyrestore.bundles.saving import save_bundle
@@ -82,7 +83,9 @@ def import_checkpoint(
     if os.path.lexists(target):
         raise OutputError(f"{target} is there already; choose another folder for the bundle")
     for kind, backbone_class in BACKBONES.items():
-        found = None if source.is_file() else backbone_class.model_options(str(checkpoint))
+        if source.is_file() or not issubclass(backbone_class, BorrowsModel):
+            continue
+        found = backbone_class.model_options(str(checkpoint))
         if found is not None:
             return _import_model(kind, {**found, **(options or {})}, target, name, licence)
     if source.is_dir():
@@ -115,7 +118,7 @@ def _import_model(
 ) -> Imported:
     with torch.random.fork_rng(devices=[]):
         backbone = build_backbone(kind, **options).eval()
-    reference = backbone.reference()
+    reference = reference_of(backbone)
     if reference is None:
         raise CheckpointError(f"{options} name no other model; nothing is imported")
     title = Path(reference.model).name

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from polyrestore.adapters import Adapter, bare_state_dict, check_base, check_fits, load_adapter
 from polyrestore.backbones import BACKBONES, build_backbone
-from polyrestore.backbones.base import Backbone, BaseReference
+from polyrestore.backbones.base import Backbone
+from polyrestore.backbones.capabilities import BaseReference, BorrowsModel, borrowed_keys, reference_of
 from polyrestore.bundles.bundle import Bundle
 from polyrestore.bundles.manifest import (
     ADAPTERS_FOLDER,
@@ -108,12 +109,12 @@ def _load_backbone(folder: Path, manifest: Manifest, like: Backbone | None) -> B
     options: dict[str, Any] = dict(entry.options)
     if entry.reference is not None:
         expected = BaseReference(**entry.reference.model_dump())
-        if like is not None and like.reference() == expected:
+        if like is not None and reference_of(like) == expected:
             _check_tensors(_read_tensors(path), _own_state(like), path)
             return like
         options |= _checked_base(folder, entry.name, options, expected)
     backbone = _build(folder, "backbone", lambda: build_backbone(entry.name, **options))
-    if entry.reference is None and backbone.external_keys():
+    if entry.reference is None and borrowed_keys(backbone):
         raise BundleError(f"{folder / MANIFEST_FILE} does not refer to the backbone's base; save it again")
     return _filled(backbone, path)
 
@@ -124,16 +125,22 @@ def _checked_base(
     """Check a bundle's base before it is loaded, and return what its building can be spared."""
     if name not in BACKBONES:
         raise BundleError(f"{folder / MANIFEST_FILE}: {unknown_name('backbone', name, BACKBONES)}")
+    kind = BACKBONES[name]
+    if not issubclass(kind, BorrowsModel):
+        raise BundleError(
+            f"{folder / MANIFEST_FILE} refers to the base model {expected.model}, but backbone {name!r} "
+            "needs no other model's weights; save it again"
+        )
     try:
-        BACKBONES[name].check_reference(options, expected)
+        kind.check_reference(options, expected)
     except BackboneError as error:
         raise BundleError(f"{folder} needs the base model {expected.model}: {error}") from error
-    return BACKBONES[name].known_options(_read_tensors(folder / BACKBONE_FILE))
+    return kind.known_options(_read_tensors(folder / BACKBONE_FILE))
 
 
 def _own_state(network: nn.Module) -> dict[str, Tensor]:
     """Return the tensors of a network that its bundle holds."""
-    outside = network.external_keys() if isinstance(network, Backbone) else frozenset()
+    outside = borrowed_keys(network)
     return {key: value for key, value in bare_state_dict(network).items() if key not in outside}
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from polyrestore.adapters import bare_state_dict, save_adapter
 from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
+from polyrestore.backbones.capabilities import borrowed_keys, reference_of
 from polyrestore.bundles.bundle import Bundle, encoder_of
 from polyrestore.bundles.card import licence_text, model_card
 from polyrestore.bundles.loading import load_bundle
@@ -72,7 +73,7 @@ def save_bundle(folder: str | Path, bundle: Bundle, dtype: torch.dtype = torch.f
 
 
 def _write(folder: Path, bundle: Bundle, dtype: torch.dtype) -> None:
-    reference, outside = bundle.backbone.reference(), bundle.backbone.external_keys()
+    reference, outside = reference_of(bundle.backbone), borrowed_keys(bundle.backbone)
     named = bundle.backbone.description.name
     for name, adapter in bundle.adapters.items():
         if adapter.name != name:
@@ -105,7 +106,7 @@ def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    reference = bundle.backbone.reference()
+    reference = reference_of(bundle.backbone)
     raw = {
         "format_version": FORMAT_VERSION,
         "name": bundle.name,

@@ -96,13 +96,12 @@ _FACTS = ("parameters", "size_multiple", "receptive_radius_px", "global_context"
 def _backbones() -> Entries:
     import torch
 
-    from polyrestore.backbones import BACKBONES, build_backbone
+    from polyrestore.backbones import BACKBONES, BorrowsModel, build_backbone
 
     entries = []
     for name, kind in BACKBONES.items():
-        if kind.external:
-            options = {key: value for key, value in _options(kind).items() if key != "prompt"}
-            entries.append({"name": name, **dict.fromkeys(_FACTS), "options": options})
+        if issubclass(kind, BorrowsModel):
+            entries.append({"name": name, **dict.fromkeys(_FACTS), "options": kind.other_options()})
             continue
         # Without memory: only shapes are asked for.
         with torch.device("meta"):

@@ -135,6 +135,7 @@ def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, re
     Raises:
         BackboneError: the network and a tile of its largest image need more memory than there is.
     """
+    from polyrestore.backbones import BorrowsModel
     from polyrestore.bulk.estimate import estimate, largest_megapixels, total_megapixels
     from polyrestore.bulk.files import find_jobs
     from polyrestore.devices import gigabytes, require_memory
@@ -146,7 +147,7 @@ def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, re
         # Said by the run itself.
         return
     megapixels = total_megapixels(paths)
-    heavy = restorer.backbone.external
+    heavy = isinstance(restorer.backbone, BorrowsModel)
     if megapixels < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
         return
     found = estimate(restorer, megapixels, largest_megapixels(paths))

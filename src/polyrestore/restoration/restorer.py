@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from polyrestore.adapters import AdapterBank, added_radius_px
 from polyrestore.backbones import Backbone
+from polyrestore.backbones.capabilities import borrowed_keys, use_steps
 from polyrestore.bundles import Bundle, load_bundle
 from polyrestore.devices import require_memory, usable_device
 from polyrestore.errors import (
@@ -211,7 +212,7 @@ class Restorer:
         """
         results = []
         # Weights of another model are gigabytes, which need not be there twice.
-        merged = not self._backbone.external_keys()
+        merged = not borrowed_keys(self._backbone)
         with self._lock, self._bank.composed(weights, merged=merged), torch.inference_mode():
             reach_px = added_radius_px(self._bank, _probe_px(self._backbone))
             for pixels in images:
@@ -240,7 +241,7 @@ def _copied(backbone: Backbone) -> Backbone:
 
     Nobody writes into them: they are frozen, and a merge puts a new tensor in their place.
     """
-    outside = backbone.external_keys()
+    outside = borrowed_keys(backbone)
     shared: dict[int, object] = {
         id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
         for key, parameter in backbone.named_parameters()
@@ -251,7 +252,7 @@ def _copied(backbone: Backbone) -> Backbone:
 
 def _on_device(backbone: Backbone, device: torch.device) -> Backbone:
     parameters = list(backbone.parameters())
-    if backbone.external_keys() and any(parameter.device != device for parameter in parameters):
+    if borrowed_keys(backbone) and any(parameter.device != device for parameter in parameters):
         size = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
         require_memory(size, device, f"backbone {backbone.description.name!r}")
     return backbone.to(device)
@@ -326,5 +327,5 @@ def open_restorer(
     """
     opened = load_bundle(bundle)
     if steps is not None:
-        opened.backbone.use_steps(steps)
+        use_steps(opened.backbone, steps)
     return Restorer(opened, device, tile_px=tile_px, settings=settings)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from polyrestore.backbones.base import BaseReference
+from polyrestore.backbones.capabilities import BaseReference
 from polyrestore.errors import BackboneError
 from polyrestore.files import sha256_of
 from polyrestore.storage.hub import fetch_snapshot, is_hub_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, BaseReference
+from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription
+from polyrestore.backbones.capabilities import BaseReference
 from polyrestore.backbones.latent.model_files import ModelFiles, check_reference, find_model, is_model
 from polyrestore.backbones.latent.parts import Parts, load_parts, schedule_of, tiny_parts
 from polyrestore.backbones.layers import pad_to_multiple
@@ -69,7 +71,6 @@ class Latent(Backbone):
     """
 
     tiny_options: ClassVar[Mapping[str, Any]] = {"model": TINY}
-    external: ClassVar[bool] = True
     unet: Any
     vae: Any
     prompt: Tensor
@@ -139,6 +140,12 @@ class Latent(Backbone):
     def model_options(cls, source: str) -> dict[str, Any] | None:
         """Return the option that names a folder in diffusers' layout, or a model on the hub."""
         return {"model": source} if is_model(source) else None
+
+    @classmethod
+    def other_options(cls) -> dict[str, Any]:
+        """Return all options but the model; a user has no embedding of the prompt to give."""
+        given = inspect.signature(cls).parameters.values()
+        return {each.name: each.default for each in given if each.name not in ("model", "prompt")}
 
     @classmethod
     def known_options(cls, tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol, cast
 
 import torch
 from torch import Generator, Tensor, nn
 
-from polyrestore.backbones import Backbone
+from polyrestore.backbones import Contrastive
 from polyrestore.data import Batch, mixed_seed
 from polyrestore.errors import RecipeError
 from polyrestore.training.loop.job import TaskLosses
@@ -19,30 +18,19 @@ from polyrestore.training.recipes.recipe import ContrastTable, PretrainingRecipe
 CROP_STREAM = 7
 
 
-class ContrastiveNetwork(Protocol):
-    """What a network must offer to be trained by contrast."""
-
-    def contrastive_loss(self, query_crop: Tensor, key_crop: Tensor) -> Tensor:
-        """Return the contrastive loss of two crops (B, 3, P, P) of the same images, a scalar."""
-
-    def restore_and_contrast(self, query_crop: Tensor, key_crop: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the restored query crops and the contrastive loss."""
-
-
 class Contrasting(nn.Module):
     """A network seen through one of its training methods, so that it can be wrapped for several processes."""
 
-    def __init__(self, network: Backbone, encoder_only: bool) -> None:
+    def __init__(self, network: Contrastive, encoder_only: bool) -> None:
         super().__init__()
         self.network = network
         self.encoder_only = encoder_only
 
     def forward(self, query_crop: Tensor, key_crop: Tensor) -> tuple[Tensor, Tensor]:
         """Map two crops (B, 3, P, P) to the restored first one and the loss."""
-        network = cast(ContrastiveNetwork, self.network)
         if self.encoder_only:
-            return query_crop, network.contrastive_loss(query_crop, key_crop)
-        return network.restore_and_contrast(query_crop, key_crop)
+            return query_crop, self.network.contrastive_loss(query_crop, key_crop)
+        return self.network.restore_and_contrast(query_crop, key_crop)
 
 
 @dataclass
@@ -64,7 +52,7 @@ class ContrastiveJob(RestorationJob):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not hasattr(self.network, "restore_and_contrast"):
+        if not isinstance(self.network, Contrastive):
             name = self.network.description.name
             raise RecipeError(f"backbone {name!r} cannot be trained by contrast; leave out [contrast]")
         self.module = Contrasting(self.network, self.encoder_only)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from polyrestore.backbones import Backbone
+from polyrestore.backbones import Backbone, Generative
 from polyrestore.data import Batch, Source, Synthesis, load_clean, mixed_seed
 from polyrestore.errors import RecipeError
 from polyrestore.training.loop.control import RunControl
@@ -32,25 +32,16 @@ VALIDATION_CROPS = 12
 VALIDATION_SEED = 1234
 
 
-class GenerativeNetwork(Protocol):
-    """What a network must offer to be trained by flow matching."""
-
-    tone: nn.Module
-
-    def velocity(self, state: Tensor, time: Tensor) -> Tensor:
-        """Return the velocity of states (B, 3, H, W) at times (B,), from noise towards images in [-1, 1]."""
-
-
 class Generating(nn.Module):
     """A network seen through its velocity, so that it can be wrapped for several processes."""
 
-    def __init__(self, network: Backbone) -> None:
+    def __init__(self, network: Generative) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the velocity of states (B, 3, H, W) at times (B,)."""
-        return cast(GenerativeNetwork, self.network).velocity(state, time)
+        return self.network.velocity(state, time)
 
 
 @dataclass
@@ -73,13 +64,13 @@ class GenerativeJob(Job):
     held_out: Sequence[Tensor]
 
     def __post_init__(self) -> None:
-        if not hasattr(self.network, "velocity"):
+        if not isinstance(self.network, Generative):
             name = self.network.description.name
             raise RecipeError(f"backbone {name!r} does not generate; use one that does, such as 'flow'")
         self.tasks = ("clean",)
         self.module = Generating(self.network)
         # The identity on the path; it belongs to the adapters.
-        cast(GenerativeNetwork, self.network).tone.requires_grad_(False)
+        self.network.tone.requires_grad_(False)
 
     def batch(self, step: int, rank: int) -> Batch:
         """Return clean patches and, as ``state``, where they are on their paths at ``time``."""

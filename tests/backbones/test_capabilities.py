@@ -1,0 +1,50 @@
+"""Which backbone can do what, asked as callers ask it."""
+
+import pytest
+import torch
+
+from polyrestore.backbones import (
+    BACKBONES,
+    BorrowsModel,
+    Contrastive,
+    Generative,
+    Stepped,
+    build_backbone,
+)
+from polyrestore.backbones.capabilities import borrowed_keys, reference_of, use_steps
+from polyrestore.errors import BackboneError
+from tests.backbones.published import TINY
+
+ABLE = {Contrastive: {"airnet"}, Generative: {"flow"}, Stepped: {"flow", "latent"}, BorrowsModel: {"latent"}}
+
+
+@pytest.mark.parametrize("capability", list(ABLE), ids=lambda each: each.__name__)
+def test_those_and_no_others_are_able(capability):
+    if "latent" in ABLE[capability]:
+        pytest.importorskip("diffusers")
+    found = {
+        name
+        for name in BACKBONES
+        if (name != "latent" or "latent" in ABLE[capability])
+        and isinstance(build_backbone(name, **TINY[name]), capability)
+    }
+    assert found == ABLE[capability]
+
+
+def test_a_class_can_be_asked_whether_it_borrows_a_model():
+    assert {name for name, kind in BACKBONES.items() if issubclass(kind, BorrowsModel)} == {"latent"}
+    options = BACKBONES["latent"].other_options()
+    assert options["steps"] == 1
+    assert not {"model", "prompt"} & set(options)
+
+
+def test_all_others_have_their_weights_to_themselves_and_restore_in_one_pass():
+    backbone = build_backbone("nafnet", **TINY["nafnet"])
+    assert reference_of(backbone) is None
+    assert borrowed_keys(backbone) == frozenset()
+    with pytest.raises(BackboneError, match="'nafnet' restores in one pass; it takes no number of steps"):
+        use_steps(backbone, 2)
+    flow = build_backbone("flow", **TINY["flow"])
+    use_steps(flow, 2)
+    assert flow.steps == 2
+    assert reference_of(torch.nn.Identity()) is None
