@@ -12,6 +12,7 @@ import torch
 from polyrestore.adapters import check_adapter_size
 from polyrestore.bundles import MeasuredResult, load_bundle, save_bundle, shipped_folder
 from polyrestore.bundles.joining import join_bundles, with_recogniser
+from polyrestore.bundles.shared import save_shared
 
 SUMMARIES = {
     "default": (
@@ -46,6 +47,9 @@ def main() -> None:
     parser.add_argument(
         "--setting", action="append", default=[], metavar="KEY=VALUE", help="of the recognition, as JSON"
     )
+    parser.add_argument(
+        "--share-recogniser", metavar="NAME", help="keep its weights once for all shipped bundles, as NAME"
+    )
     parser.add_argument("--name", default="default")
     parser.add_argument("--version", help="of the weights; raise it whenever they are trained again")
     parser.add_argument("--results", type=Path, help="JSON of benchmarks/test_sets.py")
@@ -68,7 +72,10 @@ def main() -> None:
     for adapter in bundle.adapters.values():
         check_adapter_size(adapter)
     folder = arguments.output or shipped_folder() / arguments.name
-    save_bundle(folder, replace(bundle, name=arguments.name, info=info), dtype=torch.float16)
+    shared = None
+    if arguments.share_recogniser and bundle.recogniser is not None:
+        shared = save_shared(arguments.share_recogniser, bundle.recogniser)
+    save_bundle(folder, replace(bundle, name=arguments.name, info=info), dtype=torch.float16, shared=shared)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {size / 2**20:.1f} MiB")
 

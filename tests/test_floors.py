@@ -17,6 +17,7 @@ FLOORS = (
         "training",
         "training.loop",
         "training.phases",
+        "training.recognition",
         "training.recipes",
         "training.validation",
         "training.weighting",

@@ -21,7 +21,7 @@ def save_tiny_bundle(folder: Path, seed: int = 0) -> Path:
         backbone = build_backbone(
             "compact", width=8, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1), context_dim=16
         )
-        recogniser = build_recogniser(width=8, dimension=16)
+        recogniser = build_recogniser("network", width=8, dimension=16)
     bank = AdapterBank(backbone)
     for name in DEGRADATIONS:
         bank.create(name, LoraConfig(rank=1), generator)

@@ -31,6 +31,9 @@ class FakeRecognition:
     weights: dict[str, float]
     similarities: dict[str, float]
 
+    def remarks(self):
+        return ("maybe haze, 0.45; --as haze to apply",)
+
 
 @dataclass
 class FakeRestored:

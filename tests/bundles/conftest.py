@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import polyrestore.recognition
 from polyrestore.adapters import AdapterBank, BottleneckConfig, LoraConfig
 from polyrestore.backbones import build_backbone
 from polyrestore.bundles import Bundle, BundleInfo, MeasuredResult, save_bundle
+from polyrestore.recognition import RECOGNISERS, BaseRecogniser
 
 OPTIONS = {
     "width": 8,
@@ -22,7 +22,9 @@ OPTIONS = {
 }
 
 
-class FakeRecogniser(nn.Module):
+class FakeRecogniser(BaseRecogniser):
+    kind = "fake"
+
     def __init__(self, dim: int = 4) -> None:
         super().__init__()
         self.options = {"dim": dim}
@@ -35,7 +37,7 @@ class FakeRecogniser(nn.Module):
 
 @pytest.fixture(autouse=True)
 def fake_recogniser(monkeypatch):
-    monkeypatch.setattr(polyrestore.recognition, "build_recogniser", FakeRecogniser, raising=False)
+    monkeypatch.setitem(RECOGNISERS, "fake", FakeRecogniser)
 
 
 @pytest.fixture

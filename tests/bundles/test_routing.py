@@ -115,9 +115,9 @@ def test_float32_weights_stay_exact(tmp_path, bundle, clip):
     assert all(torch.equal(state[key], value) for key, value in bundle.backbone.state_dict().items())
 
 
-def test_shipped_recognisers_are_described_as_ever(folder):
+def test_a_recogniser_in_the_bundle_is_described_by_kind_and_options(folder):
     content = json.loads((folder / "model.json").read_text())
-    assert set(content["recogniser"]) == {"options"}
+    assert content["recogniser"] == {"kind": "fake", "options": {"dim": 4}}
 
 
 def _missing(clip):
@@ -169,7 +169,7 @@ def test_an_encoder_that_moved_is_found_where_the_manifest_says(tmp_path, clip, 
     [
         ({"kind": "network"}, "has no source"),
         ({"source": None}, "needs a source"),
-        ({"kind": "dino"}, "kind"),
+        ({"kind": "dino"}, "unknown recogniser 'dino'"),
         ({"options": {}}, "cannot be described"),
         ({"source": {"path": "", "sha256": "0" * 64}}, "path"),
         ({"source": {"path": "x", "sha": "0"}}, "did you mean 'sha256'|sha256"),

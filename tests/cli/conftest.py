@@ -23,7 +23,7 @@ def tiny_bundle(seed: int) -> Bundle:
         backbone = build_backbone(
             "compact", width=8, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1), context_dim=16
         )
-        recogniser = build_recogniser(width=4, dimension=8)
+        recogniser = build_recogniser("network", width=4, dimension=8)
     generator = torch.Generator().manual_seed(seed)
     bank = AdapterBank(backbone)
     for name in ("noise", "rain"):

@@ -18,7 +18,7 @@ SETTINGS = RecognitionSettings(temperature=0.1, top_k=2, minimum_share=0.2, clea
 
 def tiny():
     torch.manual_seed(0)
-    return build_recogniser(width=4, dimension=8).eval()
+    return build_recogniser("network", width=4, dimension=8).eval()
 
 
 def axis(index, dimension=4):

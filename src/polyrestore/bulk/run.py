@@ -32,6 +32,9 @@ class RecognitionLike(Protocol):
     def similarities(self) -> Mapping[str, float]:
         """Similarity by prototype name."""
 
+    def remarks(self) -> Sequence[str]:
+        """One sentence for each degradation that may be there but is not acted on."""
+
 
 class RestoredLike(Protocol):
     """What a batch takes from a restored image."""
@@ -205,6 +208,7 @@ class _Batch:
         if output.name != source.name:
             notes = (*notes, f"written as {output.name}")
         recognition = restored.recognition
+        notes = (*notes, *(() if recognition is None else recognition.remarks()))
         return FileRecord(
             input=str(source),
             output=output.as_posix(),

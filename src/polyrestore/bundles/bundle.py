@@ -18,7 +18,6 @@ from polyrestore.recognition.similarity import (
 
 if TYPE_CHECKING:
     from polyrestore.recognition import BaseRecogniser
-    from polyrestore.recognition.clip.reference import EncoderReference
 
 
 UNKNOWN_LICENCE = "unknown"
@@ -104,10 +103,3 @@ class Bundle:
         if normalisation in FULL_NORMALISATIONS:
             normalisation = full_normalisation(activation)
         return {"normalisation": normalisation} if normalisation else {}
-
-
-def encoder_of(bundle: Bundle) -> EncoderReference | None:
-    """Return where a bundle's recogniser is, None when its weights belong into the bundle."""
-    from polyrestore.recognition.clip.network import ClipRecogniser
-
-    return bundle.recogniser.reference if isinstance(bundle.recogniser, ClipRecogniser) else None

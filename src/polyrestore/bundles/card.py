@@ -9,7 +9,7 @@ import torch
 
 from polyrestore.adapters import Adapter, BottleneckConfig, bare_state_dict
 from polyrestore.backbones.capabilities import reference_of
-from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo, encoder_of
+from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo
 
 
 def model_card(bundle: Bundle, dtype: torch.dtype = torch.float16) -> str:
@@ -124,11 +124,11 @@ def _recognition(bundle: Bundle) -> str:
         return _paragraph("None: name the degradation yourself.")
     parameters = sum(tensor.numel() for tensor in bundle.recogniser.state_dict().values())
     rows = [("parameters of the recogniser", f"{parameters:,}")]
-    reference = encoder_of(bundle)
-    if reference is not None:
+    source = bundle.recogniser.reference()
+    if source is not None:
         # Where it lay on one machine helps nobody else.
-        place = reference.path if reference.revision else Path(reference.path).name
-        rows.append((f"{reference.kind} encoder, not in this folder", f"`{place}`"))
+        place = source.path if source.revision else Path(source.path).name
+        rows.append((f"{bundle.recogniser.kind} encoder, not in this folder", f"`{place}`"))
     rows += [(f"option `{key}`", f"`{value}`") for key, value in sorted(bundle.recogniser.options.items())]
     rows += [(f"setting `{key}`", f"`{value}`") for key, value in sorted(bundle.recognition_settings.items())]
     rows.append(("prototypes", ", ".join(f"`{name}`" for name in sorted(bundle.prototypes)) or "none"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.backbones.capabilities import borrowed_keys, reference_of
-from polyrestore.bundles.bundle import Bundle, encoder_of
+from polyrestore.bundles.bundle import Bundle
 
 
 def fingerprint(bundle: Bundle) -> str:
@@ -22,7 +22,7 @@ def fingerprint(bundle: Bundle) -> str:
     parts: dict[str, Tensor] = {
         f"backbone.{key}": value for key, value in bundle.backbone.state_dict().items() if key not in outside
     }
-    encoder = encoder_of(bundle)
+    encoder = None if bundle.recogniser is None else bundle.recogniser.reference()
     if bundle.recogniser is not None and encoder is None:
         recogniser = bundle.recogniser.state_dict()
         parts |= {f"recogniser.{key}": value for key, value in recogniser.items()}
@@ -32,7 +32,9 @@ def fingerprint(bundle: Bundle) -> str:
         plain.append(reference.sha256)
     plain.append(json.dumps(bundle.recognition_settings, sort_keys=True, default=str))
     if bundle.recogniser is not None and encoder is not None:
-        plain.append(f"{encoder.kind} {encoder.sha256} {sorted(bundle.recogniser.options.items())!r}")
+        plain.append(
+            f"{bundle.recogniser.kind} {encoder.sha256} {sorted(bundle.recogniser.options.items())!r}"
+        )
     for name, adapter in bundle.adapters.items():
         plain.append(f"{name} {adapter.config}")
         parts |= {f"adapter.{name}.{key}": value for key, value in adapter.tensors.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,17 +22,14 @@ from polyrestore.bundles.manifest import (
     PROTOTYPES_FILE,
     RECOGNISER_FILE,
     Manifest,
-    SourceEntry,
     read_manifest,
 )
+from polyrestore.bundles.shared import find_shared
 from polyrestore.bundles.shipped import find_bundle
 from polyrestore.errors import AdapterError, BackboneError, BundleError, PolyrestoreError, unknown_name
 from polyrestore.files import sha256_of
+from polyrestore.recognition import RECOGNISERS, BaseRecogniser, Reference
 from polyrestore.storage.tensors import check_finite, read_tensors
-
-if TYPE_CHECKING:
-    from polyrestore.recognition import BaseRecogniser
-    from polyrestore.recognition.clip.reference import Kind
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -147,26 +144,16 @@ def _own_state(network: nn.Module) -> dict[str, Tensor]:
 def _load_recogniser(folder: Path, manifest: Manifest) -> BaseRecogniser | None:
     if manifest.recogniser is None:
         return None
-    from polyrestore.recognition import build_recogniser
-
-    options: dict[str, Any] = dict(manifest.recogniser.options)
-    kind, source = manifest.recogniser.kind, manifest.recogniser.source
-    if kind != "network" and source is not None:
-        return _open_recogniser(folder, kind, source, options)
-    recogniser = _build(folder, "recogniser", lambda: build_recogniser(**options))
-    return _filled(recogniser, folder / RECOGNISER_FILE)
-
-
-def _open_recogniser(
-    folder: Path, kind: Kind, source: SourceEntry, options: dict[str, Any]
-) -> BaseRecogniser:
-    from polyrestore.recognition.clip.opening import open_recogniser
-    from polyrestore.recognition.clip.reference import EncoderReference
-
-    try:
-        return open_recogniser(EncoderReference(kind, **source.model_dump()), options)
-    except PolyrestoreError as error:
-        raise BundleError(f"{folder / MANIFEST_FILE}: the recogniser cannot be used: {error}") from error
+    entry = manifest.recogniser
+    options: dict[str, Any] = dict(entry.options)
+    kind = RECOGNISERS[entry.kind]
+    if entry.source is not None:
+        try:
+            return kind.open(Reference(**entry.source.model_dump()), options)
+        except PolyrestoreError as error:
+            raise BundleError(f"{folder / MANIFEST_FILE}: the recogniser cannot be used: {error}") from error
+    weights = folder / RECOGNISER_FILE if entry.shared is None else find_shared(folder, entry.shared)
+    return _filled(_build(folder, "recogniser", lambda: kind.build(options)), weights)
 
 
 def _read_adapter(folder: Path, name: str, manifest: Manifest) -> Adapter:

@@ -19,7 +19,8 @@ from pydantic import (
 
 from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
 from polyrestore.bundles.bundle import BundleInfo, MeasuredResult
-from polyrestore.errors import BundleError, nearest_names
+from polyrestore.errors import BundleError, nearest_names, unknown_name
+from polyrestore.recognition.registry import RECOGNISERS
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "model.json"
@@ -67,26 +68,47 @@ class SourceEntry(BaseModel):
     revision: str | None = None
 
 
+class SharedEntry(BaseModel):
+    """Which of the recognisers that come with the package has the weights, for bundles that share one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
 class RecogniserEntry(BaseModel):
-    """The options that rebuild the recogniser; what it is, unless its weights are in the bundle."""
+    """Which kind of recogniser it is, the options that rebuild it, and where its weights are.
+
+    They are in the bundle unless the kind keeps them elsewhere (``source``) or the bundle shares them with
+    others that come with the package (``shared``).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     options: dict[str, JsonValue]
-    kind: Literal["network", "clip", "da-clip"] = "network"
+    kind: str = "network"
     source: SourceEntry | None = None
+    shared: SharedEntry | None = None
 
     @model_validator(mode="after")
-    def _source_where_needed(self) -> RecogniserEntry:
-        if (self.kind == "network") != (self.source is None):
-            needs = "has no" if self.kind == "network" else "needs a"
+    def _weights_in_one_place(self) -> RecogniserEntry:
+        if self.kind not in RECOGNISERS:
+            raise ValueError(str(unknown_name("recogniser", self.kind, RECOGNISERS)))
+        external = RECOGNISERS[self.kind].external
+        if external != (self.source is not None):
+            needs = "needs a" if external else "has no"
             raise ValueError(f"a recogniser of kind {self.kind} {needs} source")
+        if external and self.shared is not None:
+            raise ValueError(f"a recogniser of kind {self.kind} is not shared between bundles")
         return self
 
     @model_serializer(mode="wrap")
-    def _as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Earlier versions know the options alone.
-        return {"options": self.options} if self.kind == "network" else handler(self)
+    def _briefly(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The small network was the first kind, and the only one then: it is the one that is meant.
+        usual = {"kind": "network", "source": None, "shared": None}
+        return {key: value for key, value in handler(self).items() if usual.get(key, ...) != value}
 
 
 class FileEntry(BaseModel):
@@ -116,7 +138,8 @@ class Manifest(BaseModel):
     def expected_files(self) -> set[str]:
         """Return the relative paths of the files that the other entries ask for."""
         expected = {BACKBONE_FILE}
-        if self.recogniser is not None and self.recogniser.kind == "network":
+        recogniser = self.recogniser
+        if recogniser is not None and recogniser.source is None and recogniser.shared is None:
             expected.add(RECOGNISER_FILE)
         if self.prototypes:
             expected.add(PROTOTYPES_FILE)
@@ -130,6 +153,7 @@ _MODELS_BY_KEY: dict[str, type[BaseModel]] = {
     "reference": ReferenceEntry,
     "recogniser": RecogniserEntry,
     "source": SourceEntry,
+    "shared": SharedEntry,
     "info": BundleInfo,
     "results": MeasuredResult,
     "files": FileEntry,

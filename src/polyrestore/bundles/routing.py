@@ -84,12 +84,12 @@ def route_bundle(
     chosen = RecognitionSettings(**{**own, **(settings or {})})
     bank = word_bank(bundle.adapters, words)
     recogniser, model, tokenizer = _encoder(clip, da_clip)
-    reference = recogniser.reference
-    origin: dict[str, Any] = {"kind": reference.kind, "sha256": reference.sha256, **bank.to_dict()}
+    reference = recogniser.reference()
+    origin: dict[str, Any] = {"kind": recogniser.kind, "sha256": reference.sha256, **bank.to_dict()}
     training = {key: value for key, value in bundle.info.training.items() if key != "recogniser"}
     routed = replace(
         bundle,
-        name=name or f"{bundle.name[:56]}-{reference.kind}",
+        name=name or f"{bundle.name[:56]}-{recogniser.kind}",
         recogniser=recogniser,
         prototypes=embed_words(bank, model, tokenizer),
         recognition_settings=chosen.to_dict(),
@@ -99,12 +99,13 @@ def route_bundle(
         ),
     )
     save_bundle(target, routed, dtype=_exact_dtype(bundle))
-    return Routed(target, reference.kind, reference.path, dict(bank.words), chosen.to_dict())
+    return Routed(target, recogniser.kind, reference.path, dict(bank.words), chosen.to_dict())
 
 
 def _encoder(clip: str, da_clip: str | Path | None) -> tuple[Any, Any, Any]:
     """Return the recogniser, the ``CLIPModel`` that embeds words, and its tokenizer."""
-    from polyrestore.recognition.clip.daclip import read_da_clip
+    from polyrestore.recognition import Reference
+    from polyrestore.recognition.clip.daclip import DaClipRecogniser, read_da_clip
     from polyrestore.recognition.clip.network import (
         ClipRecogniser,
         clip_reference,
@@ -113,7 +114,7 @@ def _encoder(clip: str, da_clip: str | Path | None) -> tuple[Any, Any, Any]:
         read_tokenizer,
     )
     from polyrestore.recognition.clip.preprocessing import Preprocessing, read_preprocessing
-    from polyrestore.recognition.clip.reference import EncoderReference, file_fingerprint, find_folder
+    from polyrestore.recognition.clip.reference import file_fingerprint, find_folder
 
     folder, revision = find_folder(clip, weights=da_clip is None)
     tokenizer = read_tokenizer(folder)
@@ -124,10 +125,10 @@ def _encoder(clip: str, da_clip: str | Path | None) -> tuple[Any, Any, Any]:
         preprocessing = read_preprocessing(folder, tower.transformer.config.image_size)
         return ClipRecogniser(tower, preprocessing, reference).eval(), model, tokenizer
     path = Path(da_clip).resolve()
-    reference = EncoderReference("da-clip", str(path), file_fingerprint(path))
+    reference = Reference(str(path), file_fingerprint(path))
     whole = read_da_clip(path)
     preprocessing = Preprocessing(whole.controller.transformer.config.image_size)
-    recogniser = ClipRecogniser(whole.controller, preprocessing, reference, {"activation": "gelu"})
+    recogniser = DaClipRecogniser(whole.controller, preprocessing, reference, {"activation": "gelu"})
     return recogniser.eval(), whole.clip, tokenizer
 
 

@@ -6,17 +6,17 @@ import json
 import os
 import secrets
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import nn
 
 from polyrestore.adapters import bare_state_dict, save_adapter
 from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
 from polyrestore.backbones.capabilities import borrowed_keys, reference_of
-from polyrestore.bundles.bundle import Bundle, encoder_of
+from polyrestore.bundles.bundle import Bundle
 from polyrestore.bundles.card import licence_text, model_card
 from polyrestore.bundles.loading import load_bundle
 from polyrestore.bundles.manifest import (
@@ -29,6 +29,7 @@ from polyrestore.bundles.manifest import (
     PROTOTYPES_FILE,
     RECOGNISER_FILE,
     Manifest,
+    SharedEntry,
     manifest_text,
 )
 from polyrestore.errors import AdapterError, BundleError, OutputError
@@ -38,7 +39,13 @@ from polyrestore.storage.tensors import write_tensors
 _TOP_FILES = {MANIFEST_FILE, BACKBONE_FILE, RECOGNISER_FILE, PROTOTYPES_FILE, CARD_FILE, LICENCE_FILE}
 
 
-def save_bundle(folder: str | Path, bundle: Bundle, dtype: torch.dtype = torch.float16) -> Path:
+def save_bundle(
+    folder: str | Path,
+    bundle: Bundle,
+    dtype: torch.dtype = torch.float16,
+    *,
+    shared: SharedEntry | None = None,
+) -> Path:
     """Write a bundle folder.
 
     It is written to a temporary folder beside ``folder`` and loaded from there with every check; a bundle
@@ -49,6 +56,8 @@ def save_bundle(folder: str | Path, bundle: Bundle, dtype: torch.dtype = torch.f
         bundle: what to write. Adapters that are attached to its backbone are left out of the backbone's file.
         dtype: of the weights on disk. Prototypes stay float32: they are small, and the recognition's
             thresholds were set with them.
+        shared: which recogniser of the package has the weights of the bundle's, for shipped bundles; where
+            None is given, the bundle holds them itself.
 
     Returns:
         the folder.
@@ -61,7 +70,7 @@ def save_bundle(folder: str | Path, bundle: Bundle, dtype: torch.dtype = torch.f
     _check_replaceable(target)
     temporary = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(4)}-{target.name}")
     try:
-        _write(temporary, bundle, dtype)
+        _write(temporary, bundle, dtype, shared)
         # Weights outside of the bundle may be gigabytes: those in memory stand for them.
         load_bundle(temporary, like=bundle.backbone)
         _put_in_place(temporary, target)
@@ -72,7 +81,7 @@ def save_bundle(folder: str | Path, bundle: Bundle, dtype: torch.dtype = torch.f
     return target
 
 
-def _write(folder: Path, bundle: Bundle, dtype: torch.dtype) -> None:
+def _write(folder: Path, bundle: Bundle, dtype: torch.dtype, shared: SharedEntry | None) -> None:
     reference, outside = reference_of(bundle.backbone), borrowed_keys(bundle.backbone)
     named = bundle.backbone.description.name
     for name, adapter in bundle.adapters.items():
@@ -89,18 +98,18 @@ def _write(folder: Path, bundle: Bundle, dtype: torch.dtype) -> None:
             raise BundleError(f"adapter {name!r} cannot be saved as {dtype}: {error}") from error
     own = {key: value for key, value in bare_state_dict(bundle.backbone).items() if key not in outside}
     write_tensors(folder / BACKBONE_FILE, own, dtype, BundleError)
-    if bundle.recogniser is not None and encoder_of(bundle) is None:
-        recogniser: nn.Module = bundle.recogniser
+    recogniser = bundle.recogniser
+    if recogniser is not None and recogniser.reference() is None and shared is None:
         write_tensors(folder / RECOGNISER_FILE, recogniser.state_dict(), dtype, BundleError)
     if bundle.prototypes:
         write_tensors(folder / PROTOTYPES_FILE, bundle.prototypes, torch.float32, BundleError)
-    manifest = _manifest_of(folder, bundle)
+    manifest = _manifest_of(folder, bundle, shared)
     write_text(folder / MANIFEST_FILE, manifest_text(manifest))
     write_text(folder / CARD_FILE, model_card(bundle, dtype))
     write_text(folder / LICENCE_FILE, licence_text(bundle.info.licence))
 
 
-def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
+def _manifest_of(folder: Path, bundle: Bundle, shared: SharedEntry | None) -> Manifest:
     files = {
         path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size_bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
@@ -116,7 +125,7 @@ def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
             "reference": None if reference is None else vars(reference),
         },
         "adapters": sorted(bundle.adapters),
-        "recogniser": _recogniser_entry(bundle),
+        "recogniser": _recogniser_entry(bundle, shared),
         "prototypes": sorted(bundle.prototypes),
         "recognition_settings": bundle.recognition_settings,
         "info": bundle.info.model_dump(mode="json"),
@@ -133,14 +142,16 @@ def _manifest_of(folder: Path, bundle: Bundle) -> Manifest:
         raise BundleError(f"options and settings must be plain, finite JSON values: {error}") from error
 
 
-def _recogniser_entry(bundle: Bundle) -> dict[str, Any] | None:
+def _recogniser_entry(bundle: Bundle, shared: SharedEntry | None) -> dict[str, Any] | None:
     if bundle.recogniser is None:
         return None
-    reference = encoder_of(bundle)
-    if reference is None:
-        return {"options": bundle.recogniser.options}
-    place = {"path": reference.path, "sha256": reference.sha256, "revision": reference.revision}
-    return {"options": bundle.recogniser.options, "kind": reference.kind, "source": place}
+    reference = bundle.recogniser.reference()
+    return {
+        "options": bundle.recogniser.options,
+        "kind": bundle.recogniser.kind,
+        "source": None if reference is None else asdict(reference),
+        "shared": None if shared is None else shared.model_dump(),
+    }
 
 
 def _check_replaceable(target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,7 +51,9 @@ def inspect_command(
     else:
         good = [entry for entry in entries if "error" not in entry]
         if good:
-            print_table(("file", "composition", "most similar", "content"), [_row(entry) for entry in good])
+            print_table(
+                ("file", "composition", "maybe", "most similar", "content"), [_row(entry) for entry in good]
+            )
     if any("error" in entry for entry in entries):
         raise typer.Exit(1)
 
@@ -63,9 +66,16 @@ def _inspect(path: Path, restorer: Restorer) -> dict[str, Any]:
     return {
         "file": str(path),
         **_facts(image),
-        "weights": {name: round(float(weight), 6) for name, weight in recognition.weights.items()},
-        "similarities": {name: round(float(value), 6) for name, value in recognition.similarities.items()},
+        "weights": _rounded(recognition.weights),
+        "probabilities": _rounded(recognition.probabilities),
+        "uncertain": _rounded(recognition.uncertain),
+        "severities": _rounded(recognition.severities),
+        "similarities": _rounded(recognition.similarities),
     }
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 6) for name, value in values.items()}
 
 
 def _facts(image: Image) -> dict[str, Any]:
@@ -87,7 +97,7 @@ def _facts(image: Image) -> dict[str, Any]:
     }
 
 
-def _row(entry: dict[str, Any]) -> tuple[str, str, str, str]:
+def _row(entry: dict[str, Any]) -> tuple[str, str, str, str, str]:
     similarities = sorted(entry["similarities"].items(), key=lambda item: -item[1])[:3]
     parts = [
         f"{entry['format']} {entry['width']}x{entry['height']}",
@@ -96,4 +106,5 @@ def _row(entry: dict[str, Any]) -> tuple[str, str, str, str]:
     parts += [name for name in ("alpha", "icc_profile", "exif") if entry[name]]
     parts += entry["notes"]
     nearest = ", ".join(f"{name} {value:.2f}" for name, value in similarities)
-    return entry["file"], weights_text(entry["weights"]), nearest, "; ".join(parts)
+    maybe = ", ".join(f"{name} {value:.2f}" for name, value in entry["uncertain"].items())
+    return entry["file"], weights_text(entry["weights"]), maybe, nearest, "; ".join(parts)

@@ -1,7 +1,8 @@
 """Recognise what is wrong with a photograph, and turn it into composition weights."""
 
-from polyrestore.recognition.base import BaseRecogniser
-from polyrestore.recognition.network import Recogniser, build_recogniser
+from polyrestore.recognition.base import BaseRecogniser, Reading, Reference
+from polyrestore.recognition.network import Recogniser
+from polyrestore.recognition.registry import RECOGNISERS, build_recogniser, recogniser_kind
 from polyrestore.recognition.similarity import (
     ACTIVATIONS,
     CLEAN,
@@ -20,15 +21,19 @@ __all__ = [
     "ACTIVATIONS",
     "CLEAN",
     "NORMALISATIONS",
+    "RECOGNISERS",
     "BaseRecogniser",
+    "Reading",
     "Recogniser",
     "Recognition",
     "RecognitionSettings",
+    "Reference",
     "build_recogniser",
     "composition_of",
     "full_normalisation",
     "prototype_of",
     "recognise",
+    "recogniser_kind",
     "weigh",
     "weigh_similarities",
 ]

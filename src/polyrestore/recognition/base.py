@@ -2,21 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
 from torch import Tensor, nn
+
+from polyrestore.errors import RecognitionError
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where the weights of a recogniser are that its bundle does not hold.
+
+    Attributes:
+        path: a folder, a file, a name on the hub, or the name of a recogniser that comes with the package.
+        sha256: fingerprint of the files that decide about the embedding.
+        revision: commit on the hub, for a name.
+    """
+
+    path: str
+    sha256: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a recogniser sees in one image.
+
+    Attributes:
+        embedding: (D,) unit vector, to be compared with prototypes.
+        severities: by degradation, how strong it is if it is there, from 0 to 1; empty where the recogniser
+            does not estimate it.
+    """
+
+    embedding: Tensor
+    severities: Mapping[str, float] = field(default_factory=dict)
 
 
 class BaseRecogniser(nn.Module):
     """A network that embeds whole images, to be compared with prototypes.
 
     Attributes:
+        kind: its name in :data:`polyrestore.recognition.RECOGNISERS`.
+        external: whether its weights stay outside of the bundle, which then refers to them.
         options: the plain values that rebuild it.
+        dimension: length of the embedding.
     """
 
+    kind: ClassVar[str]
+    external: ClassVar[bool] = False
     options: dict[str, object]
+    dimension: int
+
+    @classmethod
+    def build(cls, options: Mapping[str, Any]) -> Self:
+        """Build an untrained one from its options; a bundle then fills in its weights.
+
+        Raises:
+            RecognitionError: an option is unknown or cannot be used.
+        """
+        try:
+            return cls(**options)
+        except TypeError as error:
+            raise RecognitionError(f"recogniser {cls.kind!r} cannot be built: {error}") from error
+
+    @classmethod
+    def open(cls, reference: Reference, options: Mapping[str, Any]) -> Self:
+        """Open one whose weights are elsewhere.
+
+        Raises:
+            RecognitionError: the weights are missing, are not those that were referred to, or an option
+                cannot be used.
+        """
+        raise RecognitionError(f"the weights of recogniser {cls.kind!r} belong into its bundle")
 
     def embed(self, image: Tensor) -> Tensor:
         """Return unit vectors (B, D) for whole images (B, 3, H, W) of any size, RGB in [0, 1]."""
         raise NotImplementedError
+
+    def read(self, image: Tensor) -> Reading:
+        """Return the embedding of one image (1, 3, H, W), and the severities where they are estimated."""
+        return Reading(self.embed(image)[0])
+
+    def reference(self) -> Reference | None:
+        """Return where the weights are, None when they belong into the bundle."""
+        return None
 
     def forward(self, image: Tensor) -> Tensor:
         """Return :meth:`embed`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,9 +28,12 @@ class Recogniser(BaseRecogniser):
         dimension: length of the embedding.
     """
 
+    kind: ClassVar[str] = "network"
+
     def __init__(self, width: int = 32, dimension: int = 64) -> None:
         super().__init__()
         self.options = {"width": width, "dimension": dimension}
+        self.dimension = dimension
         widths = (width, 2 * width, 3 * width, 4 * width)
         self.local = _convolutions(6, widths)
         self.whole = _convolutions(3, widths[:3])
@@ -56,11 +61,6 @@ class Recogniser(BaseRecogniser):
         pooled = torch.cat([means, peaks, whole.mean(2), whole.amax(2), levels], 1)
         vector = self.output(functional.gelu(self.hidden(pooled)))
         return functional.normalize(vector.float(), dim=1)
-
-
-def build_recogniser(**options: int) -> Recogniser:
-    """Build an untrained recogniser from its ``options``."""
-    return Recogniser(**options)
 
 
 def _convolutions(channels: int, widths: tuple[int, ...]) -> nn.Sequential:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -43,7 +43,9 @@ class RecognitionSettings:
             degradation makes the others less probable. ``sigmoid``: of each degradation by itself, compared
             with "clean" alone, so that several can be certain; "clean" is as probable as that none is there.
         minimum_shares: by adapter, what it has in place of ``minimum_share``: one that does no harm where it
-            is not needed can act on a slight suspicion.
+            is not needed can act on a slight suspicion, one that does much harm on near certainty alone.
+        mention_share: with ``sigmoid``, what does not act but is at least this probable is mentioned as
+            uncertain; above 1, nothing is.
 
     Raises:
         RecognitionError: a value outside its range, or an unknown activation or normalisation.
@@ -57,6 +59,7 @@ class RecognitionSettings:
     saturation: float = 1.0
     activation: str = "softmax"
     minimum_shares: Mapping[str, float] = field(default_factory=dict)
+    mention_share: float = 0.4
 
     def __post_init__(self) -> None:
         # Below, float32 cannot hold the quotients.
@@ -67,6 +70,7 @@ class RecognitionSettings:
         for name, value in {"minimum_share": self.minimum_share, **shares}.items():
             _require(value, name, "a number from 0 to 1", lambda value: 0 <= value <= 1)
         _require(self.clean_threshold, "clean_threshold", "a number of at least 0", lambda value: value >= 0)
+        _require(self.mention_share, "mention_share", "a number of at least 0", lambda value: value >= 0)
         _require(self.saturation, "saturation", "a number above 0, up to 1", lambda value: 0 < value <= 1)
         whole = isinstance(self.top_k, int)
         _require(self.top_k, "top_k", "a whole number of at least 1", lambda value: whole and value >= 1)
@@ -103,16 +107,28 @@ class Recognition:
             empty when the image is clean.
         probabilities: by prototype name, "clean" among them.
         similarities: cosine similarity by prototype name, "clean" among them.
+        uncertain: probabilities of what may be there but is not acted on, most probable first.
+        severities: how strong each degradation is if it is there, from 0 to 1; empty where the recogniser
+            does not estimate it.
     """
 
     weights: dict[str, float]
     probabilities: dict[str, float]
     similarities: dict[str, float]
+    uncertain: dict[str, float] = field(default_factory=dict)
+    severities: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
         """True when no adapter should act."""
         return not self.weights
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return one sentence for each degradation that may be there but is not acted on."""
+        return tuple(
+            f"maybe {name}, {probability:.2f}; --as {name} to apply"
+            for name, probability in self.uncertain.items()
+        )
 
 
 @torch.no_grad()
@@ -133,8 +149,8 @@ def recognise(
         image: (1, 3, H, W), RGB in [0, 1], the whole image.
         settings: temperature, K and thresholds.
     """
-    embedding = recogniser.embed(image)[0]
-    return weigh(embedding, prototypes, settings)
+    reading = recogniser.read(image)
+    return replace(weigh(reading.embedding, prototypes, settings), severities=dict(reading.severities))
 
 
 def weigh(embedding: Tensor, prototypes: Mapping[str, Tensor], settings: RecognitionSettings) -> Recognition:
@@ -150,7 +166,20 @@ def weigh_similarities(similarities: Mapping[str, float], settings: RecognitionS
     """Turn cosine similarities by prototype name into weights; see :func:`recognise`."""
     probabilities = probabilities_of(similarities, settings)
     weights = composition_of(probabilities, settings, similarities)
-    return Recognition(weights, probabilities, dict(similarities))
+    return Recognition(
+        weights, probabilities, dict(similarities), _uncertain(probabilities, weights, settings)
+    )
+
+
+def _uncertain(
+    probabilities: Mapping[str, float], weights: Mapping[str, float], settings: RecognitionSettings
+) -> dict[str, float]:
+    """Return the probabilities of what does not act and yet is worth a word, most probable first."""
+    if settings.activation != "sigmoid":
+        return {}
+    left = {name: value for name, value in probabilities.items() if name not in (CLEAN, *weights)}
+    ranked = sorted(left.items(), key=lambda entry: (-entry[1], entry[0]))
+    return {name: value for name, value in ranked if value >= settings.mention_share}
 
 
 def probabilities_of(similarities: Mapping[str, float], settings: RecognitionSettings) -> dict[str, float]:

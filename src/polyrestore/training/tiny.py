@@ -9,10 +9,11 @@ import torch
 from PIL import Image as PillowImage
 from torch import Generator, Tensor
 
+from polyrestore.data.labelled import LABELS_FILE
 from polyrestore.degradations import degrade
 from polyrestore.degradations.base import pixel_grid, smooth_field
 from polyrestore.errors import RecipeError
-from polyrestore.files import atomic_path
+from polyrestore.files import atomic_path, write_text
 from polyrestore.training.phases.registry import PHASES
 from polyrestore.training.recipes.data_table import DataTable, SetTable
 from polyrestore.training.recipes.recipe import Recipe
@@ -79,6 +80,9 @@ class _Images:
             changes["validation"] = self._photographs("validation")
         changes["pairs"] = {name: (self._pairs(f"pairs/{name}", (name,)),) for name in data.pairs}
         changes["bursts"] = {name: (self._photographs(f"bursts/{name}", "burst_"),) for name in data.bursts}
+        changes["held_back"] = (self._photographs("held_back"),) if data.held_back else ()
+        for key in ("labelled", "validation_labelled"):
+            changes[key] = (self._labelled(key),) if getattr(data, key) else ()
         for key in ("sets", "validation_sets"):
             changes[key] = tuple(part for table in getattr(data, key) for part in self._parts(key, table))
         return data.model_copy(update=changes)
@@ -102,6 +106,17 @@ class _Images:
             )
             for name in names
         ]
+
+    def _labelled(self, place: str) -> Path:
+        folder = self._photographs(place)
+        rows = [
+            "file,labels,strength,kind",
+            "0.png,clean,none,texture",
+            "1.png,haze,clear,",
+            "2.png,rain,faint,",
+        ]
+        write_text(folder / LABELS_FILE, "\n".join(rows) + "\n")
+        return folder
 
     def _photographs(self, place: str, prefix: str = "") -> Path:
         for index in range(IMAGES):

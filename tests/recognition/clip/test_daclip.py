@@ -7,11 +7,11 @@ import torch
 from torch.nn import functional
 
 from polyrestore.errors import CheckpointError, RecognitionError
-from polyrestore.recognition.clip.daclip import read_da_clip
+from polyrestore.recognition import Reference
+from polyrestore.recognition.clip.daclip import DaClipRecogniser, read_da_clip
 from polyrestore.recognition.clip.network import embed_texts, read_tokenizer
-from polyrestore.recognition.clip.opening import open_recogniser
 from polyrestore.recognition.clip.preprocessing import Preprocessing
-from polyrestore.recognition.clip.reference import EncoderReference, file_fingerprint
+from polyrestore.recognition.clip.reference import file_fingerprint
 from tests.recognition.clip.tiny_clip import CONTEXT, IMAGE_PX, ReferenceDaClip, save_da_clip, save_tokenizer
 
 PIXELS = torch.randn(2, 3, IMAGE_PX, IMAGE_PX, generator=torch.Generator().manual_seed(3))
@@ -129,9 +129,11 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 def test_the_controller_is_the_recogniser(tmp_path):
     path = tmp_path / "daclip.pt"
     reference = save_da_clip(path)
-    place = EncoderReference("da-clip", str(path), file_fingerprint(path))
+    source = Reference(str(path), file_fingerprint(path))
     preprocessing = Preprocessing(IMAGE_PX)
-    recogniser = open_recogniser(place, {"preprocessing": preprocessing.to_dict(), "activation": "gelu"})
+    recogniser = DaClipRecogniser.open(
+        source, {"preprocessing": preprocessing.to_dict(), "activation": "gelu"}
+    )
     image = torch.rand(1, 3, 60, 45)
     with torch.no_grad():
         expected = reference.encode_image(preprocessing(image))[1]

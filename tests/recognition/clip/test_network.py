@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from polyrestore.errors import RecognitionError
+from polyrestore.recognition import Reference
 from polyrestore.recognition.clip.network import (
     ClipRecogniser,
     clip_reference,
@@ -19,9 +20,8 @@ from polyrestore.recognition.clip.network import (
     read_clip,
     read_tokenizer,
 )
-from polyrestore.recognition.clip.opening import open_recogniser
 from polyrestore.recognition.clip.preprocessing import Preprocessing
-from polyrestore.recognition.clip.reference import EncoderReference, find_folder
+from polyrestore.recognition.clip.reference import find_folder
 from tests.recognition.clip.tiny_clip import DIMENSION, IMAGE_PX, clip_model
 
 
@@ -192,12 +192,12 @@ def test_a_missing_library_is_one_line(clip_folder, monkeypatch):
 
 def test_a_recogniser_is_opened_again_from_its_reference(clip_folder):
     recogniser, image = recogniser_of(clip_folder), torch.rand(1, 3, 40, 40)
-    again = open_recogniser(recogniser.reference, recogniser.options)
+    again = ClipRecogniser.open(recogniser.reference(), recogniser.options)
     with torch.no_grad():
         assert torch.equal(again.embed(image), recogniser.embed(image))
-    other = EncoderReference("clip", recogniser.reference.path, "0" * 64)
+    other = Reference(recogniser.reference().path, "0" * 64)
     with pytest.raises(RecognitionError, match="another encoder"):
-        open_recogniser(other, recogniser.options)
+        ClipRecogniser.open(other, recogniser.options)
     for options in (
         {},
         {"preprocessing": {}},
@@ -205,4 +205,4 @@ def test_a_recogniser_is_opened_again_from_its_reference(clip_folder):
         {"preprocessing": {"image_size": 64}},
     ):
         with pytest.raises(RecognitionError):
-            open_recogniser(recogniser.reference, options)
+            ClipRecogniser.open(recogniser.reference(), options)

@@ -25,7 +25,7 @@ def photographs(count=4, side=48):
 
 def job(**synthesis):
     torch.manual_seed(1)
-    classifier = PrototypeClassifier(build_recogniser(width=8, dimension=16), len(NAMES) + 1)
+    classifier = PrototypeClassifier(build_recogniser("network", width=8, dimension=16), len(NAMES) + 1)
     drawn = Synthesis(tasks=NAMES, severity=(0.7, 1.0), **synthesis)
     source = BatchSource(photographs(), drawn, batch_size=12, patch_px=48, zoom_out=1.0, seed=3)
     return RecogniserJob(classifier, source, NAMES, photographs(count=8))

@@ -12,14 +12,23 @@ import copy
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.errors import CheckpointError, RecognitionError, nearest_names
-from polyrestore.recognition.clip.network import ImageTower, build_clip, clip_tower, first_misfit
+from polyrestore.recognition.base import Reference
+from polyrestore.recognition.clip.network import (
+    ClipRecogniser,
+    ImageTower,
+    build_clip,
+    clip_tower,
+    first_misfit,
+    require_same,
+)
+from polyrestore.recognition.clip.reference import file_fingerprint
 from polyrestore.storage.foreign import read_checkpoint
 
 # Attention heads are in no weight; the networks of the family have them this wide.
@@ -83,6 +92,20 @@ class DaClip(nn.Module):
         # The last layer's go to the first one: so the published network was trained.
         content, _ = self.content(pixels, added[::-1])
         return functional.normalize(content, dim=1), functional.normalize(degradation, dim=1)
+
+
+class DaClipRecogniser(ClipRecogniser):
+    """DA-CLIP's controller as a recogniser; the reference is the checkpoint that its authors publish."""
+
+    kind: ClassVar[str] = "da-clip"
+    extra_options: ClassVar[frozenset[str]] = frozenset({"activation"})
+
+    @classmethod
+    def read_tower(cls, reference: Reference, extra: Mapping[str, Any]) -> ImageTower:
+        """Read the controller of a checkpoint, after comparing its fingerprint."""
+        path = Path(reference.path)
+        require_same(reference, file_fingerprint(path))
+        return read_da_clip(path, **extra).controller
 
 
 def read_da_clip(path: Path, activation: str = "gelu") -> DaClip:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.errors import RecognitionError
-from polyrestore.recognition.base import BaseRecogniser
-from polyrestore.recognition.clip.preprocessing import Preprocessing
+from polyrestore.recognition.base import BaseRecogniser, Reference
+from polyrestore.recognition.clip.preprocessing import Preprocessing, preprocessing_of
 from polyrestore.recognition.clip.reference import (
     CONFIG_FILE,
-    EncoderReference,
+    find_folder,
     folder_fingerprint,
     missing_extra,
     weight_files,
@@ -58,7 +58,7 @@ class ImageTower(nn.Module):
 
 
 class ClipRecogniser(BaseRecogniser):
-    """An image encoder of CLIP or DA-CLIP, which a bundle refers to instead of holding it.
+    """The image encoder of a CLIP, which a bundle refers to instead of holding it.
 
     Args:
         tower: the image encoder.
@@ -67,23 +67,70 @@ class ClipRecogniser(BaseRecogniser):
         extra: further options that rebuild it.
     """
 
+    kind: ClassVar[str] = "clip"
+    external: ClassVar[bool] = True
+    # Options beside the preprocessing.
+    extra_options: ClassVar[frozenset[str]] = frozenset()
+
     def __init__(
         self,
         tower: ImageTower,
         preprocessing: Preprocessing,
-        reference: EncoderReference,
+        reference: Reference,
         extra: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
         self.tower = tower
         self.preprocessing = preprocessing
-        self.reference = reference
+        self._reference = reference
         self.options = {"preprocessing": preprocessing.to_dict(), **(extra or {})}
+        self.dimension = int(tower.transformer.config.projection_dim)
+
+    @classmethod
+    def open(cls, reference: Reference, options: Mapping[str, Any]) -> Self:
+        """Open the encoder that a bundle's reference and options describe.
+
+        Raises:
+            RecognitionError: the encoder is missing, is not the one that the reference was made for, or an
+                option cannot be used.
+            CheckpointError: DA-CLIP's checkpoint cannot be read.
+        """
+        extra = {key: value for key, value in options.items() if key != "preprocessing"}
+        described = options.get("preprocessing")
+        if not isinstance(described, Mapping) or set(extra) - cls.extra_options:
+            named = ", ".join(sorted(options))
+            raise RecognitionError(f"a {cls.kind} encoder cannot be described by {named}")
+        preprocessing = preprocessing_of(described)
+        tower = cls.read_tower(reference, extra)
+        size = tower.transformer.config.image_size
+        if size != preprocessing.image_size:
+            raise RecognitionError(f"the image encoder takes {size} pixels, not {preprocessing.image_size}")
+        return cls(tower, preprocessing, reference, extra).eval()
+
+    @classmethod
+    def read_tower(cls, reference: Reference, extra: Mapping[str, Any]) -> ImageTower:
+        """Read the image encoder that a reference describes, after comparing its fingerprint."""
+        folder, _ = find_folder(reference.path, revision=reference.revision)
+        require_same(reference, folder_fingerprint(folder))
+        return clip_tower(read_clip(folder))
 
     def embed(self, image: Tensor) -> Tensor:
         """Return unit vectors (B, D) for whole images (B, 3, H, W) of any size, RGB in [0, 1]."""
         embedding, _ = self.tower(self.preprocessing(image.float()))
         return functional.normalize(embedding.float(), dim=1)
+
+    def reference(self) -> Reference:
+        """Return where the encoder is."""
+        return self._reference
+
+
+def require_same(reference: Reference, sha256: str) -> None:
+    """Raise RecognitionError unless a fingerprint is the one that is referred to."""
+    if sha256 != reference.sha256:
+        raise RecognitionError(
+            f"{reference.path} is another encoder than the one that the prototypes were made with "
+            f"(its SHA-256 is {sha256[:12]}..., not {reference.sha256[:12]}...); make the bundle again"
+        )
 
 
 def read_clip(folder: Path) -> Any:
@@ -138,10 +185,10 @@ def clip_tower(model: Any) -> ImageTower:
     return ImageTower(model.vision_model, model.visual_projection)
 
 
-def clip_reference(name: str, folder: Path, revision: str | None) -> EncoderReference:
+def clip_reference(name: str, folder: Path, revision: str | None) -> Reference:
     """Return the reference to a CLIP folder: its hub name, or its absolute path."""
     path = str(folder) if revision is None else name
-    return EncoderReference("clip", path, folder_fingerprint(folder), revision)
+    return Reference(path, folder_fingerprint(folder), revision)
 
 
 def read_tokenizer(folder: Path) -> Any:

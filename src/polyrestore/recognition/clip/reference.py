@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from polyrestore.errors import RecognitionError
 from polyrestore.files import sha256_of
 from polyrestore.storage.hub import fetch_snapshot, is_hub_name
 
-Kind = Literal["clip", "da-clip"]
 CONFIG_FILE = "config.json"
 _WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors")
 _TOKENIZER = ("tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 _PROCESSOR = ("preprocessor_config.json", "processor_config.json")
-
-
-@dataclass(frozen=True)
-class EncoderReference:
-    """Which encoder a recogniser is made of.
-
-    Attributes:
-        kind: ``clip``, a folder of transformers; or ``da-clip``, a checkpoint of DA-CLIP.
-        path: the folder's absolute path or its name on the hub; or the checkpoint's absolute path.
-        sha256: fingerprint of the files that decide about the embedding.
-        revision: commit on the hub, for a name.
-    """
-
-    kind: Kind
-    path: str
-    sha256: str
-    revision: str | None = None
 
 
 def find_folder(name: str, *, revision: str | None = None, weights: bool = True) -> tuple[Path, str | None]:

@@ -23,13 +23,16 @@ def training_record(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, A
     content = json.loads(recipe.model_dump_json())
     data = content["data"]
     data["clean"] = [_short(path) for path in data["clean"]]
+    for key in ("held_back", "labelled", "validation_labelled"):
+        if key in data:
+            data[key] = [_short(path) for path in data[key]]
     if data["validation"] is not None:
         data["validation"] = _short(data["validation"])
     for table in (*data.get("sets", ()), *data.get("validation_sets", ())):
         table.update({key: _short(table[key]) for key in ("folder", "shards") if table[key] is not None})
     for table in ("pairs", "bursts"):
         data[table] = {name: [_short(path) for path in paths] for name, paths in data[table].items()}
-    for source in ("bundle", "start_from"):
+    for source in ("bundle", "start_from", "pretrained"):
         if content.get(source):
             content[source] = _short(content[source])
     return {"recipe": content, "torch": torch.__version__, "validation_psnr": dict(figures)}

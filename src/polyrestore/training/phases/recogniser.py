@@ -17,7 +17,7 @@ from polyrestore.degradations import DEGRADATIONS, MIXTURES, degrade
 from polyrestore.errors import RecipeError
 from polyrestore.recognition import (
     CLEAN,
-    Recogniser,
+    BaseRecogniser,
     RecognitionSettings,
     build_recogniser,
     weigh,
@@ -45,13 +45,13 @@ _TINY_OPTIONS = {"width": 8, "dimension": 16}
 class PrototypeClassifier(nn.Module):
     """A recogniser and one learned direction per class, which becomes the prototype."""
 
-    def __init__(self, recogniser: Recogniser, classes: int) -> None:
+    def __init__(self, recogniser: BaseRecogniser, classes: int) -> None:
         super().__init__()
         self.recogniser = recogniser
-        self.directions = nn.Parameter(torch.randn(classes, recogniser.output.out_features) * 0.1)
+        self.directions = nn.Parameter(torch.randn(classes, recogniser.dimension) * 0.1)
 
     def continue_from(
-        self, recogniser: Recogniser, prototypes: Mapping[str, Tensor], classes: Sequence[str]
+        self, recogniser: BaseRecogniser, prototypes: Mapping[str, Tensor], classes: Sequence[str]
     ) -> None:
         """Start from a trained recogniser, and from its prototypes where there are some."""
         self.recogniser.load_state_dict(recogniser.state_dict())
@@ -162,10 +162,11 @@ def train_recogniser(recipe: RecogniserRecipe, control: RunControl) -> Path:
     held_out = held_out_images(recipe.data)
     synthesis = synthesis_of(recipe, names)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
-    recogniser = build_recogniser(**recipe.recogniser_options)
+    recogniser = build_recogniser(recipe.recogniser, **recipe.recogniser_options)
     classifier = PrototypeClassifier(recogniser, len(names) + 1)
-    if isinstance(bundle.recogniser, Recogniser) and bundle.recogniser.options == recogniser.options:
-        classifier.continue_from(bundle.recogniser, bundle.prototypes, (*names, CLEAN))
+    earlier = bundle.recogniser
+    if earlier is not None and (earlier.kind, earlier.options) == (recogniser.kind, recogniser.options):
+        classifier.continue_from(earlier, bundle.prototypes, (*names, CLEAN))
     job = RecogniserJob(classifier, source, names, held_out)
     weighting = build_weighting("uniform", len(job.tasks))
     figures = train(job, weighting, recipe, control, steps=recipe.steps)
@@ -190,7 +191,7 @@ def train_recogniser(recipe: RecogniserRecipe, control: RunControl) -> Path:
 
 @torch.inference_mode()
 def calibrate(
-    recogniser: Recogniser, prototypes: Mapping[str, Tensor], clean: Sequence[Tensor]
+    recogniser: BaseRecogniser, prototypes: Mapping[str, Tensor], clean: Sequence[Tensor]
 ) -> RecognitionSettings:
     """Choose the clean threshold by what it costs clean images; the rest is as in the training.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from polyrestore.training.phases.adapters import ADAPTERS
 from polyrestore.training.phases.base import Phase
+from polyrestore.training.phases.encoder import ENCODER
 from polyrestore.training.phases.generative import GENERATIVE
 from polyrestore.training.phases.pretraining import PRETRAINING
 from polyrestore.training.phases.recogniser import RECOGNISER
@@ -13,4 +14,5 @@ PHASES: dict[str, Phase] = {
     "generative": GENERATIVE,
     "adapters": ADAPTERS,
     "recogniser": RECOGNISER,
+    "encoder": ENCODER,
 }

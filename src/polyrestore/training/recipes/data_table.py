@@ -14,7 +14,7 @@ from polyrestore.degradations import DEGRADATIONS
 # A recipe that does not use them is written down as before they existed, so that older runs can go on.
 _LATER_KEYS = (
     "sets", "validation_sets", "sampler", "cache_mb", "validation_crop_px", "validation_images",
-    "check_duplicates", "workers", "zoom_in",
+    "check_duplicates", "workers", "zoom_in", "held_back", "labelled", "validation_labelled",
 )  # fmt: skip
 
 
@@ -101,6 +101,10 @@ class DataTable(Strict):
         cache_mb: how much of the sets is kept in memory, in megabytes of pixels.
         validation_crop_px: side of the square in the middle of each validation image; 0 for whole images.
         validation_images: images per task and validation, spread over the set; 0 for all.
+        held_back: for the phase "encoder", folders of clean photographs of which every sixteenth is validated
+            on, while the others are trained on.
+        labelled: for the same, folders with a ``labels.csv``, see :mod:`polyrestore.data.labelled`.
+        validation_labelled: such folders that are held back.
         check_duplicates: stop when a training image shows what a validation image shows.
     """
 
@@ -123,6 +127,9 @@ class DataTable(Strict):
     cache_mb: int = Field(2048, ge=0)
     validation_crop_px: int = Field(160, ge=0)
     validation_images: int = Field(12, ge=0)
+    held_back: tuple[Path, ...] = ()
+    labelled: tuple[Path, ...] = ()
+    validation_labelled: tuple[Path, ...] = ()
     check_duplicates: bool = True
 
     @model_validator(mode="after")
@@ -170,6 +177,9 @@ def resolve(data: DataTable, folder: Path) -> DataTable:
     return data.model_copy(
         update={
             "clean": tuple(folder / path for path in data.clean),
+            "held_back": tuple(folder / path for path in data.held_back),
+            "labelled": tuple(folder / path for path in data.labelled),
+            "validation_labelled": tuple(folder / path for path in data.validation_labelled),
             "validation": None if data.validation is None else folder / data.validation,
             "pairs": {name: tuple(folder / path for path in paths) for name, paths in data.pairs.items()},
             "bursts": {name: tuple(folder / path for path in paths) for name, paths in data.bursts.items()},

@@ -204,10 +204,56 @@ class AdapterRecipe(Recipe):
 
 
 class RecogniserRecipe(Recipe):
-    """The recogniser and the prototypes of a bundle's adapters."""
+    """A recogniser trained as a whole, and the prototypes of a bundle's adapters.
+
+    Attributes:
+        bundle: name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+        recogniser: its kind, of :data:`polyrestore.recognition.RECOGNISERS`.
+        recogniser_options: its options.
+    """
 
     bundle_fields = ("bundle",)
 
     phase: Literal["recogniser"]
     bundle: str
+    recogniser: str = "network"
     recogniser_options: dict[str, Any] = {}
+
+
+class FitTable(Strict):
+    """How small networks are fitted to features; see :class:`polyrestore.training.recognition.fitting.Fit`.
+
+    Attributes:
+        epochs: how often every sample is seen.
+        dropout: share of the features and of the hidden units that are left out.
+        real_share: how much a sample of a labelled photograph counts compared with the others.
+        severity_share: how much the error of the severities counts.
+    """
+
+    epochs: int = Field(16, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    real_share: float = Field(1.5, gt=0)
+    severity_share: float = Field(2.0, ge=0)
+
+
+class EncoderRecipe(Recipe):
+    """A recogniser on a frozen trunk: features of many samples once, then small networks on them.
+
+    ``steps`` is the number of samples. Of ``data``, the pairs of ``noise`` give camera noise, those of
+    ``low_light`` and ``motion_blur`` give their inputs, and the bursts of ``motion_blur`` their means.
+
+    Attributes:
+        bundle: name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+        pretrained: file of EfficientNet-Lite0's published weights, with a slash in it; without one, the trunk
+            of the bundle's own recogniser.
+        recogniser_options: members, hidden, dimension and taps.
+        fit: of the small networks.
+    """
+
+    bundle_fields = ("bundle", "pretrained")
+
+    phase: Literal["encoder"]
+    bundle: str
+    pretrained: str = ""
+    recogniser_options: dict[str, Any] = {}
+    fit: FitTable = FitTable()

@@ -1,0 +1,209 @@
+"""Train the recogniser on a pre-trained trunk, make the prototypes, and choose when an adapter acts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polyrestore.backbones import BACKBONES, build_backbone
+from polyrestore.bundles import Bundle, load_bundle
+from polyrestore.data.images import image_paths
+from polyrestore.data.labelled import read_labelled
+from polyrestore.degradations import DEGRADATIONS
+from polyrestore.errors import RecipeError, RecognitionError, StoppedError
+from polyrestore.recognition import CLEAN, RecognitionSettings, build_recogniser
+from polyrestore.recognition.encoder import EncoderRecogniser
+from polyrestore.recognition.encoder.trunk import fold_published_weights
+from polyrestore.storage.foreign import read_checkpoint
+from polyrestore.training.loop.control import RunControl
+from polyrestore.training.loop.events import Advanced, Started, Validated
+from polyrestore.training.loop.log import RunLog
+from polyrestore.training.phases.base import Phase
+from polyrestore.training.phases.export import extended_info, save_trained, training_record
+from polyrestore.training.recipes.recipe import EncoderRecipe
+from polyrestore.training.recognition.features import FeatureSet, extract_features, features_of
+from polyrestore.training.recognition.fitting import TEMPERATURE, Fit, fit_members
+from polyrestore.training.recognition.labels import COLUMN
+from polyrestore.training.recognition.samples import Sample, SampleSource, folder_bursts
+from polyrestore.training.recognition.thresholds import choose_thresholds
+from polyrestore.training.recognition.validation import found_and_false, validation_samples
+
+_TINY_OPTIONS: dict[str, Any] = {"taps": [0, 1], "members": 2, "hidden": 8, "dimension": 4}
+_HELD_BACK_EVERY = 16
+# Each adapter has a threshold of its own, so that nothing else needs to hold all of them back.
+NO_CLEAN_THRESHOLD = 1.01
+
+
+def train_encoder(recipe: EncoderRecipe, control: RunControl) -> Path:
+    """Train a recogniser for the adapters of a bundle and return the bundle that has it.
+
+    Features that an earlier run has left in the folder are used again.
+
+    Raises:
+        RecipeError: the bundle has an adapter that no samples can be made for, or there is no trunk.
+        DataError: photographs or labels are missing.
+        TrainingError: a loss is not finite, or the folder holds another run.
+        StoppedError: the control said so.
+    """
+    bundle = load_bundle(recipe.bundle)
+    names = tuple(name for name in DEGRADATIONS if not bundle.adapters or name in bundle.adapters)
+    for name in bundle.adapters:
+        if name not in DEGRADATIONS:
+            raise RecipeError(f"no samples can be made for adapter {name!r}, which would lose its prototype")
+    recogniser = EncoderRecogniser(names, **recipe.recogniser_options).eval()
+    fill_trunk(recogniser, recipe, bundle)
+    log = RunLog(control.folder, enabled=True, first_step=0, tensorboard=recipe.tensorboard)
+    summary = f"features of {recipe.steps} samples, then {recipe.fit.epochs} epochs on them"
+    control.on_event(Started(recipe.name, 0, recipe.steps, summary))
+
+    def tell(done: int) -> None:
+        control.on_event(Advanced(done))
+        if control.stop_when():
+            raise StoppedError(f"stopped after {done} of {recipe.steps} samples; run it again to go on")
+
+    made = sample_source(recipe).sample
+    found = extract_features(recogniser, made, recipe.steps, control.folder / "features", tell)
+
+    def note(epoch: int, loss: float) -> None:
+        log.write(event="losses", step=epoch, losses={"mean": round(loss, 6)})
+
+    prototypes = fit_members(recogniser, found, names, fit_of(recipe), recipe.seed, note)
+    with torch.inference_mode():
+        held_out = features_of(recogniser, _held_out(recipe))
+    probabilities = probabilities_of(recogniser, prototypes, held_out, names)
+    settings = chosen_settings(probabilities, held_out, names)
+    least = torch.tensor([settings.minimum_shares[name] for name in names])
+    figures = found_and_false(probabilities >= least, held_out, names)
+    log.write(event="validation", step=recipe.steps, **figures)
+    control.on_event(Validated(recipe.steps, figures))
+    record = training_record(recipe, {})
+    record["validation"] = figures
+    finished = replace(
+        bundle,
+        recogniser=recogniser,
+        prototypes=prototypes,
+        recognition_settings={**settings.to_dict(), **bundle.composing_settings(settings.activation)},
+        info=extended_info(bundle.info, recipe, "recogniser", record),
+    )
+    return save_trained(control.folder / "bundle", finished)
+
+
+def fit_of(recipe: EncoderRecipe) -> Fit:
+    """Return how a recipe's members are fitted."""
+    return Fit(
+        batch=recipe.data.batch_size,
+        learning_rate=recipe.optimiser.learning_rate,
+        weight_decay=recipe.optimiser.weight_decay,
+        **recipe.fit.model_dump(),
+    )
+
+
+def fill_trunk(recogniser: EncoderRecogniser, recipe: EncoderRecipe, bundle: Bundle) -> None:
+    """Give a recogniser the published trunk, or that of the bundle's own recogniser.
+
+    Raises:
+        RecipeError: there is neither, or it is another network's.
+    """
+    taps = recogniser.trunk.taps
+    try:
+        if recipe.pretrained:
+            published = read_checkpoint(Path(recipe.pretrained)).tensors
+            recogniser.trunk.load_state_dict(fold_published_weights(published, taps), strict=True)
+        elif isinstance(bundle.recogniser, EncoderRecogniser) and bundle.recogniser.trunk.taps == taps:
+            recogniser.trunk.load_state_dict(bundle.recogniser.trunk.state_dict(), strict=True)
+        else:
+            raise RecipeError(f"bundle {recipe.bundle!r} has no such trunk to start from; give pretrained")
+    except (RecognitionError, RuntimeError) as error:
+        raise RecipeError(f"{recipe.pretrained} cannot be the trunk: {error}") from error
+    # Stored in float16: what is learned on its features must see those of the stored one.
+    with torch.no_grad():
+        for parameter in recogniser.trunk.parameters():
+            parameter.copy_(parameter.half().float())
+
+
+def sample_source(recipe: EncoderRecipe) -> SampleSource:
+    """Return what makes the training samples of a recipe."""
+    data = recipe.data
+    photographs = _listed(data.clean)
+    for folder in data.held_back:
+        paths = image_paths(folder)
+        held = set(_held_back(paths))
+        photographs += [path for path in paths if path not in held]
+    return SampleSource(
+        recipe.seed,
+        photographs,
+        {folder.name: read_labelled(folder) for folder in data.labelled},
+        noisy=_inputs(data.pairs.get("noise", ())),
+        dark=_inputs(data.pairs.get("low_light", ())),
+        blurred=_inputs(data.pairs.get("motion_blur", ())),
+        bursts=[frames for folder in data.bursts.get("motion_blur", ()) for frames in folder_bursts(folder)],
+        task_shares=recipe.synthesis.task_shares,
+    )
+
+
+@torch.inference_mode()
+def probabilities_of(
+    recogniser: EncoderRecogniser, prototypes: dict[str, Tensor], found: FeatureSet, names: Sequence[str]
+) -> Tensor:
+    """Return how probable each degradation is in each sample, (M, K)."""
+    embeddings = recogniser.embed_features(found.features)
+    bank = torch.stack([prototypes[name] for name in (*names, CLEAN)])
+    similarities = embeddings @ bank.T
+    return torch.sigmoid((similarities[:, :-1] - similarities[:, -1:]) / TEMPERATURE)
+
+
+def chosen_settings(probabilities: Tensor, held_out: FeatureSet, names: Sequence[str]) -> RecognitionSettings:
+    """Return settings with which each adapter acts from its own threshold on."""
+    columns = [COLUMN[name] for name in names]
+    thresholds = choose_thresholds(
+        probabilities, held_out.presence[:, columns], held_out.certainty[:, columns], names
+    )
+    return RecognitionSettings(
+        temperature=TEMPERATURE,
+        activation="sigmoid",
+        clean_threshold=NO_CLEAN_THRESHOLD,
+        minimum_share=max(thresholds.values()),
+        minimum_shares=thresholds,
+        saturation=0.5,
+    )
+
+
+def _held_out(recipe: EncoderRecipe) -> Iterator[Sample]:
+    data = recipe.data
+    if data.validation is None:
+        raise RecipeError("nothing to validate on; give data.validation")
+    held_back = [path for folder in data.held_back for path in _held_back(image_paths(folder))]
+    labelled = {folder.name: read_labelled(folder) for folder in data.validation_labelled}
+    return validation_samples(data.validation, held_back, labelled)
+
+
+def _listed(folders: Sequence[Path]) -> list[Path]:
+    return [path for folder in folders for path in image_paths(folder)]
+
+
+def _held_back(paths: Sequence[Path]) -> list[Path]:
+    return list(paths[_HELD_BACK_EVERY // 2 - 1 :: _HELD_BACK_EVERY])
+
+
+def _inputs(folders: Sequence[Path]) -> list[Path]:
+    return _listed([folder / "input" for folder in folders])
+
+
+def _shrink(recipe: EncoderRecipe, folder: Path) -> dict[str, Any]:
+    network = build_backbone("compact", **BACKBONES["compact"].tiny_options)
+    # Its trunk takes the place of the published one.
+    tiny = build_recogniser("encoder", **_TINY_OPTIONS)
+    return {
+        "bundle": str(save_trained(folder / "bundle", Bundle("tiny", network, recogniser=tiny))),
+        "pretrained": "",
+        "recogniser_options": dict(_TINY_OPTIONS),
+        "fit": recipe.fit.model_copy(update={"epochs": 2}),
+    }
+
+
+ENCODER = Phase(EncoderRecipe, train_encoder, _shrink)

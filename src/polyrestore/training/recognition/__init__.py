@@ -1,0 +1,1 @@
+"""What the training of the shipped recogniser is made of: samples, labels, features, members, thresholds."""

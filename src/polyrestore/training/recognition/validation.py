@@ -1,0 +1,102 @@
+"""What a recogniser is held against: photographs, labels, drawings and damage that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+
+from polyrestore.data.images import image_paths
+from polyrestore.data.labelled import LabelledPhotograph
+from polyrestore.data.looks import LOOKS, give_look
+from polyrestore.data.negatives import NEGATIVES, draw_negative
+from polyrestore.degradations import degrade_batch
+from polyrestore.training.recognition.features import FeatureSet
+from polyrestore.training.recognition.labels import COLUMN, NAMES, Label, label_by_eye, label_of_severities
+from polyrestore.training.recognition.samples import Sample, read
+
+SEVERITIES = (0.3, 0.7)
+PAIRS = (
+    ("rain", "haze"),
+    ("haze", "noise"),
+    ("low_light", "noise"),
+    ("low_light", "jpeg"),
+    ("noise", "jpeg"),
+    ("rain", "jpeg"),
+    ("motion_blur", "noise"),
+    ("snow", "haze"),
+)
+_SEED = 991
+_DRAWINGS_OF_A_KIND = 7
+
+
+def validation_samples(
+    photographs: Path,
+    held_back: Sequence[Path],
+    labelled: Mapping[str, Sequence[LabelledPhotograph]],
+) -> Iterator[Sample]:
+    """Make every validation sample; nothing is drawn but from seeds of its own.
+
+    Args:
+        photographs: folder of clean photographs, which are shown as they are, with a look, and damaged.
+        held_back: further clean photographs.
+        labelled: photographs labelled by eye, by collection.
+    """
+    for name, entries in labelled.items():
+        for each in entries:
+            kind = "real:" + "|".join(sorted(each.labels)) + f":{each.strength}:{each.kind}"
+            yield Sample(read(each.path), label_by_eye(each), kind, name)
+    for path in held_back:
+        yield Sample(read(path), Label(), "clean:photograph")
+    generator = Generator().manual_seed(_SEED)
+    paths = image_paths(photographs)
+    for path in paths:
+        yield Sample(read(path), Label(), "clean:validation")
+    for index, name in enumerate(LOOKS):
+        for path in paths[index % 6 :: 6]:
+            yield Sample(give_look(name, read(path), generator), Label(), f"clean:look:{name}")
+    for name in NEGATIVES:
+        for _ in range(_DRAWINGS_OF_A_KIND):
+            width, height = (int(torch.randint(160, 560, (), generator=generator)) for _ in range(2))
+            yield Sample(draw_negative(name, width, height, generator), Label(), f"clean:drawn:{name}")
+    for name in NAMES:
+        for position, severity in enumerate(SEVERITIES):
+            for path in paths[position :: len(SEVERITIES)]:
+                yield _damaged(read(path), {name: severity}, generator)
+    for index, pair in enumerate(PAIRS):
+        for path in paths[index % 6 :: 6]:
+            yield _damaged(read(path), dict.fromkeys(pair, 0.4), generator)
+
+
+def _damaged(image: Tensor, severities: Mapping[str, float], generator: Generator) -> Sample:
+    table = torch.full((len(NAMES),), float("nan"))
+    for name, severity in severities.items():
+        table[COLUMN[name]] = severity
+    kind = "damaged:" + "+".join(severities)
+    return Sample(degrade_batch(image, table[None], generator), label_of_severities(table), kind)
+
+
+def found_and_false(acting: Tensor, held_out: FeatureSet, names: Sequence[str]) -> dict[str, float]:
+    """Return the shares that count: found of what is there, and acted on of what is clean.
+
+    Args:
+        acting: (M, K) whether each adapter would act.
+        held_out: the samples.
+        names: of the K adapters.
+    """
+    presence = held_out.presence[:, [COLUMN[name] for name in names]] > 0.5
+    sure = held_out.certainty[:, [COLUMN[name] for name in names]] >= 0.5
+    figures = {}
+    for column, name in enumerate(names):
+        there = presence[:, column] & sure[:, column]
+        if there.any():
+            figures[f"{name} found"] = round(float(acting[there, column].float().mean()), 4)
+    clean = torch.tensor(["clean" in kind.split(":")[:2] for kind in held_out.kinds])
+    if clean.any():
+        # Compression of collected photographs is labelled nowhere.
+        wrong = (acting & sure)[clean].any(1)
+        figures["clean left alone"] = round(1 - float(wrong.float().mean()), 4)
+    found = [value for key, value in figures.items() if key.endswith("found")]
+    return figures | {"mean": round(sum(found) / max(1, len(found)), 4)}

@@ -1,0 +1,113 @@
+"""Samples of the recogniser: decided by seed and number, and labelled for what was done to them."""
+
+from collections import Counter
+
+import pytest
+import torch
+from PIL import Image
+
+from polyrestore.data.labelled import LabelledPhotograph
+from polyrestore.data.negatives.draws import Draws
+from polyrestore.training.recognition.labels import COLUMN, NAMES, label_by_eye, label_of_severities
+from polyrestore.training.recognition.samples import SampleSource, read, store_again
+from polyrestore.training.tiny import generated_photograph
+
+
+def draws(seed=0):
+    return Draws(torch.Generator().manual_seed(seed))
+
+
+def save(path, seed, size=(90, 110)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = (generated_photograph(seed, size) * 255).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def photograph(path, *labels, strength="clear", kind=""):
+    return LabelledPhotograph(path, frozenset(labels), strength, kind)
+
+
+@pytest.fixture
+def source(tmp_path):
+    clean = [save(tmp_path / f"clean/{index}.png", index) for index in range(3)]
+    noisy = [save(tmp_path / "noisy/input/a.png", 8)]
+    save(tmp_path / "noisy/target/a.png", 9)
+    labelled = {"real": [photograph(clean[0], "clean", strength="none"), photograph(clean[1], "rain")]}
+    bursts = [[save(tmp_path / f"burst/b_{index}.png", index) for index in range(5)]]
+    return SampleSource(4, clean, labelled, noisy, [clean[2]], [clean[2]], bursts)
+
+
+def test_a_sample_is_decided_by_seed_and_number(source):
+    for number in (0, 5, 9):
+        first, again = source.sample(number), source.sample(number)
+        assert torch.equal(first.image, again.image)
+        assert torch.equal(first.label.presence, again.label.presence)
+        assert first.kind == again.kind
+    other = SampleSource(5, source.photographs)
+    assert any(source.sample(n).image.shape != other.sample(n).image.shape for n in range(6))
+
+
+def test_every_way_of_making_samples_comes_up_and_fits_its_label(source):
+    kinds = Counter()
+    for number in range(120):
+        sample = source.sample(number)
+        label = sample.label
+        kinds[sample.kind.split(":")[0]] += 1
+        assert sample.image.shape[:2] == (1, 3)
+        assert torch.equal(sample.image, (sample.image * 255).round() / 255)
+        assert bool(((label.certainty >= 0) & (label.certainty <= 1)).all())
+        known = ~label.severity.isnan()
+        assert bool((label.presence[known] == 1).all())
+        if sample.kind.startswith(("look", "drawn")):
+            assert not label.presence.any()
+    assert {"synthetic", "look", "drawn", "real", "noisy", "drawing damaged"} <= set(kinds)
+    assert kinds["synthetic"] > kinds["noisy"]
+
+
+def test_without_labelled_photographs_the_other_ways_remain(source):
+    alone = SampleSource(4, source.photographs)
+    kinds = {alone.sample(number).kind.split(":")[0] for number in range(60)}
+    assert kinds == {"synthetic", "look", "drawn", "drawing damaged"}
+
+
+def test_slight_damage_and_like_damage_count_less():
+    severities = torch.full((len(NAMES),), float("nan"))
+    severities[COLUMN["motion_blur"]], severities[COLUMN["jpeg"]] = 0.12, 0.6
+    label = label_of_severities(severities)
+    assert label.presence.sum() == 2
+    assert float(label.certainty[COLUMN["jpeg"]]) == 1
+    assert float(label.certainty[COLUMN["motion_blur"]]) < 0.5
+    assert float(label.certainty[COLUMN["defocus_blur"]]) == 0.5
+    assert float(label.certainty[COLUMN["rain"]]) == 1
+
+
+def test_labels_by_eye_say_nothing_of_compression_nor_of_haze_beside_rain(tmp_path):
+    rain = label_by_eye(photograph(tmp_path, "rain", strength="strong"))
+    assert rain.presence.nonzero().flatten().tolist() == [COLUMN["rain"]]
+    assert float(rain.certainty[COLUMN["jpeg"]]) == 0
+    assert float(rain.certainty[COLUMN["haze"]]) == pytest.approx(0.1)
+    assert float(rain.severity[COLUMN["rain"]]) > 0.8
+    clean = label_by_eye(photograph(tmp_path, "clean", strength="none", kind="night"))
+    assert not clean.presence.any()
+    assert float(clean.certainty[COLUMN["low_light"]]) == 1
+    faint = label_by_eye(photograph(tmp_path, "noise", strength="faint"))
+    assert 0 < float(faint.certainty[COLUMN["noise"]]) < 1
+    assert bool(faint.severity[COLUMN["noise"]].isnan())
+
+
+def test_labelled_photographs_are_stored_again_and_the_label_follows(source):
+    rain = source.labelled["real"][1]
+    image, seen = read(rain.path), Counter()
+    for seed in range(60):
+        label = label_by_eye(rain)
+        stored = store_again(image, rain, label, draws(seed))
+        seen["same"] += torch.equal(stored, image)
+        if label.presence[COLUMN["jpeg"]]:
+            seen["jpeg"] += 1
+            assert float(label.severity[COLUMN["jpeg"]]) > 0.25
+        seen["noise"] += int(label.presence[COLUMN["noise"]])
+        assert label.presence[COLUMN["rain"]] == 1
+    assert seen["jpeg"] > 2
+    assert seen["noise"] >= 1
+    assert 5 < seen["same"] < 40
