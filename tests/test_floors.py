@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 # From the top floor down. Neighbours may use each other in one direction.
@@ -26,38 +30,53 @@ FLOORS = (
     ("bundles",),
     ("recognition", "adapters", "backbones"),
     ("degradations", "data", "imaging"),
-    ("storage", "devices", "plugins", "files", "errors", "__version__"),
+    ("storage", "devices", "plugins", "files", "errors"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
-def test_imports_point_down_and_never_in_a_circle() -> None:
-    upward = {f"{file} -> {room}" for file, own, room in imports() if FLOOR_OF[room] < FLOOR_OF[own]}
+def room_of(module: str) -> str:
+    """Return the room of a module: the longest one that its name begins with."""
+    parts = module.split(".")[1:]
+    rooms = (".".join(parts[:count]) for count in range(len(parts), -1, -1))
+    return next(room for room in rooms if room in FLOOR_OF)
+
+
+def test_imports_point_down() -> None:
+    upward = {
+        f"{own} -> {other}" for own, other in imports() if FLOOR_OF[room_of(other)] < FLOOR_OF[room_of(own)]
+    }
     assert not upward
-    neighbours: dict[str, set[str]] = {}
-    for _, own, room in imports():
-        if room != own:
-            neighbours.setdefault(own, set()).add(room)
-    assert list(TopologicalSorter(neighbours).static_order())
 
 
-def imports() -> list[tuple[str, str, str]]:
-    """Return each import within the package: the file, the room that it is in, and the room it takes from."""
+@pytest.mark.parametrize("part", [str, room_of], ids=["modules", "rooms"])
+def test_nothing_imports_in_a_circle(part: Callable[[str], str]) -> None:
+    uses: dict[str, set[str]] = {}
+    for own, other in imports():
+        if part(own) != part(other):
+            uses.setdefault(part(own), set()).add(part(other))
+    assert list(TopologicalSorter(uses).static_order())
+
+
+@cache
+def imports() -> list[tuple[str, str]]:
+    """Return each import within the package, those for types alone too: who imports, and which module."""
+    files = {dotted(path): path for path in (SOURCE / "polyrestore").rglob("*.py")}
     found = []
-    for path in sorted((SOURCE / "polyrestore").rglob("*.py")):
-        file = path.relative_to(SOURCE).with_suffix("").as_posix()
-        own = room_of(file.replace("/", ".").removesuffix(".__init__"))
-        for node in ast.walk(ast.parse(path.read_text())):
+    for own, path in sorted(files.items()):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{path} imports by a relative name"
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
             else:
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            found += [(file, own, room_of(name)) for name in names if name.split(".")[0] == "polyrestore"]
+            for name in names:
+                if name.split(".")[0] == "polyrestore" and name != "polyrestore.__version__":
+                    found.append((own, name if name in files else name.rpartition(".")[0]))
     return found
 
 
-def room_of(name: str) -> str:
-    """Return the room of a dotted name: the longest one that it begins with."""
-    parts = name.split(".")[1:]
-    rooms = (".".join(parts[:count]) for count in range(len(parts), -1, -1))
-    return next(room for room in rooms if room in FLOOR_OF)
+def dotted(path: Path) -> str:
+    """Return the name that a file is imported by."""
+    name = path.relative_to(SOURCE).with_suffix("").as_posix().replace("/", ".")
+    return name.removesuffix(".__init__")
