@@ -8,6 +8,7 @@ import itertools
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from polyrestore.adapters import AdaptedLayer, AdapterBank, BottleneckConfig, LoraConfig
 from polyrestore.errors import AdapterError, CompositionError
@@ -55,6 +56,45 @@ def test_training_an_adapter_lowers_the_loss_and_leaves_the_backbone_alone(netwo
     assert losses[-1] < 0.6 * losses[0]
     bank.detach()
     assert_same_bits(network, before)
+
+
+@pytest.mark.parametrize("weights", [{}, {"rain": 0.7, "noise": 0.4}, {"train": 0.9}, WEIGHTS])
+def test_the_state_of_a_composition_is_all_that_a_graph_needs(bank, images, make_network, weights):
+    before = bits(bank.backbone)
+    bank.merge({"noise": 1.0})
+    state = bank.composed_state(weights)
+    assert bank.composition == {"noise": 1.0}
+    bank.deactivate()
+    assert_same_bits(bank.backbone, before)
+    merged = {key: value for key, value in state.items() if ".parallel." not in key}
+    assert list(merged) == list(make_network().state_dict())
+    with bank.composed(weights) as network, torch.no_grad():
+        expected = network(images)
+    if "train" not in weights:
+        assert torch.equal(functional_call(make_network(), merged, (images,)), expected)
+    # The network with the parallel parts in place, all of them at scale 1, is such a graph.
+    bank.activate({"train": 1.0})
+    places = {key: key.replace(".parallel.", ".parts.adapter_") for key in state.keys() - merged.keys()}
+    for path, layer in bank.backbone.named_modules():
+        if isinstance(layer, AdaptedLayer):
+            places |= {f"{path}.{key}": f"{path}.base_layer.{key}" for key in layer.base_layer.state_dict()}
+    given = {places.get(key, key): value for key, value in state.items()}
+    with torch.no_grad():
+        result = functional_call(bank.backbone, given, (images,))
+    torch.testing.assert_close(result, expected, atol=1e-6, rtol=0)
+    assert [(key, value.shape) for key, value in state.items()] == [
+        (key, value.shape) for key, value in bank.composed_state({"train": 0.1}).items()
+    ]
+
+
+def test_the_state_of_a_composition_has_every_name_of_a_shared_layer(trained):
+    shared = nn.Conv2d(3, 3, 1)
+    bank = AdapterBank(nn.Sequential(shared, nn.GELU(), shared))
+    bank.create("rain", LoraConfig(rank=1), torch.Generator().manual_seed(0))
+    bank.parameters("rain")[1].data.fill_(0.3)
+    state = bank.composed_state({"rain": 1.0})
+    assert torch.equal(state["0.weight"], state["2.weight"])
+    assert not torch.equal(state["0.weight"], shared.weight)
 
 
 def test_one_adapter_at_full_weight_is_that_adapter_alone(bank, images, make_network, trained):

@@ -220,6 +220,39 @@ class AdapterBank:
             else:
                 self.activate(before)
 
+    def composed_state(self, weights: Mapping[str, float]) -> dict[str, Tensor]:
+        """Return all tensors of one composition, for a runtime that takes weights as inputs.
+
+        Nothing changes here, whatever acts meanwhile. Keys and shapes are the same for every composition, so
+        that a graph which is built once serves them all:
+
+        - the bare backbone's own keys. Adapters that can be merged are merged into their layers' weights, as
+          :meth:`merge` does it.
+        - ``{layer}.parallel.{adapter}.{tensor}`` for every part that stays in parallel. The graph adds to the
+          layer's output what the part computes from the layer's input, at scale 1: the adapter's weight is
+          in the part's tensors already, and one that does not act adds nothing.
+
+        Tensors that no adapter changes share the backbone's memory.
+
+        Raises:
+            CompositionError: as in :meth:`activate`.
+        """
+        composition = checked_composition(weights, self._configs)
+        state = self.base_state_dict()
+        with torch.no_grad():
+            # A layer with several parents has a key at each of them.
+            for path, layer in self.backbone.named_modules(remove_duplicate=False):
+                if not isinstance(layer, AdaptedLayer):
+                    continue
+                acting = {name: value for name, value in composition.items() if layer.has_part(name)}
+                merging = {name: value for name, value in acting.items() if layer.part(name).mergeable}
+                state[f"{path}.weight"] = layer.merged_weight(merging)
+                for name in self.names:
+                    if layer.has_part(name) and not layer.part(name).mergeable:
+                        scaled = layer.part(name).scaled_state(acting.get(name, 0.0))
+                        state |= {f"{path}.parallel.{name}.{key}": value for key, value in scaled.items()}
+        return state
+
     def parameters(self, name: str) -> list[nn.Parameter]:
         """Return an adapter's parameters, for an optimiser.
 

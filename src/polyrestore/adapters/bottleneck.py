@@ -69,6 +69,13 @@ class BottleneckPart(AdapterPart):
         hidden = _convolve(hidden, self.bottleneck_depthwise, padding=1, groups=hidden.shape[1])
         return _convolve(functional.gelu(hidden), self.bottleneck_up) * scale
 
+    def scaled_state(self, scale: float) -> dict[str, Tensor]:
+        """Return the state dict of a part that adds ``scale`` times as much; its last layer is linear."""
+        return {
+            key: tensor * scale if key.startswith("bottleneck_up.") else tensor
+            for key, tensor in self.state_dict().items()
+        }
+
 
 def _convolve(features: Tensor, weights: Weights, padding: int = 0, groups: int = 1) -> Tensor:
     weight = weights.weight.to(features.dtype)

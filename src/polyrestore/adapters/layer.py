@@ -68,21 +68,28 @@ class AdaptedLayer(nn.Module):
         return self._bare_weight.to(device=weight.device, dtype=weight.dtype)
 
     def merge(self, weights: dict[str, float]) -> None:
-        """Use ``W0 + sum_i weight_i * update_i`` as the layer's weight, always starting from the bare W0.
-
-        The sum is taken in float32, in the order of ``weights``; W0 itself is set aside, never overwritten.
-        """
+        """Use :meth:`merged_weight` as the layer's weight; W0 itself is set aside, never overwritten."""
         self.unmerge()
         if not weights:
             return
         weight = self.base_layer.weight
         assert isinstance(weight, nn.Parameter)
-        bare = weight.data
+        merged = self.merged_weight(weights)
+        self._bare_weight = weight.data
+        weight.data = merged
+
+    def merged_weight(self, weights: dict[str, float]) -> Tensor:
+        """Return ``W0 + sum_i weight_i * update_i``, whatever acts now; the bare W0 itself without weights.
+
+        The sum is taken in float32, in the order of ``weights``.
+        """
+        bare = self.bare_weight
+        if not weights:
+            return bare
         merged = bare.float().clone(memory_format=torch.preserve_format)
         for name, value in weights.items():
             merged.add_(self.part(name).weight_update(), alpha=value)
-        self._bare_weight = bare
-        weight.data = merged.to(bare.dtype)
+        return merged.to(bare.dtype)
 
     def unmerge(self) -> None:
         """Use the bare weight again, bit for bit."""

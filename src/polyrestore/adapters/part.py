@@ -79,6 +79,10 @@ class AdapterPart(nn.Module):
         """Return the same as an update of the layer's weight, in float32; mergeable kinds only."""
         raise NotImplementedError
 
+    def scaled_state(self, scale: float) -> dict[str, Tensor]:
+        """Return the state dict of a part that adds ``scale`` times as much; kinds that never merge only."""
+        raise NotImplementedError
+
 
 class Weights(nn.Module):
     """Bare ``weight`` and ``bias``: modules of torch would draw from the global generator."""
