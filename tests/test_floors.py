@@ -28,7 +28,7 @@ FLOORS = (
         "evaluation",
     ),
     ("bundles",),
-    ("recognition", "adapters", "backbones"),
+    ("runtimes", "recognition", "adapters", "backbones"),
     ("degradations", "data", "imaging"),
     ("storage", "devices", "plugins", "files", "errors"),
 )

@@ -74,6 +74,15 @@ def test_a_clean_photograph_comes_back_as_it_was(restorer, name):
     assert torch.equal(restored.pixels, pixels)
 
 
+def test_half_precision_stays_within_one_level(restorer, photograph, monkeypatch):
+    monkeypatch.setattr("polyrestore.runtimes.base.computes_fast_in", lambda dtype, device: True)
+    half = polyrestore.Restorer(restorer.bundle, restorer.device, precision="float16")
+    pixels = photograph[:, 100:260, 100:260]
+    for name in ("low_light", "haze", "noise"):
+        difference = half.apply([pixels], {name: 1.0})[0] - restorer.apply([pixels], {name: 1.0})[0]
+        assert 0 < difference.abs().max() < 1 / 255
+
+
 def test_tiles_do_not_show(restorer, photograph):
     damaged = degrade(photograph[None], {"noise": 0.5}, torch.Generator().manual_seed(2))[0]
     tiled = polyrestore.Restorer(restorer.bundle, tile_px=96).restore(damaged, as_="noise")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 from polyrestore.errors import PluginError
+
+_PREFIX = "polyrestore_plugin_"
 
 
 def load_plugin(path: Path) -> None:
@@ -19,7 +23,7 @@ def load_plugin(path: Path) -> None:
     """
     path = Path(path).resolve()
     # Workers and pickles find the module by its name.
-    name = f"polyrestore_plugin_{path.stem}"
+    name = f"{_PREFIX}{path.stem}"
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return
@@ -33,3 +37,31 @@ def load_plugin(path: Path) -> None:
     except Exception as error:
         del sys.modules[name]
         raise PluginError(f"the plugin {path} fails: {type(error).__name__}: {error}") from error
+
+
+def loaded_plugins() -> tuple[str, ...]:
+    """Return the files that :func:`load_plugin` has run in this process, as absolute paths in that order."""
+    plugins = [module for name, module in list(sys.modules.items()) if name.startswith(_PREFIX)]
+    return tuple(str(module.__file__) for module in plugins)
+
+
+class WithPlugins:
+    """A value that pickles together with the plugins of this process, where its classes may come from.
+
+    Whoever unpickles it, in a worker that was just started say, has run the same files before.
+
+    Attributes:
+        value: what is carried.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (loaded_plugins(), pickle.dumps(self.value))
+
+
+def _unpickled(plugins: tuple[str, ...], content: bytes) -> WithPlugins:
+    for path in plugins:
+        load_plugin(Path(path))
+    return WithPlugins(pickle.loads(content))

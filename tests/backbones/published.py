@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -13,6 +14,7 @@ from polyrestore.adapters import AdapterBank, LoraConfig
 from polyrestore.backbones import BACKBONES, Backbone, BorrowsModel, build_backbone
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
+from polyrestore.runtimes.torch import TorchRuntime
 
 TINY: dict[str, dict[str, Any]] = {name: dict(kind.tiny_options) for name, kind in BACKBONES.items()}
 """Options of a network of each kind that is small enough for tests."""
@@ -99,12 +101,25 @@ def check_tiles_equal_the_whole(backbone: Backbone, height: int, width: int, til
     image = random_image(height, width, batch=2)
     with torch.no_grad():
         whole = backbone(image)
-        tiled = run_tiled(backbone, image, tile_px)
-        alone = run_tiled(_Forgetful(backbone), image, tile_px)
+        tiled = run_tiled(TorchRuntime(backbone), image, tile_px)
+        alone = run_tiled(TorchRuntime(_Forgetful(backbone)), image, tile_px)
     assert float((tiled - whole).abs().max()) < 1e-4
     # Without the statistics of the whole the same tiles are visibly wrong, so the comparison means something.
     assert float((alone - whole).abs().max()) > 1e-3
     assert float((whole - image).abs().max()) > 1e-2
+
+
+def check_padding(backbone: Backbone, height: int, width: int) -> None:
+    """An image that was padded beforehand gives what the network gives after padding it by itself."""
+    image = random_image(height, width)
+    with torch.no_grad():
+        context = backbone.context(image)
+        whole = backbone(image, context)
+        padded = backbone.pad(image)
+        result = backbone(padded, context)[..., :height, :width]
+    facts = backbone.description
+    assert all(size % facts.size_multiple == 0 for size in padded.shape[-2:])
+    torch.testing.assert_close(result, whole, atol=1e-5, rtol=0)
 
 
 class _Forgetful(Backbone):
@@ -147,7 +162,7 @@ def check_large_images(backbone: Backbone, limited: Backbone) -> None:
         assert not torch.equal(exact, near)
         assert float((exact - near).norm() / exact.norm()) < 0.1
         whole = limited(image, near)
-        torch.testing.assert_close(run_tiled(limited, image, 16), whole, atol=1e-4, rtol=0)
+        torch.testing.assert_close(run_tiled(TorchRuntime(limited), image, 16), whole, atol=1e-4, rtol=0)
 
 
 def check_gradients(backbone: Backbone, unused: tuple[str, ...] = ()) -> None:
@@ -163,7 +178,7 @@ def check_gradients(backbone: Backbone, unused: tuple[str, ...] = ()) -> None:
 
 def check_adapters(backbone: Backbone) -> None:
     """A LoRA on every layer changes the result, in tiles as in the whole, and goes without a trace."""
-    image = random_image(24, 40)
+    image, other = random_image(24, 40), copy.deepcopy(backbone)
     with torch.no_grad():
         bare = backbone(image)
         bank = AdapterBank(backbone)
@@ -173,6 +188,8 @@ def check_adapters(backbone: Backbone) -> None:
         bank.activate({"rain": 1.0})
         adapted = backbone(image)
         assert float((adapted - bare).abs().max()) > 1e-3
-        torch.testing.assert_close(run_tiled(backbone, image, 16), adapted, atol=1e-4, rtol=0)
+        runtime = TorchRuntime(other, [bank.export("rain")])
+        with runtime.composed({"rain": 1.0}):
+            torch.testing.assert_close(run_tiled(runtime, image, 16), adapted, atol=1e-4, rtol=0)
         bank.detach()
         assert torch.equal(backbone(image), bare)

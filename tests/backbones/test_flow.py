@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from polyrestore.backbones import build_backbone
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
+from polyrestore.runtimes.torch import TorchRuntime
 from tests.backbones.published import TINY, random_image, tiny
 
 
@@ -30,7 +31,7 @@ def test_tiles_equal_the_whole(steps):
     image = random_image(150, 170)
     with torch.no_grad():
         whole = backbone(image)
-        assert float((run_tiled(backbone, image, tile_px=48) - whole).abs().max()) < 1e-5
+        assert float((run_tiled(TorchRuntime(backbone), image, tile_px=48) - whole).abs().max()) < 1e-5
 
 
 def test_one_step_goes_from_the_entry_to_the_end_of_the_path():

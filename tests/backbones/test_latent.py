@@ -18,6 +18,7 @@ from polyrestore.backbones import build_backbone
 from polyrestore.backbones.latent import model_files, parts
 from polyrestore.errors import AdapterError, BackboneError
 from polyrestore.restoration.tiling import run_tiled
+from polyrestore.runtimes.torch import TorchRuntime
 from tests.backbones.latent_models import offline, save_model
 from tests.backbones.published import random_image
 
@@ -208,9 +209,9 @@ def test_tiles_come_near_the_whole_and_show_no_seams(sd):
     backbone, image = latent(sd, timestep=400), torch.rand(1, 3, 160, 96, generator=torch.Generator())
     with torch.no_grad():
         whole = backbone(image)
-        tiled = run_tiled(backbone, image, 64)
+        tiled = run_tiled(TorchRuntime(backbone), image, 64)
         object.__setattr__(backbone.description, "exact_tiles", True)
-        cut = run_tiled(backbone, image, 64)
+        cut = run_tiled(TorchRuntime(backbone), image, 64)
     # Random weights follow a tile's statistics far more than trained ones do.
     assert (tiled - whole).abs().mean() < min(0.3 * whole.std(), (cut - whole).abs().mean())
 

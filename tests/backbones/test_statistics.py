@@ -9,6 +9,7 @@ from polyrestore.backbones import statistics
 from polyrestore.backbones.statistics import LocalStatistics
 from polyrestore.bulk.estimate import _LiveBytes
 from polyrestore.restoration.tiling import run_tiled
+from polyrestore.runtimes.torch import TorchRuntime
 from tests.backbones import published
 
 OPTIONS = {"width": 4, "encoder_blocks": (1,), "middle_blocks": 1, "decoder_blocks": (1,)}
@@ -109,12 +110,12 @@ def test_any_image_that_the_memory_allows_gives_the_published_result(name, monke
     with torch.no_grad():
         whole = backbone(image)
         passes.clear()
-        tiled = run_tiled(backbone, image, 304)
+        tiled = run_tiled(TorchRuntime(backbone), image, 304)
         assert float((tiled - whole).abs().max()) < 1e-4
         assert passes[0] == 600
         assert max(passes[1:]) < 600
         passes.clear()
-        assert torch.equal(run_tiled(backbone, image, 600), whole)
+        assert torch.equal(run_tiled(TorchRuntime(backbone), image, 600), whole)
         assert passes == [600]
 
 

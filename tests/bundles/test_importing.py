@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from polyrestore.bundles import UNKNOWN_LICENCE, import_checkpoint, load_bundle
 from polyrestore.errors import BundleError, CheckpointError, OutputError
 from polyrestore.restoration.tiling import run_tiled
+from polyrestore.runtimes.torch import TorchRuntime
 from tests.backbones.published import PUBLISHED, TINY, random_image, tiny
 
 # No shape tells the heads, and the tiny network does not have the published ones.
@@ -117,7 +118,7 @@ def test_a_grey_restormer_restores_grey_photographs_as_published_and_colours_one
             alone = backbone(image[:, [colour] * 3])
             assert torch.equal(alone[:, 0], alone[:, 1])
             assert torch.equal(alone[:, 2], restored[:, colour])
-        tiled = run_tiled(backbone, random_image(40, 120), 16)
+        tiled = run_tiled(TorchRuntime(backbone), random_image(40, 120), 16)
         whole = backbone(random_image(40, 120))
     assert float((tiled - whole).abs().max()) < 1e-4
 

@@ -78,7 +78,7 @@ def test_a_restorer_shares_the_base_and_leaves_the_bundle_as_it_was(place):
     bundle, image = load_bundle(place / "bundle"), random_image(40, 48)[0]
     before = {key: value.clone() for key, value in bundle.backbone.state_dict().items()}
     restorer = Restorer(bundle)
-    own, copy = bundle.backbone.unet.conv_in.weight, restorer.backbone.unet.conv_in.weight
+    own, copy = bundle.backbone.unet.conv_in.weight, restorer.runtime._backbone.unet.conv_in.weight
     assert own is not copy
     assert own.data_ptr() == copy.data_ptr()
     full = restorer.restore(image, as_="noise").pixels

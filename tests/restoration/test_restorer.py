@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import pickle
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -18,11 +19,13 @@ from polyrestore.errors import (
     CompositionError,
     PolyrestoreError,
     RecognitionError,
+    UnknownNameError,
 )
 from polyrestore.imaging import ImageMetadata, read_image, write_image
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.restoration.restorer import Restorer, load
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX
+from polyrestore.runtimes.torch import TorchRuntime
 from tests.restoration.conftest import FakeRecognition, tiny_bundle
 from tests.restoration.tiny_backbone import tiny_backbone
 
@@ -109,20 +112,65 @@ def test_strength_outside_its_range_is_refused(restorer: Restorer, strength: flo
 
 
 def test_the_composition_is_taken_back_also_after_an_error(bundle: Any, restorer: Restorer) -> None:
-    before = {name: tensor.clone() for name, tensor in restorer._backbone.state_dict().items()}
+    network = cast(TorchRuntime, restorer.runtime)._backbone
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     pixels = random_pixels()
 
     def fail(*_: Any) -> None:
         raise BackboneError("the network went wrong")
 
-    handle = restorer._backbone.register_forward_pre_hook(fail)
+    handle = network.register_forward_pre_hook(fail)
     with pytest.raises(BackboneError, match="went wrong"):
         restorer.restore(pixels, as_="rain")
     handle.remove()
-    after = restorer._backbone.state_dict()
+    after = network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     restored = restorer.restore(pixels, as_="noise").pixels
     torch.testing.assert_close(restored, expected(bundle, {"noise": 1.0}, pixels), atol=1e-5, rtol=0)
+
+
+def test_one_composition_serves_many_images(
+    bundle: Any, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merges: list[Any] = []
+    merge = AdapterBank.merge
+
+    def counted(bank: AdapterBank, weights: Any) -> None:
+        merges.append(weights)
+        merge(bank, weights)
+
+    monkeypatch.setattr(AdapterBank, "merge", counted)
+    frames = [random_pixels(seed=seed) for seed in range(3)]
+    with restorer.composed({"rain": 0.5, "haze": 0.5}) as run:
+        assert merges == [{"rain": 0.5, "haze": 0.5}]
+        for frame in frames:
+            assert torch.equal(run(frame), run(frame))
+            torch.testing.assert_close(run(frame), expected(bundle, merges[0], frame), atol=1e-5, rtol=0)
+        assert len(merges) == 1
+        # Another composition in between takes nothing away.
+        inner = restorer.restore(frames[0], as_="noise").pixels
+        torch.testing.assert_close(inner, expected(bundle, {"noise": 1.0}, frames[0]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(run(frames[1]), expected(bundle, merges[0], frames[1]), atol=1e-5, rtol=0)
+    assert not run(frames[0]).is_inference()
+    with pytest.raises(CompositionError, match="unknown adapter"), restorer.composed({"fog": 1.0}):
+        pytest.fail("an unknown adapter acts")
+
+
+def test_a_restorer_pickles(bundle: Any) -> None:
+    restorer = Restorer(bundle, "cpu", tile_px=24)
+    again = pickle.loads(pickle.dumps(restorer))
+    assert (again.device, again.tile_px, again.adapters) == (restorer.device, 24, restorer.adapters)
+    assert again.runtime.precision == "float32"
+    pixels = random_pixels()
+    weights = {"noise": 0.5, "haze": 0.5}
+    assert torch.equal(again.apply([pixels], weights)[0], restorer.apply([pixels], weights)[0])
+
+
+def test_runtimes_and_precisions_are_chosen_by_name(bundle: Any) -> None:
+    with pytest.raises(UnknownNameError, match="unknown runtime 'torsch'; did you mean 'torch'"):
+        Restorer(bundle, "cpu", runtime="torsch")
+    with pytest.raises(UnknownNameError, match="unknown precision 'float61'; did you mean 'float16'"):
+        Restorer(bundle, "cpu", precision="float61")
 
 
 def test_the_bundle_is_not_changed(bundle: Any, restorer: Restorer) -> None:

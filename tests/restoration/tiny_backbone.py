@@ -47,7 +47,7 @@ class TinyBackbone(Backbone):
         height, width = image.shape[-2:]
         if context is None:
             context = self.context(image)
-        padded = self._pad(image)
+        padded = self.pad(image)
         full = torch.tanh(self.enter(padded))
         half = torch.tanh(self.levels[0](self.down[0](full)))
         quarter = torch.tanh(self.levels[1](self.mix(self.down[1](half))) + context[:, :, None, None])
@@ -55,7 +55,7 @@ class TinyBackbone(Backbone):
         restored = padded + self.leave(full + self.up[1](half))
         return restored[..., :height, :width]
 
-    def _pad(self, image: Tensor) -> Tensor:
+    def pad(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         least = self.description.minimum_size_px
         tall = -(-max(height, least) // MULTIPLE) * MULTIPLE - height

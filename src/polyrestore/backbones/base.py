@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from polyrestore.backbones.layers import pad_to_multiple
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 
 
@@ -23,7 +24,7 @@ class BackboneDescription:
         receptive_radius_px: how far an input pixel can reach an output pixel, apart from the global context.
             Tiles that overlap by this much on each side equal the untiled result if ``exact_tiles``.
         global_context: True when ``Backbone.context`` must be computed once on the whole image.
-        dtypes: floating-point types that give correct results.
+        dtypes: number formats to compute in whose results stay within 1/255 of those in float32.
         exact_tiles: False when pixels may reach further, so that tiles only come close to the whole.
         tile_px: largest side of a tile that suits the network; None for the common default.
     """
@@ -62,10 +63,12 @@ class Backbone(nn.Module):
 
     ``options`` are the keyword arguments that rebuild the same architecture through the registry;
     ``tiny_options`` are some that make a network of a few thousand parameters, for trial runs and tests.
+    ``padding_mode`` is how images are filled up to whole multiples, one of ``pad_to_multiple``'s.
     What only some networks can do is in :mod:`polyrestore.backbones.capabilities`.
     """
 
     tiny_options: ClassVar[Mapping[str, Any]] = {}
+    padding_mode: ClassVar[str] = "replicate"
     description: BackboneDescription
     options: dict[str, object]
 
@@ -118,6 +121,11 @@ class Backbone(nn.Module):
         So it is where the global context costs as much as the result, and where the memory allows it now.
         """
         return False
+
+    def pad(self, image: Tensor) -> Tensor:
+        """Pad images (B, C, H, W) on the right and at the bottom, as :meth:`forward` does by itself."""
+        facts = self.description
+        return pad_to_multiple(image, facts.size_multiple, facts.minimum_size_px, self.padding_mode)
 
     def context(self, image: Tensor) -> Tensor:
         """Return the global context of whole images.

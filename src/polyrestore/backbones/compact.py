@@ -23,7 +23,6 @@ from polyrestore.backbones.layers import (
     ChannelNorm,
     SimpleGate,
     colour_levels,
-    pad_to_multiple,
 )
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 
@@ -154,6 +153,7 @@ class Compact(Backbone):
             minimum_size_px=shuffle * 2**levels,
             receptive_radius_px=_receptive_radius(encoder_blocks, middle_blocks, decoder_blocks, shuffle),
             global_context=True,
+            dtypes=(torch.float32, torch.float16),
         )
         self.context_encoder = ContextEncoder(context_dim)
         self.tone = ToneCurve(context_dim)
@@ -224,8 +224,7 @@ class Compact(Backbone):
             (B, 3, H, W), zero on average before training.
         """
         height, width = images.shape[-2:]
-        description = self.description
-        features = pad_to_multiple(images, description.size_multiple, description.minimum_size_px)
+        features = self.pad(images)
         if self.shuffle > 1:
             features = functional.pixel_unshuffle(features, self.shuffle)
         features = features.contiguous(memory_format=torch.channels_last)

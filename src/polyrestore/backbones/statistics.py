@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from polyrestore.backbones.base import Backbone
-from polyrestore.backbones.layers import pad_to_multiple
 from polyrestore.devices import available_bytes, is_out_of_memory
 from polyrestore.errors import BackboneError
 
@@ -216,8 +215,6 @@ class StatisticsBackbone(Backbone):
             statistics, then the average of these.
     """
 
-    padding_mode = "replicate"
-
     def __init__(self, pass_floats_per_px: int, context_limit_px: int = 0) -> None:
         super().__init__()
         if context_limit_px < 0:
@@ -272,7 +269,7 @@ class StatisticsBackbone(Backbone):
                 parts = []
                 for rows, columns in places:
                     top, left = rows.read_start, columns.read_start
-                    crop = self._padded(image[..., top : rows.read_stop, left : columns.read_stop])
+                    crop = self.pad(image[..., top : rows.read_stop, left : columns.read_stop])
                     core = Core(
                         (rows.start - top, rows.stop - top),
                         (columns.start - left, columns.stop - left),
@@ -305,7 +302,7 @@ class StatisticsBackbone(Backbone):
             BackboneError: the context does not belong to this network.
         """
         height, width = image.shape[-2:]
-        padded = self._padded(image)
+        padded = self.pad(image)
         statistics = self._statistics(padded) if context is None else ReplayedStatistics(context)
         restored = self._restore(padded, statistics)
         if isinstance(statistics, ReplayedStatistics):
@@ -319,11 +316,6 @@ class StatisticsBackbone(Backbone):
     def _restore(self, padded: Tensor, statistics: Statistics) -> Tensor:
         """Map (B, 3, H, W) of whole multiples to the same shape."""
         raise NotImplementedError
-
-    def _padded(self, image: Tensor) -> Tensor:
-        return pad_to_multiple(
-            image, self.description.size_multiple, self.description.minimum_size_px, self.padding_mode
-        )
 
     def _spans(self, length: int, full: int, side_px: int) -> Iterator[_Span]:
         multiple = self.description.size_multiple

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
-from polyrestore.backbones.layers import pad_to_multiple
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.tokens import (
     EPSILON,
@@ -184,6 +183,7 @@ class TransWeather(Backbone):
         tail_dims: channels at half and at full resolution.
     """
 
+    padding_mode = "reflect"
     tiny_options = {
         "dims": (4, 4, 8, 8),
         "depths": (1, 1, 1, 1),
@@ -275,7 +275,7 @@ class TransWeather(Backbone):
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), RGB in [0, 1], any size from 1x1; ``context`` is not used."""
         height, width = image.shape[-2:]
-        padded = pad_to_multiple(image, SIZE_MULTIPLE, mode="reflect")
+        padded = self.pad(image)
         levels = self.Tenc((padded - 0.5) / 0.5)
         features = self.convtail(levels, self.Tdec(levels[-1]))
         return cast(Tensor, self.clean(features).tanh()[..., :height, :width])

@@ -19,7 +19,6 @@ from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
 from polyrestore.backbones.compact import RESIDUAL_SCALE, ContextEncoder, ToneCurve
-from polyrestore.backbones.layers import pad_to_multiple
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 
 MAX_WIDTH = 512
@@ -155,8 +154,7 @@ class UNet(Backbone):
     def _correction(self, images: Tensor, context: Tensor) -> Tensor:
         """Run the U-Net on the image and its toned copy, (B, 6, H, W): (B, 3, H, W)."""
         height, width = images.shape[-2:]
-        features = pad_to_multiple(images, self.description.size_multiple, self.description.minimum_size_px)
-        features = functional.pixel_unshuffle(features, self.shuffle)
+        features = functional.pixel_unshuffle(self.pad(images), self.shuffle)
         features = self.intro(features.contiguous(memory_format=torch.channels_last))
         skips = []
         for blocks, down in zip(self.encoders, self.downs, strict=True):

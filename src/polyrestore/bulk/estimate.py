@@ -15,8 +15,8 @@ from PIL import Image as PillowImage
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from polyrestore.backbones import Backbone
 from polyrestore.restoration.tiling import plan_tiles
+from polyrestore.runtimes.base import Runtime
 
 if TYPE_CHECKING:
     from polyrestore.restoration.restorer import Restorer
@@ -69,41 +69,46 @@ def estimate(restorer: Restorer, megapixels: float, largest: float) -> Estimate:
         megapixels: of all images together.
         largest: of the largest image, in megapixels.
     """
-    backbone, device = restorer.backbone, restorer.device
-    multiple = backbone.description.size_multiple
+    runtime, device = restorer.runtime, restorer.device
+    multiple = runtime.description.size_multiple
     side = -(-PROBE_PX // multiple) * multiple
     image = torch.rand(1, 3, side, side, device=device, generator=torch.Generator(device).manual_seed(0))
     with torch.inference_mode():
         with _LiveBytes() as live:
-            seconds = _timed(backbone, image)
+            seconds = _timed(runtime, image)
         if seconds < _SHORT_S:
             # The first pass sets libraries up, which counts where a pass is short.
-            seconds = _timed(backbone, image)
+            seconds = _timed(runtime, image)
     whole = max(1, round((largest * 1e6) ** 0.5))
-    read_px, tile_px = _read_pixels(backbone, whole, restorer.tile_px_for(whole, whole))
+    read_px, tile_px = _read_pixels(runtime, whole, restorer.tile_px_for(whole, whole))
     overhead = read_px / whole**2
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in backbone.parameters())
     return Estimate(
-        memory_bytes=int(weights + live.most * tile_px / side**2),
+        memory_bytes=int(runtime.weight_bytes + live.most * tile_px / side**2),
         seconds=seconds / side**2 * megapixels * 1e6 * overhead,
         megapixels=megapixels,
         probe_px=side,
     )
 
 
-def _timed(backbone: Backbone, image: Tensor) -> float:
+def _timed(runtime: Runtime, image: Tensor) -> float:
     started = time.perf_counter()
-    backbone(image)
+    runtime.run(image, runtime.context(image))
     if image.is_cuda:
         torch.cuda.synchronize(image.device)
     return time.perf_counter() - started
 
 
-def _read_pixels(backbone: Backbone, side: int, tile_px: int) -> tuple[int, int]:
+def _read_pixels(runtime: Runtime, side: int, tile_px: int) -> tuple[int, int]:
     """Return how many pixels the tiles of a square image read, all of them and the largest one."""
-    facts = backbone.description
+    facts = runtime.description
     tiles = plan_tiles(
-        side, side, tile_px, facts.receptive_radius_px, facts.size_multiple, facts.minimum_size_px
+        side,
+        side,
+        tile_px,
+        runtime.reach_px,
+        facts.size_multiple,
+        facts.minimum_size_px,
+        equal=runtime.equal_tiles,
     )
     sizes = [
         (tile.rows.read_stop - tile.rows.read_start) * (tile.columns.read_stop - tile.columns.read_start)

@@ -35,10 +35,10 @@ def inspect_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what is wrong with images, and what they hold."""
-    from polyrestore.restoration.restorer import open_restorer
+    from polyrestore.restoration.restorer import load
 
     recognition = recognition_settings(temperature, top_k, normalisation)
-    restorer = open_restorer(bundle, device, settings=recognition)
+    restorer = load(bundle, device, settings=recognition)
     entries: list[dict[str, Any]] = []
     for path in images:
         try:

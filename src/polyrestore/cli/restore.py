@@ -82,10 +82,10 @@ def restore_command(
     from polyrestore.bulk.explained_files import EXPLAINED_FOLDER
     from polyrestore.bulk.run import restore_files
     from polyrestore.bundles.fingerprint import fingerprint
-    from polyrestore.restoration.restorer import open_restorer
+    from polyrestore.restoration.restorer import load
 
     recognition = recognition_settings(temperature, top_k, normalisation)
-    restorer = open_restorer(bundle, device, tile_px, recognition, steps=steps)
+    restorer = load(bundle, device, tile_px=tile_px, steps=steps, settings=recognition)
     composition = None if as_ is None else restorer.named(as_)
     settings = {
         "bundle": restorer.bundle.name,
@@ -147,7 +147,7 @@ def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, re
         # Said by the run itself.
         return
     megapixels = total_megapixels(paths)
-    heavy = isinstance(restorer.backbone, BorrowsModel)
+    heavy = isinstance(restorer.bundle.backbone, BorrowsModel)
     if megapixels < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
         return
     found = estimate(restorer, megapixels, largest_megapixels(paths))
@@ -156,9 +156,8 @@ def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, re
         f"memory, at most about {_duration(found.seconds)} on {restorer.device} (one tile of "
         f"{found.probe_px} px timed)"
     )
-    weights = sum(each.numel() * each.element_size() for each in restorer.backbone.parameters())
     tiles = f"a tile of {restorer.tile_px} px (see --tile-px)"
-    require_memory(found.memory_bytes - weights, restorer.device, tiles)
+    require_memory(found.memory_bytes - restorer.runtime.weight_bytes, restorer.device, tiles)
 
 
 def _duration(seconds: float) -> str:

@@ -8,31 +8,32 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from polyrestore.adapters import AdapterBank, added_radius_px
-from polyrestore.backbones import Backbone
-from polyrestore.backbones.capabilities import borrowed_keys, use_steps
+from polyrestore.backbones.capabilities import use_steps
 from polyrestore.bundles import Bundle, load_bundle
-from polyrestore.devices import require_memory, usable_device
+from polyrestore.devices import usable_device
 from polyrestore.errors import (
     BundleError,
     CompositionError,
     RecognitionError,
     nearest_names,
 )
+from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX, run_tiled
+from polyrestore.runtimes.registry import open_runtime
 
 
 class Restorer:
@@ -43,6 +44,8 @@ class Restorer:
         >>> restorer = polyrestore.load()                            # doctest: +SKIP
         >>> restorer.restore("holiday.jpg").save("restored.jpg")     # doctest: +SKIP
 
+    Pickled, it takes the bundle and the plugins of the process along, so that it opens in a worker as well.
+
     Attributes:
         bundle: what it was made from; it is not changed. With ``settings``, a copy with them in place of the
             bundle's own: fields of :class:`~polyrestore.recognition.RecognitionSettings`, such as
@@ -50,10 +53,15 @@ class Restorer:
         device: where it computes.
         tile_px: largest side of a tile; where None was given, what suits the network, but for
             images that :meth:`tile_px_for` takes whole.
+        runtime: what runs the network, with ``runtime`` one of
+            :data:`~polyrestore.runtimes.registry.RUNTIMES` and ``precision`` one of
+            :data:`~polyrestore.runtimes.base.PRECISIONS`.
 
     Raises:
         BundleError: the bundle's settings do not fit, or there is no recogniser for the given ones.
         RecognitionError: a given setting is unknown or outside its range.
+        UnknownNameError: there is no such runtime or precision.
+        BackboneError: the network or the device does not support the precision.
         PolyrestoreError: the device is not there.
     """
 
@@ -64,38 +72,38 @@ class Restorer:
         *,
         tile_px: int | None = None,
         settings: Mapping[str, Any] | None = None,
+        runtime: str = "torch",
+        precision: str = "float32",
     ) -> None:
         self.bundle = _with_settings(bundle, settings) if settings else bundle
         self.device = usable_device(device)
         self._tiles_asked_for = tile_px is not None
         self.tile_px = tile_px or bundle.backbone.description.tile_px or DEFAULT_TILE_PX
-        # A copy, because adapters are wrapped around its layers and the bundle may serve other restorers.
-        self._backbone = _on_device(_copied(bundle.backbone), self.device)
-        self._bank = AdapterBank(self._backbone)
-        for adapter in bundle.adapters.values():
-            self._bank.add(adapter)
+        adapters = bundle.adapters.values()
+        self.runtime = open_runtime(runtime, bundle.backbone, adapters, self.device, precision)
+        self._runtime_name = runtime
         self._recogniser = None
         if bundle.recogniser is not None:
             self._recogniser = copy.deepcopy(bundle.recogniser).eval().requires_grad_(False).to(self.device)
         self._prototypes = {name: tensor.to(self.device) for name, tensor in bundle.prototypes.items()}
         self._settings = _recognition_settings(self.bundle)
-        # Merging changes the weights that every image runs through.
-        self._lock = threading.Lock()
+        # A composition changes what every image runs through.
+        self._lock = threading.RLock()
 
-    @property
-    def backbone(self) -> Backbone:
-        """The network as it runs here, on the restorer's device; for looking only."""
-        return self._backbone
+    def __reduce__(self) -> tuple[Any, ...]:
+        tile_px = self.tile_px if self._tiles_asked_for else None
+        how = (str(self.device), tile_px, self._runtime_name, self.runtime.precision)
+        return _unpickled, (WithPlugins(self.bundle), *how)
 
     @property
     def is_bare(self) -> bool:
         """True when there is the backbone alone: it restores every image, and nothing is recognised."""
-        return not self._bank.names and self._recogniser is None
+        return not self.adapters and self._recogniser is None
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """The names of the adapters, sorted."""
-        return self._bank.names
+        return self.runtime.adapters
 
     @property
     def recognition_settings(self) -> RecognitionSettings:
@@ -108,7 +116,7 @@ class Restorer:
         A network that has to see the whole image anyway takes it at once where the memory allows it, unless
         a size of tiles was asked for.
         """
-        if not self._tiles_asked_for and self._backbone.runs_whole(height_px, width_px, self.device):
+        if not self._tiles_asked_for and self.runtime.runs_whole(height_px, width_px):
             return max(height_px, width_px)
         return self.tile_px
 
@@ -194,14 +202,36 @@ class Restorer:
 
         return explained(source.pixels, restored, run)
 
+    @contextmanager
+    def composed(self, weights: Mapping[str, float]) -> Iterator[Callable[[Tensor], Tensor]]:
+        """Let one composition act for the length of a block, merged once for all the images in it.
+
+        Nothing is recognised, and the weights need not add up to 1; without any, the bare backbone runs.
+        Other threads wait until the block has ended; recognising does not.
+
+        Example:
+            >>> with restorer.composed({"noise": 0.7}) as run:    # doctest: +SKIP
+            ...     frames = [run(frame) for frame in frames]
+
+        Args:
+            weights: by adapter, at least 0.
+
+        Yields:
+            what restores an image (3, H, W) in [0, 1] of any size, on its device; it raises BackboneError
+            where the network cannot be run on it.
+
+        Raises:
+            CompositionError: an unknown adapter, or a weight that is negative or not finite.
+        """
+        with self._lock, self.runtime.composed(weights):
+            yield self._run
+
     def apply(self, images: Sequence[Tensor], weights: Mapping[str, float]) -> list[Tensor]:
         """Run images through one composition as it is given, merged once for all of them.
 
-        Nothing is recognised, and the weights need not add up to 1; without any, the bare backbone runs.
-
         Args:
             images: (3, H, W) in [0, 1] each, of any sizes.
-            weights: by adapter, at least 0.
+            weights: as for :meth:`composed`.
 
         Returns:
             (3, H, W) in [0, 1] for each image, on its device.
@@ -210,18 +240,16 @@ class Restorer:
             CompositionError: an unknown adapter, or a weight that is negative or not finite.
             BackboneError: the network cannot be run on an image.
         """
-        results = []
-        # Weights of another model are gigabytes, which need not be there twice.
-        merged = not borrowed_keys(self._backbone)
-        with self._lock, self._bank.composed(weights, merged=merged), torch.inference_mode():
-            reach_px = added_radius_px(self._bank, _probe_px(self._backbone))
-            for pixels in images:
-                image = pixels.unsqueeze(0).to(self.device)
-                tile_px = self.tile_px_for(*image.shape[-2:])
-                restored = run_tiled(self._backbone, image, tile_px, added_reach_px=reach_px)
-                results.append(restored[0].to(pixels.device))
-        # Outside the block, so that these are tensors like any other.
-        return [result.clamp(0, 1) for result in results]
+        with self.composed(weights) as run:
+            return [run(pixels) for pixels in images]
+
+    def _run(self, pixels: Tensor) -> Tensor:
+        with torch.inference_mode():
+            image = pixels.unsqueeze(0).to(self.device)
+            restored = run_tiled(self.runtime, image, self.tile_px_for(*image.shape[-2:]))
+            restored = restored[0].to(pixels.device)
+        # Outside the block, so that this is a tensor like any other.
+        return restored.clamp(0, 1)
 
     def _recognise(self, pixels: Tensor, settings: RecognitionSettings | None = None) -> Recognition:
         if self._recogniser is None:
@@ -236,33 +264,10 @@ def blended(given: Tensor, restored: Tensor, strength: float) -> Tensor:
     return (given + strength * (restored - given)).clamp(0, 1)
 
 
-def _copied(backbone: Backbone) -> Backbone:
-    """Return a copy whose weights may be replaced; those of another model share their memory.
-
-    Nobody writes into them: they are frozen, and a merge puts a new tensor in their place.
-    """
-    outside = borrowed_keys(backbone)
-    shared: dict[int, object] = {
-        id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
-        for key, parameter in backbone.named_parameters()
-        if key in outside
-    }
-    return copy.deepcopy(backbone, shared).eval().requires_grad_(False)
-
-
-def _on_device(backbone: Backbone, device: torch.device) -> Backbone:
-    parameters = list(backbone.parameters())
-    if borrowed_keys(backbone) and any(parameter.device != device for parameter in parameters):
-        size = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-        require_memory(size, device, f"backbone {backbone.description.name!r}")
-    return backbone.to(device)
-
-
-def _probe_px(backbone: Backbone) -> int:
-    """Return the side of a small image that a backbone takes unpadded, with several coarsest pixels."""
-    description = backbone.description
-    multiple = description.size_multiple
-    return -(-max(description.minimum_size_px, 4 * multiple) // multiple) * multiple
+def _unpickled(
+    bundle: WithPlugins, device: str, tile_px: int | None, runtime: str, precision: str
+) -> Restorer:
+    return Restorer(bundle.value, device, tile_px=tile_px, runtime=runtime, precision=precision)
 
 
 def _recognition_settings(bundle: Bundle) -> RecognitionSettings:
@@ -293,39 +298,32 @@ def load(
     name_or_folder: str | Path = "default",
     device: str | torch.device | None = None,
     *,
+    tile_px: int | None = None,
+    steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    runtime: str = "torch",
+    precision: str = "float32",
 ) -> Restorer:
     """Load a bundle, by the name of a shipped one or from a folder, and return its restorer.
 
     Args:
         name_or_folder: ``"default"``, another shipped bundle's name, or a bundle's folder.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None takes a GPU where there is one.
+        tile_px: largest side of a tile; None for what suits the network.
+        steps: how many times an image goes through a generative network; None for the bundle's own number.
         settings: recognition settings in place of the bundle's, such as ``{"top_k": 1}``.
+        runtime: what runs the network, one of :data:`~polyrestore.runtimes.registry.RUNTIMES`.
+        precision: the number format that it computes in: ``"float32"``, or where the device and the network
+            support it ``"float16"`` or ``"bfloat16"``.
 
     Raises:
         RecognitionError: a setting is unknown or outside its range.
         BundleError: the bundle is missing, incomplete, corrupt or of a newer format.
+        BackboneError: the network knows no steps, or it or the device does not support the precision.
+        UnknownNameError: there is no such runtime or precision.
         PolyrestoreError: the device is not there.
     """
-    return Restorer(load_bundle(name_or_folder), device, settings=settings)
-
-
-def open_restorer(
-    bundle: str,
-    device: str | None = None,
-    tile_px: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-    *,
-    steps: int | None = None,
-) -> Restorer:
-    """Return a restorer for the bundle with this name or in this folder, with settings in place of its own.
-
-    ``steps`` takes the place of the number of steps that the bundle has, where its backbone takes any.
-
-    Raises:
-        PolyrestoreError: the bundle cannot be used, it knows no steps, or the device is not there.
-    """
-    opened = load_bundle(bundle)
+    bundle = load_bundle(name_or_folder)
     if steps is not None:
-        use_steps(opened.backbone, steps)
-    return Restorer(opened, device, tile_px=tile_px, settings=settings)
+        use_steps(bundle.backbone, steps)
+    return Restorer(bundle, device, tile_px=tile_px, settings=settings, runtime=runtime, precision=precision)

@@ -1,27 +1,29 @@
-"""Run a backbone over an image of any size in tiles whose result equals that of the whole image.
+"""Run a network over an image of any size in tiles whose result equals that of the whole image.
 
 Three things make the two equal. The global context is computed once, on the whole image; where it costs as
 much as the result, and the memory allows it, an image is one tile. Every tile is given a halo at least as
 wide as the receptive radius, and only its core is kept. And tiles lie on the grid of ``size_multiple`` from
 the image's origin: a tile inside the image has whole multiples on both sides and is not padded, and one that
-ends at the image's right or lower border is padded by the backbone exactly as the whole image would be.
+ends at the image's right or lower border is padded by the network exactly as the whole image would be.
 
 A network that looks at all of a tile, by attention say, has no such halo (``exact_tiles`` is False): there
 each tile is kept to the end of its halo, and neighbours are blended with linear ramps where they overlap.
+
+A runtime whose shapes are fixed before a run asks for tiles of one size. The image is then padded first, and
+the last tiles reach back into the image instead of being smaller.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from polyrestore.backbones.base import Backbone
 from polyrestore.devices import is_out_of_memory
 from polyrestore.errors import BackboneError
+from polyrestore.runtimes.base import Runtime
 
 # The halo is read twice, so large tiles are fast; this one keeps a photograph of a megapixel below 1.5 GB.
 DEFAULT_TILE_PX = 1024
@@ -47,7 +49,14 @@ class Tile:
 
 
 def plan_tiles(
-    height: int, width: int, tile_px: int, overlap_px: int, multiple: int, minimum_px: int = 1
+    height: int,
+    width: int,
+    tile_px: int,
+    overlap_px: int,
+    multiple: int,
+    minimum_px: int = 1,
+    *,
+    equal: bool = False,
 ) -> list[Tile]:
     """Cut an image into tiles whose cores cover every pixel exactly once, row by row.
 
@@ -59,6 +68,9 @@ def plan_tiles(
             ``multiple``.
         multiple: the grid, counted from the image's origin, that tiles lie on.
         minimum_px: tiles read at least this much, or the whole image where that is smaller.
+        equal: let all tiles read the same size, one core and its two halos. Those at the border then have
+            larger cores, and the last ones end where the image ends once it is padded to whole multiples,
+            and to ``minimum_px``.
 
     Raises:
         ValueError: a size is below 1, or the overlap is negative.
@@ -68,10 +80,11 @@ def plan_tiles(
             f"sizes must be positive, got {height}x{width} px, tile {tile_px} px, overlap {overlap_px} px, "
             f"multiple {multiple}, minimum {minimum_px} px"
         )
-    columns = list(_spans(width, tile_px, overlap_px, multiple, minimum_px))
+    spans = _equal_spans if equal else _spans
+    columns = list(spans(width, tile_px, overlap_px, multiple, minimum_px))
     return [
         Tile(rows, column)
-        for rows in _spans(height, tile_px, overlap_px, multiple, minimum_px)
+        for rows in spans(height, tile_px, overlap_px, multiple, minimum_px)
         for column in columns
     ]
 
@@ -92,48 +105,48 @@ def _spans(length: int, tile_px: int, overlap_px: int, multiple: int, minimum_px
         yield Span(read_start, read_stop, start, stop)
 
 
+def _equal_spans(
+    length: int, tile_px: int, overlap_px: int, multiple: int, minimum_px: int
+) -> Iterator[Span]:
+    halo = _round_up(overlap_px, multiple)
+    padded = _round_up(max(length, minimum_px), multiple)
+    wanted = max(tile_px // multiple, 1) * multiple + 2 * halo
+    size = min(max(wanted, _round_up(minimum_px, multiple)), padded)
+    start = 0
+    while start < length:
+        read_start = min(max(start - halo, 0), padded - size)
+        last = read_start + size == padded
+        stop = length if last else read_start + size - halo
+        yield Span(read_start, read_start + size, start, stop)
+        start = stop
+
+
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def run_tiled(
-    backbone: Backbone,
-    image: Tensor,
-    tile_px: int = DEFAULT_TILE_PX,
-    *,
-    added_reach_px: int = 0,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """Run a backbone over whole images in tiles.
+def run_tiled(runtime: Runtime, image: Tensor, tile_px: int = DEFAULT_TILE_PX) -> Tensor:
+    """Run whole images in tiles through a network, as its runtime has it composed.
 
     Tiles that do not fit into memory are halved until they do. A tile with a value that is not finite is
-    computed again in float32 if another type was asked for.
+    computed again in float32 if the runtime computes in another format.
 
     Args:
-        backbone: the network, in evaluation mode.
-        image: (B, 3, H, W) float32, RGB in [0, 1], any size from 1x1, on the device of the backbone.
+        runtime: runs the network.
+        image: (B, 3, H, W) float32, RGB in [0, 1], any size from 1x1, on the device of the runtime.
         tile_px: largest side of what one call of the network yields; it reads its halo beyond that.
-        added_reach_px: how much further than ``receptive_radius_px`` parts beside the backbone's layers see.
-        dtype: the type to compute in; one of ``backbone.description.dtypes``.
 
     Returns:
         (B, 3, H, W) float32, not clipped.
 
     Raises:
-        BackboneError: the type is not supported, a tile is not finite in float32, or the smallest tile does
-            not fit into memory.
+        BackboneError: a tile is not finite in float32, or the smallest tile does not fit into memory.
     """
-    if dtype not in backbone.description.dtypes:
-        supported = ", ".join(str(each) for each in backbone.description.dtypes)
-        raise BackboneError(
-            f"{backbone.description.name} does not compute in {dtype}; it supports {supported}"
-        )
     # A tile larger than the image would have to be halved several times before anything became smaller.
     size_px = min(tile_px, max(image.shape[-2:]))
-    overlap_px = backbone.description.receptive_radius_px + added_reach_px
     while True:
         try:
-            return _run_with_tiles_of(backbone, image, size_px, overlap_px, dtype)
+            return _run_with_tiles_of(runtime, image, size_px)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -148,24 +161,27 @@ def run_tiled(
             torch.cuda.empty_cache()
 
 
-def _run_with_tiles_of(
-    backbone: Backbone, image: Tensor, tile_px: int, overlap_px: int, dtype: torch.dtype
-) -> Tensor:
+def _run_with_tiles_of(runtime: Runtime, image: Tensor, tile_px: int) -> Tensor:
     height, width = image.shape[-2:]
-    multiple, minimum_px = backbone.description.size_multiple, backbone.description.minimum_size_px
-    tiles = plan_tiles(height, width, tile_px, overlap_px, multiple, minimum_px)
-    if len(tiles) == 1 and dtype == torch.float32 and backbone.runs_whole(height, width, image.device):
-        return _finite_tile(backbone, image, None, dtype, tiles[0])
-    # In float32 whatever the type: it is one small vector, and every tile depends on it.
-    context = backbone.context(image)
-    if not backbone.description.exact_tiles and len(tiles) > 1:
-        return _blended(backbone, image, tiles, context, dtype)
+    facts = runtime.description
+    tiles = plan_tiles(
+        height,
+        width,
+        tile_px,
+        runtime.reach_px,
+        facts.size_multiple,
+        facts.minimum_size_px,
+        equal=runtime.equal_tiles,
+    )
+    whole = len(tiles) == 1 and runtime.runs_whole(height, width)
+    context = None if whole else runtime.context(image)
+    source = runtime.pad(image) if runtime.equal_tiles else image
+    if context is not None and not facts.exact_tiles and len(tiles) > 1:
+        return _blended(runtime, source, tiles, context)[..., :height, :width]
     result = torch.empty_like(image)
     for tile in tiles:
         rows, columns = tile.rows, tile.columns
-        source = image[..., rows.read_start : rows.read_stop, columns.read_start : columns.read_stop]
-        here = backbone.context_at(context, rows.read_start, columns.read_start)
-        restored = _finite_tile(backbone, source, here, dtype, tile)
+        restored = _finite_tile(runtime, source, context, tile)
         top, left = rows.core_start - rows.read_start, columns.core_start - columns.read_start
         tall, wide = rows.core_stop - rows.core_start, columns.core_stop - columns.core_start
         result[..., rows.core_start : rows.core_stop, columns.core_start : columns.core_stop] = restored[
@@ -174,9 +190,7 @@ def _run_with_tiles_of(
     return result
 
 
-def _blended(
-    backbone: Backbone, image: Tensor, tiles: list[Tile], context: Tensor, dtype: torch.dtype
-) -> Tensor:
+def _blended(runtime: Runtime, image: Tensor, tiles: list[Tile], context: Tensor) -> Tensor:
     """Return the mean of the tiles, each weighted less and less towards the edges that it shares."""
     height, width = image.shape[-2:]
     result, total = torch.zeros_like(image), image.new_zeros(height, width)
@@ -187,9 +201,8 @@ def _blended(
             slice(rows.read_start, rows.read_stop),
             slice(columns.read_start, columns.read_stop),
         )
-        here = backbone.context_at(context, rows.read_start, columns.read_start)
         weight = _ramps(rows, height, image)[:, None] * _ramps(columns, width, image)
-        result[place] += _finite_tile(backbone, image[place], here, dtype, tile) * weight
+        result[place] += _finite_tile(runtime, image, context, tile) * weight
         total[place] += weight
     return result / total
 
@@ -208,22 +221,18 @@ def _ramps(span: Span, length: int, like: Tensor) -> Tensor:
     return weight
 
 
-def _finite_tile(
-    backbone: Backbone, source: Tensor, context: Tensor | None, dtype: torch.dtype, tile: Tile
-) -> Tensor:
-    with _computing_in(dtype, source.device):
-        restored: Tensor = backbone(source, context).float()
-    if not torch.isfinite(restored).all() and dtype != torch.float32:
-        restored = backbone(source, context).float()
+def _finite_tile(runtime: Runtime, image: Tensor, context: Tensor | None, tile: Tile) -> Tensor:
+    rows, columns = tile.rows, tile.columns
+    source = image[..., rows.read_start : rows.read_stop, columns.read_start : columns.read_stop]
+    here = context
+    if context is not None:
+        here = runtime.context_at(context, rows.read_start, columns.read_start)
+    restored = runtime.run(source, here)
+    if not torch.isfinite(restored).all() and runtime.precision != "float32":
+        restored = runtime.run(source, here, in_float32=True)
     if not torch.isfinite(restored).all():
         raise BackboneError(
-            f"{backbone.description.name} gave values that are not finite for the tile at row "
-            f"{tile.rows.core_start}, column {tile.columns.core_start}; the weights or the image are broken"
+            f"{runtime.description.name} gave values that are not finite for the tile at row "
+            f"{rows.core_start}, column {columns.core_start}; the weights or the image are broken"
         )
     return restored
-
-
-def _computing_in(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[object]:
-    if dtype == torch.float32:
-        return nullcontext()
-    return torch.autocast(device.type, dtype=dtype)

@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from polyrestore import devices
+from polyrestore.devices import has_fast_bfloat16
 from polyrestore.training.loop.events import Started
 from polyrestore.training.loop.optimisers import Muon, orthogonalised
-from polyrestore.training.recipes import precision
-from polyrestore.training.recipes.precision import has_fast_bfloat16, resolve_precision
+from polyrestore.training.recipes.precision import resolve_precision
 from polyrestore.training.run import run_recipe
 
 QUICK = Path(__file__).parents[3] / "recipes" / "quick.toml"
@@ -21,7 +22,7 @@ def processor(monkeypatch):
     def pretend(**found):
         monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
         monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
-        monkeypatch.setattr(precision, "cpu_capabilities", lambda: found)
+        monkeypatch.setattr(devices, "cpu_capabilities", lambda: found)
 
     return pretend
 
@@ -48,7 +49,7 @@ def test_a_named_precision_is_taken_as_it_is(processor, named):
 
 
 def test_the_processor_of_this_machine_is_asked():
-    found = precision.cpu_capabilities()
+    found = devices.cpu_capabilities()
     assert set(found) <= {"avx512_bf16", "amx_bf16"}
     assert all(isinstance(value, bool) for value in found.values())
 

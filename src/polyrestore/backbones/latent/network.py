@@ -15,7 +15,6 @@ from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescri
 from polyrestore.backbones.capabilities import BaseReference
 from polyrestore.backbones.latent.model_files import ModelFiles, check_reference, find_model, is_model
 from polyrestore.backbones.latent.parts import Parts, load_parts, schedule_of, tiny_parts
-from polyrestore.backbones.layers import pad_to_multiple
 from polyrestore.errors import BackboneError
 
 TINY = "tiny"
@@ -71,6 +70,7 @@ class Latent(Backbone):
     """
 
     tiny_options: ClassVar[Mapping[str, Any]] = {"model": TINY}
+    padding_mode = "reflect"
     unet: Any
     vae: Any
     prompt: Tensor
@@ -210,8 +210,7 @@ class Latent(Backbone):
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore images (B, 3, H, W), RGB in [0, 1], of any size; not clipped."""
         height, width = image.shape[-2:]
-        facts = self.description
-        padded = pad_to_multiple(image, facts.size_multiple, facts.minimum_size_px, mode="reflect")
+        padded = self.pad(image)
         latent, kept = self._encode(padded.to(self._dtype) * 2 - 1)
         restored = (self._decode(self._denoise(latent), kept).to(image.dtype) + 1) / 2
         if self.keep_colour:

@@ -1,0 +1,1 @@
+"""What runs a network with its adapters: one file for each engine that does the arithmetic."""

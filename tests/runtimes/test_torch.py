@@ -1,0 +1,63 @@
+"""The torch runtime: a copy of its own, half precision where it is of use, and how far pixels reach."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from polyrestore.errors import BackboneError
+from polyrestore.runtimes import base
+from polyrestore.runtimes.torch import TorchRuntime
+from tests.restoration.conftest import tiny_bundle
+from tests.restoration.tiny_backbone import tiny_backbone
+
+IMAGE = torch.rand(1, 3, 40, 52, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "computes_fast_in", lambda dtype, device: True)
+
+
+@pytest.mark.usefixtures("_fast")
+def test_half_precision_stays_near_float32_and_can_be_left() -> None:
+    backbone = tiny_backbone()
+    half, context = TorchRuntime(backbone, precision="bfloat16"), backbone.context(IMAGE)
+    result = half.run(IMAGE, half.context(IMAGE))
+    assert result.dtype == torch.float32
+    assert 0 < (result - backbone(IMAGE)).abs().mean() < 0.03
+    assert torch.equal(half.context(IMAGE), context)
+    assert torch.equal(half.run(IMAGE, context, in_float32=True), backbone(IMAGE))
+
+
+@pytest.mark.usefixtures("_fast")
+def test_a_precision_that_the_network_does_not_support_is_refused() -> None:
+    message = "'tiny' does not give its results in float16; it does in float32, bfloat16"
+    with pytest.raises(BackboneError, match=message):
+        TorchRuntime(tiny_backbone(), precision="float16")
+
+
+def test_a_precision_that_the_device_is_slow_at_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyrestore.devices.cpu_capabilities", dict)
+    with pytest.raises(BackboneError, match="cpu has no instructions of its own for bfloat16"):
+        TorchRuntime(tiny_backbone(), precision="bfloat16")
+    with pytest.raises(BackboneError, match="cpu has no instructions of its own for float16"):
+        TorchRuntime(tiny_backbone(dtypes=(torch.float32, torch.float16)), precision="float16")
+
+
+def test_a_composition_acts_for_its_block_and_reaches_as_far_as_its_adapters() -> None:
+    bundle = tiny_bundle()
+    runtime = TorchRuntime(bundle.backbone, bundle.adapters.values())
+    radius = bundle.backbone.description.receptive_radius_px
+    bare = runtime.run(IMAGE, runtime.context(IMAGE))
+    assert torch.equal(bare, bundle.backbone(IMAGE))
+    for weights, further in (({"noise": 1.0}, False), ({"haze": 0.5}, True), ({}, False)):
+        with runtime.composed(weights):
+            assert (runtime.reach_px > radius) is further
+            changed = not torch.equal(runtime.run(IMAGE, runtime.context(IMAGE)), bare)
+            assert changed is bool(weights)
+        assert runtime.reach_px == radius
+    assert torch.equal(runtime.run(IMAGE, runtime.context(IMAGE)), bare)
+    own = sum(parameter.numel() * 4 for parameter in bundle.backbone.parameters())
+    added = sum(tensor.numel() * 4 for each in bundle.adapters.values() for tensor in each.tensors.values())
+    assert runtime.weight_bytes == own + added
