@@ -17,11 +17,11 @@ from polyrestore.bundles.shared import save_shared
 SUMMARIES = {
     "default": (
         "The bundle that polyrestore uses when none is named: a compact backbone, one light adapter for each "
-        "of twelve degradations, and a recogniser that composes them."
+        "degradation, and a recogniser that composes them."
     ),
     "generative": (
-        "A small generative backbone that knows clean photographs alone, one light adapter for each of "
-        "twelve degradations that moves it to restoration, and a recogniser that composes them."
+        "A small generative backbone that knows clean photographs alone, one light adapter for each "
+        "degradation that moves it to restoration, and a recogniser that composes them."
     ),
 }
 

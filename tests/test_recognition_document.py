@@ -12,7 +12,6 @@ import torch
 
 from polyrestore.bundles import load_bundle, shipped
 from polyrestore.cli.main import run
-from polyrestore.degradations import DEGRADATIONS
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.recognition import CLEAN, NORMALISATIONS, RecognitionSettings
 from tests.recognition.clip.tiny_clip import save_clip, save_da_clip
@@ -43,7 +42,7 @@ def test_the_commands_and_the_python_run(place: Path, capsys: pytest.CaptureFixt
         assert program == "polyrestore"
         assert run(arguments) == 0, f"{arguments}: {capsys.readouterr().err}"
     routed = load_bundle(place / "runs" / "own-words")
-    assert set(routed.prototypes) == set(DEGRADATIONS)
+    assert set(routed.prototypes) == set(routed.adapters)
     assert CLEAN in load_bundle(place / "runs" / "clip-routed").prototypes
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec("\n".join(fenced(DOCUMENT, "python")), {})

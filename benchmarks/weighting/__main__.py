@@ -134,7 +134,7 @@ def inputs(bench: Bench, setting: str) -> dict[str, float]:
     validation = bench.validation(SETTINGS[setting].tasks)
     figures = {}
     for task, degraded in validation.degraded.items():
-        error = ((degraded.clamp(0, 1) * 255).round() / 255 - validation.clean).square().mean((1, 2, 3))
+        error = ((degraded.clamp(0, 1) * 255).round() / 255 - validation.clean[task]).square().mean((1, 2, 3))
         figures[task] = round(float((-10 * error.clamp(min=1e-8).log10()).mean()), 3)
     return {**figures, "mean": round(fmean(figures.values()), 3)}
 

@@ -19,7 +19,6 @@ from benchmarks.weighting.variants import VARIANTS, build_variant
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.data import Batch, BatchSource, Synthesis
-from polyrestore.degradations import DEGRADATIONS
 from polyrestore.files import write_bytes, write_text
 from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.train import train
@@ -109,7 +108,7 @@ class PooledSource(BatchSource):
     def batch(self, step: int, rank: int = 0) -> Batch:
         pixels = torch.from_numpy(np.array(self.pool[step])).float() / 255
         task = torch.from_numpy(np.array(self.task_pool[step])).long()
-        return Batch(pixels[0], pixels[1], task, torch.zeros(len(task), len(DEGRADATIONS)))
+        return Batch(pixels[0], pixels[1], task, torch.zeros(len(task), len(self.names)))
 
 
 @dataclass
@@ -218,7 +217,7 @@ def by_severity(network: Backbone, validation: ValidationSet) -> dict[str, list[
         figures[task] = []
         for start in range(len(SEVERITIES)):
             restored = torch.cat([network(crop[None]) for crop in degraded[start :: len(SEVERITIES)]])
-            error = (restored.clamp(0, 1) - validation.clean[start :: len(SEVERITIES)]).square()
+            error = (restored.clamp(0, 1) - validation.clean[task][start :: len(SEVERITIES)]).square()
             psnr = -10 * error.mean((1, 2, 3)).clamp(min=1e-8).log10()
             figures[task].append(round(float(psnr.mean()), 3))
     return figures

@@ -181,10 +181,6 @@ def test_manifests_that_lack_or_spoil_the_reference_are_refused(copied):
         load_bundle(copied / "bundle")
 
 
-def test_bundles_without_a_base_are_written_as_before(folder):
-    assert "reference" not in json.loads((folder / "model.json").read_text())["backbone"]
-
-
 def test_what_names_no_model_is_not_imported(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     (tmp_path / "empty").mkdir()

@@ -117,7 +117,8 @@ def test_float32_weights_stay_exact(tmp_path, bundle, clip):
 
 def test_a_recogniser_in_the_bundle_is_described_by_kind_and_options(folder):
     content = json.loads((folder / "model.json").read_text())
-    assert content["recogniser"] == {"kind": "fake", "options": {"dim": 4}}
+    assert content["recogniser"] == {"kind": "fake", "options": {"dim": 4}, "source": None, "shared": None}
+    assert content["backbone"]["reference"] is None
 
 
 def _missing(clip):

@@ -10,13 +10,9 @@ import pytest
 import torch
 
 from polyrestore.cli.severities import parse_severities
+from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import DegradationError, RecipeError, UnknownNameError
 from polyrestore.imaging import read_image
-
-TWELVE = {
-    "noise", "rain", "haze", "snow", "raindrop", "motion_blur", "defocus_blur", "low_light", "jpeg",
-    "downsampling", "shadow", "missing_pixels",
-}  # fmt: skip
 
 
 def test_inspect_shows_weights_and_file_facts(call: Callable, bundle: str, photographs: Path) -> None:
@@ -139,17 +135,19 @@ def test_degrade_refuses_folders_that_cannot_be_used(
 
 
 def test_severities_are_parsed() -> None:
-    assert parse_severities(" rain = 0.25 , jpeg", TWELVE) == {"rain": 0.25, "jpeg": 0.5}
+    assert parse_severities(" rain = 0.25 , jpeg", DEGRADATIONS) == {"rain": 0.25, "jpeg": 0.5}
     with pytest.raises(UnknownNameError, match="did you mean 'motion_blur'"):
-        parse_severities("motionblur", TWELVE)
+        parse_severities("motionblur", DEGRADATIONS)
     with pytest.raises(DegradationError, match="twice"):
-        parse_severities("rain,rain=1", TWELVE)
+        parse_severities("rain,rain=1", DEGRADATIONS)
 
 
 def test_train_passes_its_options_on(call: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[tuple] = []
 
     def run_recipe(recipe_path: Path, **options: object) -> Path:
+        assert callable(options.pop("on_event"))
+        assert options.pop("stop_when")() is False  # type: ignore[operator]
         calls.append((recipe_path, options))
         return tmp_path
 
@@ -184,7 +182,7 @@ def test_lists(call: Callable, bundle: str) -> None:
         assert outcome.code == 0, outcome.err
         return {entry["name"] for entry in json.loads(outcome.out)}
 
-    assert names("degradations") == TWELVE
+    assert names("degradations") == set(DEGRADATIONS)
     assert names("adapters", "--bundle", bundle) == {"noise", "rain"}
     assert "compact" in names("backbones")
     assert {"uniform", "art"} <= names("weightings")

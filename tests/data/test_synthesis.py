@@ -1,7 +1,8 @@
+import pytest
 import torch
 
 from polyrestore.data import BatchSource, OneCompositionSource, Pair, Synthesis
-from polyrestore.degradations import DEGRADATIONS
+from polyrestore.errors import DataError
 
 
 def images(count=3):
@@ -23,11 +24,12 @@ def test_a_batch_depends_on_seed_step_and_rank_alone():
 
 
 def test_presence_holds_the_task_of_every_sample():
-    batch = source(synthesis=Synthesis(tasks=("rain", "noise"), mixture_share=0.5)).batch(0)
-    names = list(DEGRADATIONS)
+    drawn = source(synthesis=Synthesis(tasks=("rain", "noise"), mixture_share=0.5))
+    assert drawn.names == ("rain", "noise")
+    batch = drawn.batch(0)
+    assert batch.presence.shape == (24, 2)
     for task, presence in zip(batch.task.tolist(), batch.presence, strict=True):
-        assert presence[names.index(("rain", "noise")[task])] == 1
-        assert {names[i] for i in presence.nonzero().flatten().tolist()} <= {"rain", "noise"}
+        assert presence[task] == 1
 
 
 def test_clean_samples_are_untouched():
@@ -38,6 +40,11 @@ def test_clean_samples_are_untouched():
     assert float(batch.presence[untouched].sum()) == 0
 
 
+def test_a_task_is_named_once():
+    with pytest.raises(DataError, match="'noise' is named twice"):
+        Synthesis(tasks=("noise", "jpeg", "noise"))
+
+
 def test_mixture_share_is_respected():
     single = source(synthesis=Synthesis(mixture_share=0, region_share=0)).batch(0)
     assert bool((single.presence.sum(1) == 1).all())
@@ -46,9 +53,9 @@ def test_mixture_share_is_respected():
 
 
 def test_partners_join_the_tasks():
-    batch = source(synthesis=Synthesis(tasks=("noise",), partners=("jpeg",), mixture_share=1)).batch(0)
-    names = list(DEGRADATIONS)
-    assert bool((batch.presence[:, names.index("jpeg")] == 1).all())
+    drawn = source(synthesis=Synthesis(tasks=("noise",), partners=("jpeg",), mixture_share=1))
+    assert drawn.names == ("noise", "jpeg")
+    assert bool((drawn.batch(0).presence == 1).all())
 
 
 def test_real_pairs_replace_their_task_only():
@@ -77,7 +84,7 @@ def test_light_is_varied_before_the_damage():
 def test_all_samples_of_a_batch_show_the_same_one_to_three_degradations():
     synthesis = Synthesis(tasks=("noise", "jpeg", "rain"), mixture_share=0.5, task_shares={"noise": 4.0})
     batches = [OneCompositionSource(source(synthesis=synthesis, batch_size=3)).batch(s) for s in range(40)]
-    names, first, kinds = list(DEGRADATIONS), [], []
+    names, first, kinds = synthesis.tasks, [], []
     for batch in batches:
         assert torch.equal(batch.presence, batch.presence[:1].expand_as(batch.presence))
         assert torch.equal(batch.task, batch.task[:1].expand_as(batch.task))
@@ -99,7 +106,7 @@ def test_adapters_act_fully_and_others_stand_by_where_asked():
     tasks = ("noise", "jpeg", "rain", "haze")
     synthesis = Synthesis(tasks=tasks, mixture_share=0.5)
     source_ = OneCompositionSource(source(synthesis=synthesis, batch_size=2), "full", bystander_share=0.3)
-    names, bystanders = list(DEGRADATIONS), []
+    names, bystanders = source_.names, []
     for batch in map(source_.batch, range(60)):
         acting, present = batch.acting[0], batch.presence[0] > 0
         assert torch.equal(batch.acting[1], acting)

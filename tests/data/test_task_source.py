@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from polyrestore.data import (
     FixedNoise,
+    OneTaskSource,
     PixelCache,
     SampleGroup,
     SyntheticDamage,
@@ -15,8 +16,7 @@ from polyrestore.data import (
     find_sets,
 )
 from polyrestore.data.task_source import reflected
-from polyrestore.degradations import DEGRADATIONS
-from polyrestore.errors import DataError, ImageError, UnknownNameError
+from polyrestore.errors import DataError, DegradationError, ImageError, UnknownNameError
 from tests.data.set_trees import plant
 
 
@@ -59,7 +59,8 @@ def test_shapes_ranges_and_presence(tasks):
     assert batch.degraded.shape == batch.clean.shape == (9, 3, 12, 12)
     assert float(batch.degraded.min()) >= 0
     assert float(batch.degraded.max()) <= 1
-    names = list(DEGRADATIONS)
+    names = source(tasks).names
+    assert names == ("rain", "noise", "low_light", "haze")
     for index, presence in zip(batch.task.tolist(), batch.presence, strict=True):
         assert {names[i] for i in presence.nonzero().flatten().tolist()} == set(tasks[index].degradations)
 
@@ -142,7 +143,31 @@ def test_a_task_needs_samples_and_known_degradations(tasks):
     with pytest.raises(DataError, match="task 'empty' has no samples"):
         Task("empty", ("rain",), (SampleGroup(()),))
     with pytest.raises(UnknownNameError, match="did you mean 'rain'"):
-        Task("rain", ("rane",), tasks[0].groups)
+        SyntheticDamage(("rane",), (0.1, 0.5))
+    for name in ("clean", "mean", "window dirt", "a/b", ""):
+        with pytest.raises(DegradationError, match="cannot name a degradation"):
+            Task("rain", (name,), tasks[0].groups)
+
+
+def test_a_task_of_pairs_needs_no_function(tasks):
+    own = Task("glass", ("window_dirt", "rain"), tasks[0].groups)
+    drawn = source((tasks[0], own))
+    assert drawn.names == ("rain", "window_dirt")
+    batch = drawn.batch(0)
+    assert {tuple(row) for row in batch.presence[batch.task == 1].tolist()} == {(1.0, 1.0)}
+
+
+def test_all_samples_of_a_batch_belong_to_one_task(tasks):
+    one = OneTaskSource(source(tasks))
+    for step in range(6):
+        batch = one.batch(step)
+        index = int(batch.task[0])
+        assert batch.task.tolist() == [index] * 9
+        shown = {one.names[i] for i in batch.presence[0].nonzero().flatten().tolist()}
+        assert shown == set(tasks[index].degradations)
+        other = one.batch(step, rank=1)
+        assert torch.equal(other.task, batch.task)
+        assert not torch.equal(other.clean, batch.clean)
 
 
 def test_the_cache_holds_no_more_than_its_limit(tmp_path):

@@ -33,6 +33,7 @@ class Halves:
 
     processes: int
     tasks: tuple[str, ...] = TASKS
+    names: tuple[str, ...] = TASKS
 
     def drawing_shares(self) -> torch.Tensor:
         return torch.ones(len(TASKS))
@@ -45,7 +46,7 @@ class Halves:
         task = torch.tensor([0, 0, 1, 1, 0, 2, 2, 1])
         size = BATCH // self.processes
         part = slice(rank * size, (rank + 1) * size)
-        return Batch(degraded[part], clean[part], task[part], torch.zeros(size, 12))
+        return Batch(degraded[part], clean[part], task[part], torch.zeros(size, len(TASKS)))
 
 
 class NoValidation:

@@ -9,7 +9,6 @@ from polyrestore.adapters import AdapterBank
 from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
 from polyrestore.data import Batch
-from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import (
     AdapterError,
     DataError,
@@ -188,17 +187,15 @@ def test_a_run_can_start_from_a_bundle_of_the_same_backbone(workshop):
 
 
 def test_compositions_share_the_weight_equally_unless_the_batch_says_otherwise():
-    presence = torch.zeros(3, len(DEGRADATIONS))
-    presence[0, 0] = presence[1, 0] = presence[1, 1] = 1
-    first, second = list(DEGRADATIONS)[:2]
+    names = first, second, third = ("noise", "wet_glass", "jpeg")
+    presence = torch.tensor([[1.0, 0, 0], [1.0, 1, 0], [0.0, 0, 0]])
     images, task = torch.zeros(3, 3, 4, 4), torch.zeros(3, dtype=torch.long)
     batch = Batch(images, images, task, presence)
-    assert compositions(batch, (first, second)) == [{first: 1.0}, {first: 0.5, second: 0.5}, {}]
-    assert compositions(batch, (second,)) == [{}, {second: 1.0}, {}]
+    assert compositions(batch, names, (first, second)) == [{first: 1.0}, {first: 0.5, second: 0.5}, {}]
+    assert compositions(batch, names, (second,)) == [{}, {second: 1.0}, {}]
     said = Batch(images, images, task, presence, acting=presence.roll(1, 1) * 0.75)
-    third = list(DEGRADATIONS)[2]
-    assert compositions(said, (second, third)) == [{second: 0.75}, {second: 0.75, third: 0.75}, {}]
-    assert compositions(said, (first,)) == [{}, {}, {}]
+    assert compositions(said, names, (second, third)) == [{second: 0.75}, {second: 0.75, third: 0.75}, {}]
+    assert compositions(said, names, (first,)) == [{}, {}, {}]
 
 
 def test_at_most_two_checkpoints_remain_and_they_are_whole(workshop):

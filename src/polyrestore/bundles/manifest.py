@@ -11,9 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
-    SerializerFunctionWrapHandler,
     ValidationError,
-    model_serializer,
     model_validator,
 )
 
@@ -104,12 +102,6 @@ class RecogniserEntry(BaseModel):
             raise ValueError(f"a recogniser of kind {self.kind} is not shared between bundles")
         return self
 
-    @model_serializer(mode="wrap")
-    def _briefly(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # The small network was the first kind, and the only one then: it is the one that is meant.
-        usual = {"kind": "network", "source": None, "shared": None}
-        return {key: value for key, value in handler(self).items() if usual.get(key, ...) != value}
-
 
 class FileEntry(BaseModel):
     """What a file must be before it is used."""
@@ -194,12 +186,8 @@ def manifest_text(manifest: Manifest) -> str:
     Raises:
         BundleError: a setting is NaN or infinite, which JSON cannot hold.
     """
-    content = manifest.model_dump(mode="python")
-    if manifest.backbone.reference is None:
-        # Written as before there were references, so that older versions read it.
-        del content["backbone"]["reference"]
     try:
-        return json.dumps(content, indent=2, allow_nan=False) + "\n"
+        return json.dumps(manifest.model_dump(mode="python"), indent=2, allow_nan=False) + "\n"
     except ValueError as error:
         raise BundleError(f"{MANIFEST_FILE} cannot hold a value: {error}; settings must be finite") from error
 

@@ -18,10 +18,10 @@ class Batch:
         degraded: (B, 3, P, P) in [0, 1].
         clean: (B, 3, P, P) in [0, 1].
         task: (B,) index into the tasks, -1 for samples that were left clean.
-        presence: (B, N) share of each degradation in the sample, in the order of ``DEGRADATIONS``.
+        presence: (B, N) share of each degradation in the sample, in the order of the source's ``names``.
         other_crop: (B, 3, P, P) another part of each damaged image, for training by contrast only.
-        acting: (B, N) weight of each degradation's adapter in the training of adapters, in the order of
-            ``DEGRADATIONS``; None where the shares in ``presence`` tell all.
+        acting: (B, N) weight of each degradation's adapter in the training of adapters, in the same order;
+            None where the shares in ``presence`` tell all.
         time: (B,) how far each sample is on the path from noise, 0, to image, 1; in generative training.
         state: (B, 3, P, P) what each sample is there: noise of unit variance at 0, the image in [-1, 1] at 1.
     """
@@ -47,6 +47,10 @@ class Source(Protocol):
     @property
     def tasks(self) -> tuple[str, ...]:
         """The names of the tasks, in the order of their indices."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The N degradations that its tasks show, in the order of a batch's columns."""
 
     def drawing_shares(self) -> Tensor:
         """Return how often each task is drawn, (K,), not normalised."""

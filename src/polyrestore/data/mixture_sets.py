@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from polyrestore.data.batch import mixed_seed
 from polyrestore.data.images import image_paths, load_pixels
-from polyrestore.degradations import DEGRADATIONS, degrade
+from polyrestore.degradations import degrade, in_order
 from polyrestore.errors import DataError, OutputError
 from polyrestore.files import write_text
 from polyrestore.imaging import ImageMetadata, write_image
@@ -94,7 +94,7 @@ def write_mixture_set(
         for path, pixels in zip(targets[stem], (damaged, clean), strict=True):
             write_image(path, pixels, ImageMetadata())
     about = {
-        "degradations": {name: severities[name] for name in DEGRADATIONS if name in severities},
+        "degradations": {name: severities[name] for name in in_order(severities)},
         "seed": seed,
         "crop_px": crop_px,
         "pairs": len(sources),

@@ -47,6 +47,11 @@ class OneTaskAtATime(Generic[DrawnSource]):
         """The names of the tasks."""
         return self.source.tasks
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The degradations that the tasks show, in the order of a batch's columns."""
+        return self.source.names
+
     def drawing_shares(self) -> Tensor:
         """Return how often each task is drawn, (K,), not normalised."""
         return self.source.drawing_shares()
@@ -80,31 +85,36 @@ class OneCompositionSource(OneTaskAtATime[BatchSource]):
         """Return the batch of a step; all processes see the same degradations."""
         source, synthesis = self.source, self.source.synthesis
         index, generator = self.task_of(step)
-        tasks, shares = synthesis.tasks, self.drawing_shares().clone()
+        tasks, names = synthesis.tasks, self.names
+        # Where the first one has no function, its pairs are all that there is.
+        shares = self.drawing_shares() * (synthesis.joining_shares() > 0) * (tasks[index] in DEGRADATIONS)
         joins = (torch.rand(2, generator=generator) < synthesis.mixture_share).tolist()
         present = [index]
         for join in joins[: 1 + joins[0]]:
             shares[present[-1]] = 0
             if join and bool(shares.any()):
                 present.append(int(torch.multinomial(shares, 1, generator=generator)))
-        acting = torch.zeros(len(DEGRADATIONS))
-        columns = [list(DEGRADATIONS).index(tasks[each]) for each in present]
+        acting = torch.zeros(len(names))
         strengths = 0.5 + 0.5 * torch.rand(len(present), generator=generator)
         strengths[0] = 1
-        acting[columns] = strengths if self.weights == "full" else 1 / len(present)
+        acting[present] = strengths if self.weights == "full" else 1 / len(present)
         absent = [position for position in range(len(tasks)) if position not in present]
         draw, place, strength = torch.rand(3, generator=generator).tolist()
         if absent and draw < self.bystander_share:
-            acting[list(DEGRADATIONS).index(tasks[absent[int(place * len(absent))]])] = strength
+            acting[absent[int(place * len(absent))]] = strength
         partners = tuple(tasks[each] for each in present[1:])
         only = replace(
             synthesis, tasks=(tasks[index],), partners=partners, mixture_share=0.0, region_share=0.0
         )
         pairs = {} if partners else source.pairs
-        batch = replace(source, synthesis=only, pairs=pairs).batch(step, rank)
+        shown = replace(source, synthesis=only, pairs=pairs)
+        batch = shown.batch(step, rank)
+        presence = torch.zeros(len(batch.task), len(names))
+        presence[:, [names.index(name) for name in shown.names]] = batch.presence
         return replace(
             batch,
             task=torch.where(batch.task < 0, batch.task, index),
+            presence=presence,
             acting=acting.expand(len(batch.task), -1),
         )
 
@@ -116,6 +126,5 @@ class OneTaskSource(OneTaskAtATime[TaskSource]):
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step; all processes see the same task."""
         index, _ = self.task_of(step)
-        only = replace(self.source, task_list=(self.source.task_list[index],))
-        batch = only.batch(step, rank)
-        return replace(batch, task=torch.full_like(batch.task, index))
+        generator = Generator().manual_seed(mixed_seed(self.source.seed, rank, step))
+        return self.source.batch_of(torch.full((self.source.batch_size,), index), generator)

@@ -16,6 +16,7 @@ from polyrestore.data.batch import Batch, mixed_seed
 from polyrestore.data.images import Pair, random_patch
 from polyrestore.data.sampling import Sampler, draw_tasks
 from polyrestore.degradations import DEGRADATIONS, degrade_batch, mix_regions
+from polyrestore.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,21 @@ class Synthesis:
     """How samples are damaged.
 
     Attributes:
-        tasks: the degradations to draw the first one from.
+        tasks: the degradations to draw the first one from. One that is not in ``DEGRADATIONS`` has no
+            function: its samples are all pairs, and it takes no part in mixtures.
         mixture_share: probability of a second degradation, and of a third once there is a second; those with
             a larger task share join more often.
         region_share: probability that two regions of a sample are damaged differently.
         clean_share: probability of leaving a sample clean.
         severity: range of the severities.
-        partners: degradations that join the first one in every sample.
+        partners: degradations that join the first one in every sample; all of them have functions.
         task_shares: how often a task is drawn compared with the others; 1 where nothing is said.
+
+    Raises:
+        DataError: a task is named twice.
     """
 
-    tasks: tuple[str, ...] = tuple(DEGRADATIONS)
+    tasks: tuple[str, ...] = field(default_factory=lambda: tuple(DEGRADATIONS))
     mixture_share: float = 0.35
     region_share: float = 0.1
     clean_share: float = 0.0
@@ -41,9 +46,23 @@ class Synthesis:
     partners: tuple[str, ...] = ()
     task_shares: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in self.tasks:
+            if self.tasks.count(name) > 1:
+                raise DataError(f"task {name!r} is named twice; name it once, and give it a larger share")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The degradations that may be there: the tasks in their order, then the other partners."""
+        return tuple(dict.fromkeys((*self.tasks, *self.partners)))
+
     def drawing_shares(self) -> Tensor:
         """Return how often each task is drawn, (K,), not normalised."""
         return torch.tensor([self.task_shares.get(name, 1.0) for name in self.tasks])
+
+    def joining_shares(self) -> Tensor:
+        """Return how often each task joins another in a mixture, (K,), not normalised."""
+        return self.drawing_shares() * torch.tensor([float(name in DEGRADATIONS) for name in self.tasks])
 
 
 @dataclass
@@ -59,9 +78,12 @@ class BatchSource:
         zoom_in: likewise, for the clean images, not for pairs.
         seed: with the step, decides everything.
         pairs: real pairs by task name; they replace synthetic samples of that task.
-        pair_share: probability of the replacement.
+        pair_share: probability of the replacement; of a task without a function it is 1.
         vary_light: share of the clean patches that :func:`polyrestore.data.augmentation.vary_light` changes.
         sampler: how often each task comes; "proportional" counts a task's own pairs beside the clean images.
+
+    Raises:
+        DataError: a task has neither a function nor pairs.
     """
 
     clean_images: Sequence[Tensor]
@@ -76,19 +98,30 @@ class BatchSource:
     sampler: Sampler = "task_shares"
     zoom_in: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if name not in DEGRADATIONS and not self.pairs.get(name):
+                raise DataError(f"degradation {name!r} cannot be synthesised and has no pairs; give some")
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """The names of the tasks."""
         return self.synthesis.tasks
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The degradations of the tasks and their partners, in the order of a batch's columns."""
+        return self.synthesis.names
+
     def drawing_shares(self) -> Tensor:
         """Return how often each task is drawn, (K,), not normalised."""
         if self.sampler == "task_shares":
             return self.synthesis.drawing_shares()
-        own = [len(self.pairs.get(name, ())) for name in self.tasks]
         if self.sampler == "balanced":
-            return torch.ones(len(own))
-        return torch.tensor([float(len(self.clean_images) + count) for count in own])
+            return torch.ones(len(self.tasks))
+        synthetic = {name: len(self.clean_images) for name in DEGRADATIONS}
+        counts = [synthetic.get(name, 0) + len(self.pairs.get(name, ())) for name in self.tasks]
+        return torch.tensor(counts, dtype=torch.float32)
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """Return the batch of a step (and of a process, where several train together)."""
@@ -102,13 +135,13 @@ class BatchSource:
         if self.vary_light:
             clean = vary_light(clean, self.vary_light, generator)
         severities, task = self._draw(step, rank, generator)
-        degraded = degrade_batch(clean, severities, generator)
+        degraded = degrade_batch(clean, severities, self.names, generator)
         presence = (~severities.isnan()).float()
         mixed = (torch.rand(self.batch_size, generator=generator) < self.synthesis.region_share).nonzero()
         if mixed.numel():
             rows = mixed.flatten()
             other, _ = self._draw(step, rank, generator)
-            second = degrade_batch(clean[rows], other[rows], generator)
+            second = degrade_batch(clean[rows], other[rows], self.names, generator)
             degraded[rows] = mix_regions(degraded[rows], second, generator)
             presence[rows] = torch.maximum(presence[rows], (~other[rows].isnan()).float())
         self._place_pairs(degraded, clean, task, presence, generator)
@@ -116,21 +149,21 @@ class BatchSource:
 
     def _draw(self, step: int, rank: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Draw severities (B, N) with NaN where absent, and the task of each sample (B,)."""
-        names, synthesis, count = list(DEGRADATIONS), self.synthesis, self.batch_size
+        names, synthesis, count = self.names, self.synthesis, self.batch_size
         task = draw_tasks(self.sampler, self.drawing_shares(), count, step, rank, generator)
-        columns = torch.tensor([names.index(name) for name in synthesis.tasks])
         low, high = synthesis.severity
         drawn = low + (high - low) * torch.rand((count, len(names)), generator=generator)
         chosen = torch.zeros((count, len(names)), dtype=torch.bool)
         rows = torch.arange(count)
-        chosen[rows, columns[task]] = True
-        partner_shares = synthesis.drawing_shares()
+        chosen[rows, task] = True
+        joining = synthesis.joining_shares()
         extra = torch.rand((count, 2), generator=generator) < synthesis.mixture_share
         extra[:, 1] &= extra[:, 0]
-        for position in range(2):
-            partner = torch.multinomial(partner_shares, count, replacement=True, generator=generator)
-            chosen[rows, columns[partner]] |= extra[:, position]
+        for position in range(2 if bool(joining.any()) else 0):
+            partner = torch.multinomial(joining, count, replacement=True, generator=generator)
+            chosen[rows, partner] |= extra[:, position]
         chosen[:, [names.index(name) for name in synthesis.partners]] = True
+        chosen[:, [index for index, name in enumerate(names) if name not in DEGRADATIONS]] = False
         # Several full-strength degradations leave nothing to see.
         several = chosen.sum(1, keepdim=True) > 1
         milder = torch.where(several, 0.5 + 0.5 * torch.rand((count, 1), generator=generator), 1.0)
@@ -145,11 +178,12 @@ class BatchSource:
         draws = torch.rand(len(task), generator=generator).tolist()
         for position, (index, draw) in enumerate(zip(task.tolist(), draws, strict=True)):
             name = self.synthesis.tasks[index] if index >= 0 else ""
-            if name not in self.pairs or draw >= self.pair_share:
+            share = self.pair_share if name in DEGRADATIONS else 1.0
+            if name not in self.pairs or draw >= share:
                 continue
             pairs = self.pairs[name]
             pair = pairs[int(torch.randint(len(pairs), (), generator=generator))]
             patch = random_patch([pair.degraded, pair.clean], self.patch_px, self.zoom_out, generator)
             degraded[position], clean[position] = patch[0], patch[1]
             presence[position] = 0
-            presence[position, list(DEGRADATIONS).index(name)] = 1
+            presence[position, index] = 1

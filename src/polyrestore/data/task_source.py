@@ -46,6 +46,11 @@ class TaskSource:
         """The names of the tasks."""
         return tuple(task.name for task in self.task_list)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The degradations that the tasks show, in the order of a batch's columns."""
+        return tuple(dict.fromkeys(name for task in self.task_list for name in task.degradations))
+
     def drawing_shares(self) -> Tensor:
         """Return how often each task is drawn, (K,), not normalised."""
         if self.sampler == "proportional":
@@ -63,13 +68,23 @@ class TaskSource:
         """
         generator = Generator().manual_seed(mixed_seed(self.seed, rank, step))
         drawn = draw_tasks(self.sampler, self.drawing_shares(), self.batch_size, step, rank, generator)
+        return self.batch_of(drawn, generator)
+
+    def batch_of(self, drawn: Tensor, generator: Generator) -> Batch:
+        """Return a batch whose samples belong to given tasks, (B,) indices.
+
+        Raises:
+            ImageError: an image cannot be read.
+            DataError: the two images of a pair differ in size.
+        """
+        names = self.names
         degraded, clean, presence = [], [], []
         for index in drawn.tolist():
             task = self.task_list[index]
             before, after = self._patches(task, generator)
             degraded.append(before)
             clean.append(after)
-            presence.append(task.presence())
+            presence.append(task.presence(names))
         return Batch(torch.stack(degraded), torch.stack(clean), drawn, torch.stack(presence))
 
     def _patches(self, task: Task, generator: Generator) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from polyrestore.data.samples import Sample
-from polyrestore.degradations import DEGRADATIONS, degrade
+from polyrestore.degradations import DEGRADATIONS, check_name, degrade
 from polyrestore.errors import DataError, unknown_name
 
 
@@ -28,10 +28,18 @@ class SyntheticDamage:
     Attributes:
         degradations: which of them act, together.
         severity: range that each image's severities are drawn from.
+
+    Raises:
+        UnknownNameError: one of them has no function.
     """
 
     degradations: tuple[str, ...]
     severity: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        for name in self.degradations:
+            if name not in DEGRADATIONS:
+                raise unknown_name("degradation", name, DEGRADATIONS)
 
     def __call__(self, clean: Tensor, generator: Generator) -> Tensor:
         """Return damaged images (B, 3, H, W), in steps of 1/255."""
@@ -87,8 +95,12 @@ class Task:
 
     Attributes:
         name: chosen freely.
-        degradations: the degradations that act together, names of ``DEGRADATIONS``.
+        degradations: what acts together; it needs no function where the samples are pairs.
         groups: where samples come from.
+
+    Raises:
+        DataError: there are no samples.
+        DegradationError: one of the names cannot be that of a degradation.
     """
 
     name: str
@@ -97,8 +109,7 @@ class Task:
 
     def __post_init__(self) -> None:
         for name in self.degradations:
-            if name not in DEGRADATIONS:
-                raise unknown_name("degradation", name, DEGRADATIONS)
+            check_name(name)
         if not any(group.samples for group in self.groups):
             raise DataError(f"task {self.name!r} has no samples")
 
@@ -120,6 +131,6 @@ class Task:
             left -= group.weight
         return chosen, chosen.samples[int(place * len(chosen.samples))]
 
-    def presence(self) -> Tensor:
-        """Return (N,) in the order of ``DEGRADATIONS``: 1 where the task has a degradation."""
-        return torch.tensor([float(name in self.degradations) for name in DEGRADATIONS])
+    def presence(self, names: Sequence[str]) -> Tensor:
+        """Return (N,) in the order of N names of degradations: 1 where the task shows one of them."""
+        return torch.tensor([float(name in self.degradations) for name in names])

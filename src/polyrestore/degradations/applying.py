@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from polyrestore.degradations.registry import DEGRADATIONS
-from polyrestore.errors import DegradationError, unknown_name
+from polyrestore.degradations.registry import DEGRADATIONS, in_order
+from polyrestore.errors import DegradationError
 
 
 def degrade(image: Tensor, severities: Mapping[str, float], generator: Generator) -> Tensor:
@@ -27,37 +27,40 @@ def degrade(image: Tensor, severities: Mapping[str, float], generator: Generator
         UnknownNameError: a name is not a degradation.
         DegradationError: a severity is not in [0, 1].
     """
+    in_order(severities)
     for name, severity in severities.items():
-        if name not in DEGRADATIONS:
-            raise unknown_name("degradation", name, DEGRADATIONS)
         if not 0 <= severity <= 1:
             raise DegradationError(f"severity of {name} is {severity}; it must be between 0 and 1")
-    table = torch.full((image.shape[0], len(DEGRADATIONS)), float("nan"))
-    for position, name in enumerate(DEGRADATIONS):
-        if name in severities:
-            table[:, position] = severities[name]
-    return degrade_batch(image, table, generator)
+    table = torch.tensor(list(severities.values()), dtype=torch.float32).expand(image.shape[0], -1)
+    return degrade_batch(image, table, tuple(severities), generator)
 
 
-def degrade_batch(image: Tensor, severities: Tensor, generator: Generator) -> Tensor:
+def degrade_batch(image: Tensor, severities: Tensor, names: Sequence[str], generator: Generator) -> Tensor:
     """Damage every image of a batch with its own mixture.
 
     Args:
         image: (B, 3, H, W), RGB in [0, 1].
-        severities: (B, N) severities in [0, 1] in the order of ``DEGRADATIONS``; NaN where a degradation is
-            absent. At severity 0 a degradation does nothing.
+        severities: (B, N) severities in [0, 1]; NaN where a degradation is absent. At severity 0 it does
+            nothing.
+        names: the N degradations that the columns of ``severities`` stand for; their order does not matter.
+            A column that is NaN throughout may stand for one that has no function.
         generator: source of all randomness.
 
     Returns:
         (B, 3, H, W), clipped to [0, 1] and rounded to multiples of 1/255. A photograph without colour,
         R = G = B, stays without, except for half of those with noise or holes.
+
+    Raises:
+        UnknownNameError: a degradation that is present has no function.
     """
+    columns = zip(names, severities.T, strict=True)
+    present = {name: column for name, column in columns if not bool(column.isnan().all())}
     damaged = image.clone()
-    for position, degradation in enumerate(DEGRADATIONS.values()):
-        affected = (severities[:, position] > 0).nonzero().flatten()
+    for name in in_order(present):
+        affected = (present[name] > 0).nonzero().flatten()
         if affected.numel():
-            before = damaged[affected].clamp(0, 1)
-            after = degradation.apply(before, severities[affected, position], generator)
+            degradation, before = DEGRADATIONS[name], damaged[affected].clamp(0, 1)
+            after = degradation.apply(before, present[name][affected], generator)
             damaged[affected] = _keep_grey(before, after, degradation.grey_share, generator)
     return (damaged.clamp(0, 1) * 255).round() / 255
 

@@ -13,6 +13,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from polyrestore.errors import DegradationError
+
 STAGES = ("scene", "lens", "sensor", "file")
 
 
@@ -33,6 +35,9 @@ class Degradation:
         summary: one line for people.
         apply: the corruption, with its parameters as fields.
         grey_share: probability that a photograph without colour, R = G = B, stays without.
+
+    Raises:
+        DegradationError: there is no such stage.
     """
 
     name: str
@@ -40,6 +45,10 @@ class Degradation:
     summary: str
     apply: DegradationFunction
     grey_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise DegradationError(f"stage {self.stage!r} of {self.name} must be one of {', '.join(STAGES)}")
 
 
 def uniform(generator: Generator, count: int, low: float, high: float) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from polyrestore.degradations.registry import DEGRADATIONS
+from polyrestore.degradations.registry import in_order
 from polyrestore.errors import unknown_name
 
 _CDD = "CDD-11, Guo et al., ECCV 2024, arXiv 2407.04621"
@@ -35,7 +35,7 @@ class Mixture:
     @property
     def applied(self) -> tuple[str, ...]:
         """The degradations in the order in which they happen, whatever the order in the name."""
-        return tuple(name for name in DEGRADATIONS if name in self.severities)
+        return in_order(self.severities)
 
 
 # Severities leave the scene to be seen: each degradation is plain, and none hides another.

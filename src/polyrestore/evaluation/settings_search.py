@@ -102,7 +102,8 @@ def damaged_sets(
         runs = [CompositionRuns(restorer, samples, PROTOCOL) for restorer in restorers]
         return [Damaged(name, each, similarities) for each in runs]
 
-    singles = {name: [{name: severity} for severity in SEVERITIES] for name in DEGRADATIONS}
+    adapted = [name for name in DEGRADATIONS if name in restorers[0].adapters]
+    singles = {name: [{name: severity} for severity in SEVERITIES] for name in adapted}
     mixtures = {name: [dict(mixture.severities)] for name, mixture in MIXTURES.items()}
     sets: dict[str, list[dict[str, float]]] = {**singles, CLEAN: [{}], **mixtures}
     return [each for entry in progress(list(sets.items())) for each in damaged(*entry)]

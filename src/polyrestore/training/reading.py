@@ -36,7 +36,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         recipe = PHASES[phase].recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(f"{path}: {_explain(error, PHASES[phase].recipe)}") from error
-    changes: dict[str, Any] = {"data": resolve(recipe.data, path.parent)}
+    changes: dict[str, Any] = {"data": resolve(recipe.data, path.parent), **recipe.choose()}
     for field in recipe.bundle_fields:
         if "/" in getattr(recipe, field):
             changes[field] = str(path.parent / getattr(recipe, field))

@@ -7,14 +7,20 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.degradations import DEGRADATIONS
-from polyrestore.errors import RecipeError, unknown_name
+from polyrestore.errors import RecipeError
 from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.events import OnEvent, StopWhen, ignore, never
 from polyrestore.training.phases.registry import PHASES
 from polyrestore.training.reading import load_recipe
 from polyrestore.training.recipes.memory import require_memory_for
-from polyrestore.training.recipes.recipe import AdapterRecipe, GenerativeRecipe, Recipe, RecogniserRecipe
+from polyrestore.training.recipes.names import check_options, check_trained
+from polyrestore.training.recipes.recipe import (
+    AdapterRecipe,
+    EncoderRecipe,
+    GenerativeRecipe,
+    Recipe,
+    RecogniserRecipe,
+)
 from polyrestore.training.recipes.set_check import refuse_duplicates
 from polyrestore.training.tiny import tiny_recipe
 
@@ -61,20 +67,18 @@ def run_recipe(
 
 def _check_tasks(recipe: Recipe) -> None:
     data, synthesis = recipe.data, recipe.synthesis
-    if data.sets and isinstance(recipe, RecogniserRecipe | GenerativeRecipe):
+    if data.sets and isinstance(recipe, RecogniserRecipe | EncoderRecipe | GenerativeRecipe):
         raise RecipeError(f'[[data.sets]] are not for phase "{recipe.phase}", which needs data.clean')
-    if data.sets and "tasks" in synthesis.model_fields_set:
+    if data.sets and synthesis.tasks:
         raise RecipeError("synthesis.tasks go with data.clean; with [[data.sets]] the sets name the tasks")
     if synthesis.task_shares and data.sampler != "task_shares":
         raise RecipeError(f"synthesis.task_shares are not used by sampler {data.sampler!r}; drop one of them")
-    named = [*synthesis.tasks, *data.pairs, *data.bursts]
-    # With sets, the tasks have names of their own, which are known when the sets have been looked at.
-    named += [] if data.sets else [*synthesis.task_shares]
     if isinstance(recipe, AdapterRecipe):
-        named += [*recipe.adapters, *recipe.options_for]
-    for name in named:
-        if name not in DEGRADATIONS:
-            raise unknown_name("degradation", name, DEGRADATIONS)
+        check_options(recipe)
+    # The sets name their tasks, which are known when they have been looked at; a bundle names its adapters.
+    if not data.sets and not isinstance(recipe, RecogniserRecipe | EncoderRecipe):
+        trained = recipe.adapters if isinstance(recipe, AdapterRecipe) else synthesis.tasks
+        check_trained(recipe, trained or ())
     low, high = synthesis.severity
     if not 0 <= low <= high <= 1:
         raise RecipeError(f"synthesis.severity = [{low}, {high}] must be two values in [0, 1], in order")

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from torch import Generator, Tensor
 
 from polyrestore.data.labelled import LABELS_FILE
-from polyrestore.degradations import degrade
+from polyrestore.degradations import DEGRADATIONS, degrade
 from polyrestore.degradations.base import pixel_grid, smooth_field
 from polyrestore.errors import RecipeError
 from polyrestore.files import atomic_path, write_text
@@ -78,7 +78,8 @@ class _Images:
             changes["clean"] = (self._photographs("clean"),)
         if data.validation is not None:
             changes["validation"] = self._photographs("validation")
-        changes["pairs"] = {name: (self._pairs(f"pairs/{name}", (name,)),) for name in data.pairs}
+        for key in ("pairs", "validation_pairs"):
+            changes[key] = {name: (self._pairs(f"{key}/{name}", (name,)),) for name in getattr(data, key)}
         changes["bursts"] = {name: (self._photographs(f"bursts/{name}", "burst_"),) for name in data.bursts}
         changes["held_back"] = (self._photographs("held_back"),) if data.held_back else ()
         for key in ("labelled", "validation_labelled"):
@@ -125,9 +126,11 @@ class _Images:
 
     def _pairs(self, place: str, composition: tuple[str, ...]) -> Path:
         generator = Generator().manual_seed(self._drawn)
+        # What cannot be synthesised looks like something else in small.
+        acting = [name if name in DEGRADATIONS else "noise" for name in composition]
         for index in range(IMAGES):
             clean = self._draw()
-            damaged = degrade(clean[None], dict.fromkeys(composition, 0.4), generator)[0]
+            damaged = degrade(clean[None], dict.fromkeys(acting, 0.4), generator)[0]
             _write(self.folder / place / "target" / f"{index}.png", clean)
             _write(self.folder / place / "input" / f"{index}.png", damaged)
         return self.folder / place

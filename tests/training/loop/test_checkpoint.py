@@ -13,6 +13,14 @@ from polyrestore.training.loop.checkpoint import (
     same_recipe,
     save_checkpoint,
 )
+from polyrestore.training.recipes.recipe import PretrainingRecipe
+
+
+def recipe(data=(), **keys):
+    table = {"clean": ["photographs"], "validation": "held-out", **dict(data)}
+    return PretrainingRecipe.model_validate(
+        {"phase": "pretraining", "name": "night", "steps": 4, "data": table, **keys}
+    )
 
 
 def made(step):
@@ -74,7 +82,23 @@ def test_a_folder_without_checkpoints_has_none(tmp_path):
 
 
 def test_a_mended_name_licence_or_provenance_keeps_checkpoints_usable(tmp_path):
-    first = {"name": "night", "licence": "MIT", "seed": 1, "data": {"provenance": ["a"]}}
-    second = {"name": "day", "licence": "CC0-1.0", "seed": 1, "data": {"provenance": []}}
-    assert same_recipe(json.dumps(first), json.dumps(second))
-    assert not same_recipe(json.dumps(first), json.dumps({**second, "seed": 2}))
+    first = recipe(name="night", licence="MIT", seed=1, data={"provenance": ["a"], "workers": 3})
+    second = recipe(name="day", licence="CC0-1.0", seed=1, checkpoint_every=7)
+    assert same_recipe(first.model_dump_json(), second)
+    assert not same_recipe(first.model_dump_json(), second.model_copy(update={"seed": 2}))
+
+
+def test_a_key_that_a_checkpoint_does_not_have_has_its_default():
+    current = recipe(optimiser={"ema_decay": 0.999}, data={"zoom_in": 1.0})
+    saved = current.model_dump(mode="json")
+    del saved["optimiser"], saved["data"]["zoom_in"], saved["data"]["sets"]
+    assert same_recipe(json.dumps(saved), current)
+    assert not same_recipe(json.dumps(saved), recipe(data={"zoom_in": 1.5}))
+
+
+def test_what_is_no_recipe_of_this_phase_is_another_one():
+    current = recipe()
+    saved = current.model_dump(mode="json")
+    assert not same_recipe(json.dumps({**saved, "gone_key": 1}), current)
+    assert not same_recipe(json.dumps({**saved, "phase": "recogniser"}), current)
+    assert not same_recipe("{}", current)

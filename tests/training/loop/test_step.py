@@ -38,7 +38,7 @@ class Parts:
         size = 8 // self.parts
         part = slice(step % self.parts * size, step % self.parts * size + size)
         return Batch(
-            degraded[part], clean[part], torch.arange(8)[part] % len(self.tasks), torch.zeros(size, 12)
+            degraded[part], clean[part], torch.arange(8)[part] % len(self.tasks), torch.zeros(size, 0)
         )
 
 

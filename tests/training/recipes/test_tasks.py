@@ -10,7 +10,7 @@ from polyrestore.errors import DataError, RecipeError, UnknownNameError
 from polyrestore.training.phases.pretraining import joint_bank
 from polyrestore.training.phases.restoration_job import RestorationJob
 from polyrestore.training.reading import load_recipe
-from polyrestore.training.recipes.batches import trained_degradations, training_source
+from polyrestore.training.recipes.batches import training_source
 from polyrestore.training.recipes.tasks import load_tasks
 from polyrestore.training.run import run_recipe
 from polyrestore.training.validation.tasks import validation_of
@@ -82,7 +82,7 @@ def test_sets_become_tasks_with_degradations(library):
     source = training_source(recipe)
     assert source.tasks == TASKS
     assert source.drawing_shares().tolist() == [1.0] * 5
-    assert set(trained_degradations(source)) == {"low_light", "haze", "rain", "noise", "jpeg"}
+    assert set(source.names) == {"low_light", "haze", "rain", "noise", "jpeg"}
 
 
 def test_one_task_may_come_from_several_sets(library):

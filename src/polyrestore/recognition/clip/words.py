@@ -63,12 +63,11 @@ def word_bank(adapters: Collection[str], path: Path | None = None) -> WordBank:
     Args:
         adapters: the names that need words.
         path: a TOML file with ``template`` and a table ``words``, either of which may be left out. A name has
-            one word or a list; what it does not name keeps its word of ``WORDS``. ``clean = []`` leaves clean
-            images out, so that every image is restored.
+            one word or a list; what it does not name keeps its word of ``WORDS`` or, where there is none, its
+            name with spaces. ``clean = []`` leaves clean images out, so that every image is restored.
 
     Raises:
-        RecognitionError: the file cannot be read or has unknown keys, words for what is no adapter, or an
-            adapter has no words.
+        RecognitionError: the file cannot be read or has unknown keys, or words for what is no adapter.
     """
     content = {} if path is None else _read(path)
     template, own = content.get("template", "{}"), content.get("words", {})
@@ -76,10 +75,7 @@ def word_bank(adapters: Collection[str], path: Path | None = None) -> WordBank:
     for name in own:
         if name not in known:
             raise RecognitionError(f"{path}: there is no adapter {name!r}; {nearest_names(name, known)}")
-    words = {name: own.get(name, WORDS.get(name, ())) for name in known}
-    for name, entries in words.items():
-        if not entries and name != CLEAN:
-            raise RecognitionError(f"there are no words for the adapter {name!r}; give some in a words file")
+    words = {name: own.get(name, WORDS.get(name, (name.replace("_", " "),))) for name in known}
     return WordBank({name: tuple(entries) for name, entries in words.items() if entries}, template)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -16,10 +17,17 @@ from torch import Tensor
 from polyrestore.errors import OutputError, TrainingError
 from polyrestore.files import atomic_path
 from polyrestore.storage.tensors import read_tensors
+from polyrestore.training.recipes.recipe import Recipe
 
 PATTERN = "checkpoint-*.safetensors"
 FORMAT = "polyrestore-checkpoint-2"
 _REMEDY = "remove it"
+_WITHOUT_EFFECT: Any = {
+    **dict.fromkeys(
+        ("name", "licence", "log_every", "validate_every", "checkpoint_every", "tensorboard"), True
+    ),
+    "data": {"provenance", "workers", "cache_mb"},
+}
 
 
 @dataclass(frozen=True)
@@ -144,12 +152,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(int(step), tensors, recipe)
 
 
-def same_recipe(saved: str, current: str) -> bool:
-    """Compare recipes but for what does not change the weights: names, intervals and speed."""
-    first, second = json.loads(saved), json.loads(current)
-    for recipe in (first, second):
-        for key in ("name", "licence", "log_every", "validate_every", "checkpoint_every", "tensorboard"):
-            recipe.pop(key, None)
-        for key in ("provenance", "workers", "cache_mb"):
-            recipe.get("data", {}).pop(key, None)
-    return bool(first == second)
+def same_recipe(saved: str, current: Recipe) -> bool:
+    """Compare recipes but for what does not change the weights: names, intervals and speed.
+
+    Args:
+        saved: the recipe of a checkpoint, as JSON; a key that is not in it has its default.
+        current: the recipe of the run.
+    """
+    try:
+        recipe = type(current).model_validate_json(saved)
+    except ValidationError:
+        return False
+    first, second = (each.model_dump(mode="json", exclude=_WITHOUT_EFFECT) for each in (recipe, current))
+    return first == second

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -83,7 +82,7 @@ def train(
         parameters, moving = dict(job.trainable()), dict(job.moving())
         optimiser = build_optimiser(parameters.values(), table)
         average = ParameterAverage(parameters, table.ema_decay)
-        run = _State(parameters, moving, average, optimiser, weighting, recipe.model_dump_json())
+        run = _State(parameters, moving, average, optimiser, weighting, recipe)
         start = run.restore(folder, tell) if control.resume else 0
         module, prepared = accelerator.prepare(job.module, optimiser)
         log = RunLog(folder, enabled=is_main, first_step=start, tensorboard=recipe.tensorboard)
@@ -91,7 +90,7 @@ def train(
         batch = recipe.data.batch_size * processes * table.accumulation
         trainable = sum(parameter.numel() for parameter in parameters.values())
         log.write(
-            event="start", recipe=json.loads(run.recipe), first_step=start, steps=steps,
+            event="start", recipe=recipe.model_dump(mode="json"), first_step=start, steps=steps,
             updates=steps - start, processes=processes, effective_batch=batch, trainable=trainable,
             precision=precision, torch=torch.__version__,
         )  # fmt: skip
@@ -181,7 +180,7 @@ class _State:
         average: ParameterAverage,
         optimiser: torch.optim.Optimizer,
         weighting: Weighting,
-        recipe: str,
+        recipe: Recipe,
     ) -> None:
         self.tensors = {"parameters": parameters, "moving": moving}
         self.average = average
@@ -196,7 +195,7 @@ class _State:
             "optimiser": optimiser_tensors(self.optimiser),
             "weighting": self.weighting.state(),
         }
-        save_checkpoint(folder, Checkpoint(step, groups, self.recipe))
+        save_checkpoint(folder, Checkpoint(step, groups, self.recipe.model_dump_json()))
 
     def restore(self, folder: Path, tell: OnEvent) -> int:
         """Load the newest whole checkpoint of a folder, if any, and return the number of finished steps."""

@@ -24,15 +24,13 @@ from polyrestore.training.phases.restoration_job import RestorationJob
 from polyrestore.training.phases.shrinking import reduce_rank, save_tiny_bundle
 from polyrestore.training.recipes.batches import (
     batch_source,
-    held_out_images,
     load_real_pairs,
     synthesis_of,
-    trained_degradations,
     training_source,
 )
 from polyrestore.training.recipes.recipe import AdapterRecipe
-from polyrestore.training.validation.crops import Validation, ValidationSet
-from polyrestore.training.validation.tasks import validation_of
+from polyrestore.training.validation.crops import Validation
+from polyrestore.training.validation.tasks import held_out_crops, validation_of
 from polyrestore.training.weighting import build_weighting
 
 
@@ -88,14 +86,14 @@ def _sources(recipe: AdapterRecipe) -> tuple[Source, Validation]:
         synthesis = synthesis_of(recipe, recipe.adapters)
         clean = load_clean(recipe.data.clean)
         source = batch_source(recipe, synthesis, clean, load_real_pairs(recipe.data))
-        held_out = ValidationSet(held_out_images(recipe.data), recipe.adapters)
+        held_out = held_out_crops(recipe.data, recipe.adapters)
         return OneCompositionSource(source, recipe.mixture_weights, recipe.bystander_share), held_out
     tasks = training_source(recipe)
     assert isinstance(tasks, TaskSource)
-    present = trained_degradations(tasks)
     for name in recipe.adapters:
-        if name not in present:
-            raise RecipeError(f"no set has samples for adapter {name!r}; they are of {', '.join(present)}")
+        if name not in tasks.names:
+            shown = ", ".join(tasks.names)
+            raise RecipeError(f"no set has samples for adapter {name!r}; they are of {shown}")
     for task in tasks.task_list:
         if not set(task.degradations) & set(recipe.adapters):
             acting = "+".join(task.degradations)

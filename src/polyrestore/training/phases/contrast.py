@@ -109,7 +109,7 @@ def encoder_recipe(recipe: PretrainingRecipe) -> PretrainingRecipe:
     }
     return recipe.model_copy(
         update={
-            "name": f"{recipe.name}, encoder",
+            "name": f"{recipe.name[:56]}-encoder",
             "optimiser": recipe.optimiser.model_copy(update=changes),
             "steps": table.encoder_steps,
         }

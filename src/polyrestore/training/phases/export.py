@@ -28,9 +28,9 @@ def training_record(recipe: Recipe, figures: Mapping[str, float]) -> dict[str, A
             data[key] = [_short(path) for path in data[key]]
     if data["validation"] is not None:
         data["validation"] = _short(data["validation"])
-    for table in (*data.get("sets", ()), *data.get("validation_sets", ())):
+    for table in (*data["sets"], *data["validation_sets"]):
         table.update({key: _short(table[key]) for key in ("folder", "shards") if table[key] is not None})
-    for table in ("pairs", "bursts"):
+    for table in ("pairs", "bursts", "validation_pairs"):
         data[table] = {name: [_short(path) for path in paths] for name, paths in data[table].items()}
     for source in ("bundle", "start_from", "pretrained"):
         if content.get(source):

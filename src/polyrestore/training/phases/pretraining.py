@@ -20,7 +20,7 @@ from polyrestore.training.phases.expected_error import ExpectedErrorJob
 from polyrestore.training.phases.export import export_backbone
 from polyrestore.training.phases.restoration_job import RestorationJob
 from polyrestore.training.phases.shrinking import RANK, tiny_backbone_options
-from polyrestore.training.recipes.batches import starting_backbone, trained_degradations, training_source
+from polyrestore.training.recipes.batches import starting_backbone, training_source
 from polyrestore.training.recipes.recipe import ContrastTable, PretrainingRecipe
 from polyrestore.training.validation.crops import Validation
 from polyrestore.training.validation.tasks import validation_of
@@ -46,7 +46,7 @@ def pretrain(recipe: PretrainingRecipe, control: RunControl) -> Path:
         )
     source = training_source(recipe)
     validation = validation_of(recipe, source)
-    bank = joint_bank(recipe, backbone, trained_degradations(source)) if recipe.joint_rank else None
+    bank = joint_bank(recipe, backbone, source.names) if recipe.joint_rank else None
     weighting = build_weighting(recipe.weighting.name, len(source.tasks), recipe.weighting.options)
     job: RestorationJob
     if recipe.contrast is not None:

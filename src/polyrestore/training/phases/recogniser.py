@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,9 +13,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from polyrestore.bundles import load_bundle
-from polyrestore.data import Batch, BatchSource, load_clean
+from polyrestore.data import Batch, BatchSource, load_clean, mixed_seed
 from polyrestore.degradations import DEGRADATIONS, MIXTURES, degrade
-from polyrestore.errors import RecipeError
 from polyrestore.recognition import (
     CLEAN,
     BaseRecogniser,
@@ -29,7 +29,14 @@ from polyrestore.training.loop.train import train
 from polyrestore.training.phases.base import Phase
 from polyrestore.training.phases.export import extended_info, save_trained, training_record
 from polyrestore.training.phases.shrinking import save_tiny_bundle
-from polyrestore.training.recipes.batches import batch_source, held_out_images, load_real_pairs, synthesis_of
+from polyrestore.training.recipes.batches import (
+    batch_source,
+    held_out_images,
+    held_out_pairs,
+    load_real_pairs,
+    synthesis_of,
+)
+from polyrestore.training.recipes.names import check_trained
 from polyrestore.training.recipes.recipe import RecogniserRecipe
 from polyrestore.training.weighting import build_weighting
 
@@ -78,13 +85,18 @@ class RecogniserJob(Job):
     """Binary cross-entropy of each degradation against "clean", the last class."""
 
     def __init__(
-        self, module: PrototypeClassifier, source: BatchSource, names: tuple[str, ...], held_out: list[Tensor]
+        self,
+        module: PrototypeClassifier,
+        source: BatchSource,
+        names: tuple[str, ...],
+        held_out: list[Tensor],
+        inputs: Mapping[str, Sequence[Tensor]] = MappingProxyType({}),
     ) -> None:
         self.module: nn.Module = module
         self.source = source
         self.tasks = (*names, CLEAN)
-        self.columns = [list(DEGRADATIONS).index(name) for name in names]
-        self.samples = validation_samples(held_out, names, seed=99)
+        self.columns = [source.names.index(name) for name in names]
+        self.samples = validation_samples(held_out, names, 99, inputs)
 
     def shares(self) -> Tensor:
         """Return how much each class counts: as often as it is drawn."""
@@ -121,13 +133,29 @@ class RecogniserJob(Job):
         return set(weigh_similarities(similarities, SETTINGS).weights)
 
 
-def validation_samples(images: list[Tensor], names: tuple[str, ...], seed: int) -> dict[str, list[Tensor]]:
+def validation_samples(
+    images: list[Tensor],
+    names: tuple[str, ...],
+    seed: int,
+    inputs: Mapping[str, Sequence[Tensor]] = MappingProxyType({}),
+) -> dict[str, list[Tensor]]:
     """Damage whole validation images by one degradation each: (1, 3, H, W) by name, and "clean".
 
     Every fourth one is damaged by each named mixture as well, if all of its parts are among the names.
+
+    Args:
+        images: clean photographs, uint8 (3, H, W) each.
+        names: the degradations.
+        seed: of the damage.
+        inputs: by degradation, photographs that show it already, uint8 (3, H, W) each, in place of that.
     """
     mixtures = [name for name, mixture in MIXTURES.items() if set(mixture.severities) <= set(names)]
-    singles = {name: damaged_copies(images, name, seed) for name in (*names, CLEAN)}
+    singles = {
+        name: [image[None].float() / 255 for image in inputs[name]]
+        if name in inputs
+        else damaged_copies(images, name, seed)
+        for name in (*names, CLEAN)
+    }
     return singles | {name: damaged_copies(images[::4], name, seed) for name in mixtures}
 
 
@@ -139,7 +167,7 @@ def damaged_copies(images: list[Tensor], name: str, seed: int) -> list[Tensor]:
     clean = [image[None].float() / 255 for image in images]
     if name == CLEAN:
         return clean
-    generator = Generator().manual_seed(seed + [*DEGRADATIONS, *MIXTURES].index(name))
+    generator = Generator().manual_seed(mixed_seed(seed, name))
     if name in MIXTURES:
         return [degrade(image, MIXTURES[name].severities, generator) for image in clean]
     low, high = VALIDATION_SEVERITIES
@@ -150,15 +178,18 @@ def damaged_copies(images: list[Tensor], name: str, seed: int) -> list[Tensor]:
 def train_recogniser(recipe: RecogniserRecipe, control: RunControl) -> Path:
     """Train a recogniser for the adapters of a bundle and return the bundle that has it.
 
-    A recogniser that is in the bundle already, with the recipe's options, is trained further.
+    A recogniser that is in the bundle already, with the recipe's options, is trained further. Every adapter
+    gets a prototype; in a bundle without adapters, every task of the recipe does, or every degradation that
+    can be synthesised or has pairs where the recipe names no tasks.
 
     Raises:
-        RecipeError: the bundle has no adapters and the recipe names no tasks.
+        UnknownNameError: an adapter's degradation can neither be synthesised nor has pairs in the recipe.
+        RecipeError: one that cannot be synthesised has no pairs to be validated on.
     """
     bundle = load_bundle(recipe.bundle)
-    names = tuple(name for name in DEGRADATIONS if name in bundle.adapters) or recipe.synthesis.tasks
-    if not names:
-        raise RecipeError(f"bundle {recipe.bundle!r} has no adapters to recognise degradations for")
+    every = tuple(dict.fromkeys((*DEGRADATIONS, *recipe.data.pairs)))
+    names = tuple(sorted(bundle.adapters)) or recipe.synthesis.tasks or every
+    check_trained(recipe, names)
     held_out = held_out_images(recipe.data)
     synthesis = synthesis_of(recipe, names)
     source = batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
@@ -167,7 +198,12 @@ def train_recogniser(recipe: RecogniserRecipe, control: RunControl) -> Path:
     earlier = bundle.recogniser
     if earlier is not None and (earlier.kind, earlier.options) == (recogniser.kind, recogniser.options):
         classifier.continue_from(earlier, bundle.prototypes, (*names, CLEAN))
-    job = RecogniserJob(classifier, source, names, held_out)
+    inputs = {
+        name: [pair.degraded for pair in pairs]
+        for name, pairs in held_out_pairs(recipe.data).items()
+        if name in names and name not in DEGRADATIONS
+    }
+    job = RecogniserJob(classifier, source, names, held_out, inputs)
     weighting = build_weighting("uniform", len(job.tasks))
     figures = train(job, weighting, recipe, control, steps=recipe.steps)
     recogniser.eval()

@@ -11,7 +11,6 @@ from torch.nn import Parameter
 from polyrestore.adapters import AdapterBank
 from polyrestore.backbones import Backbone
 from polyrestore.data import Batch, Source
-from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import TrainingError
 from polyrestore.training.loop.job import Job, TaskLosses, losses_by_task
 from polyrestore.training.loop.losses import LOSSES
@@ -72,7 +71,7 @@ class RestorationJob(Job):
         """Let each sample of a batch go through the adapters of its own degradations."""
         if self.bank is None:
             return
-        acting = compositions(batch, self.bank.names)
+        acting = compositions(batch, self.source.names, self.bank.names)
         if all(weights == acting[0] for weights in acting):
             self.bank.activate(acting[0])
         else:
@@ -101,13 +100,17 @@ class RestorationJob(Job):
             self.network.train()
 
 
-def compositions(batch: Batch, adapters: Collection[str]) -> list[dict[str, float]]:
+def compositions(batch: Batch, names: Sequence[str], adapters: Collection[str]) -> list[dict[str, float]]:
     """Return the weights of the adapters for each sample of a batch.
 
     Where the batch does not say them, each sample's degradations have equal weights with a sum of 1.
     Degradations without an adapter are left out.
+
+    Args:
+        batch: the samples.
+        names: the degradations that the batch's columns stand for.
+        adapters: the names of the adapters that there are.
     """
-    names = list(DEGRADATIONS)
     if batch.acting is not None:
         rows = [dict(zip(names, row, strict=True)) for row in batch.acting.tolist()]
         return [{name: row[name] for name in names if name in adapters and row[name]} for row in rows]

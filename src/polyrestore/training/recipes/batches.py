@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from torch import Tensor
 
 from polyrestore.backbones import Backbone, build_backbone
@@ -34,7 +37,7 @@ def training_source(recipe: Recipe) -> Source:
         DataError: images are missing or do not pair up.
     """
     if not recipe.data.sets:
-        synthesis = synthesis_of(recipe, recipe.synthesis.tasks)
+        synthesis = synthesis_of(recipe, recipe.synthesis.tasks or tuple(DEGRADATIONS))
         return batch_source(recipe, synthesis, load_clean(recipe.data.clean), load_real_pairs(recipe.data))
     data = recipe.data
     tasks = load_tasks(data.sets, recipe.synthesis.severity)
@@ -69,14 +72,6 @@ def starting_backbone(recipe: BackboneRecipe) -> Backbone:
         backbone = start
     use_channels_last(backbone)
     return backbone
-
-
-def trained_degradations(source: Source) -> tuple[str, ...]:
-    """Return the degradations that occur in the tasks of a source, in the order of ``DEGRADATIONS``."""
-    if not isinstance(source, TaskSource):
-        return source.tasks
-    present = {name for task in source.task_list for name in task.degradations}
-    return tuple(name for name in DEGRADATIONS if name in present)
 
 
 def batch_source(
@@ -117,11 +112,26 @@ def held_out_images(data: DataTable) -> list[Tensor]:
 
 
 def load_real_pairs(data: DataTable) -> dict[str, list[Pair]]:
-    """Read the pairs and bursts of a recipe, by task."""
-    pairs: dict[str, list[Pair]] = {}
-    for name, folders in data.pairs.items():
-        found = [pair for folder in folders for pair in load_pairs(folder)]
-        pairs[name] = [align_pair(pair) for pair in found] if name in data.aligned else found
+    """Read the pairs and bursts of a recipe, by task.
+
+    Raises:
+        DataError: a folder is missing, or its images do not pair up.
+    """
+    pairs = {name: _pairs(data, name, folders) for name, folders in data.pairs.items()}
     for name, folders in data.bursts.items():
         pairs.setdefault(name, []).extend(pair for folder in folders for pair in load_burst(folder))
     return pairs
+
+
+def held_out_pairs(data: DataTable) -> dict[str, list[Pair]]:
+    """Read the pairs that are held back, by task.
+
+    Raises:
+        DataError: a folder is missing, or its images do not pair up.
+    """
+    return {name: _pairs(data, name, folders) for name, folders in data.validation_pairs.items()}
+
+
+def _pairs(data: DataTable, name: str, folders: Sequence[Path]) -> list[Pair]:
+    found = [pair for folder in folders for pair in load_pairs(folder)]
+    return [align_pair(pair) for pair in found] if name in data.aligned else found

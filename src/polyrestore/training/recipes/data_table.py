@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from polyrestore.data.sampling import Sampler
-from polyrestore.degradations import DEGRADATIONS
-
-# A recipe that does not use them is written down as before they existed, so that older runs can go on.
-_LATER_KEYS = (
-    "sets", "validation_sets", "sampler", "cache_mb", "validation_crop_px", "validation_images",
-    "check_duplicates", "workers", "zoom_in", "held_back", "labelled", "validation_labelled",
-)  # fmt: skip
 
 
 class Strict(BaseModel):
@@ -87,7 +79,10 @@ class DataTable(Strict):
         aligned: tasks whose pairs are shifted onto their targets first, for data sets whose targets are not
             the frame that the inputs show.
         bursts: by task, folders of frames to average.
-        pair_share: probability that a sample of a task with pairs is a real one.
+        validation_pairs: by task, folders with ``input`` and ``target`` that are held back; they take the
+            place of what is synthesised on ``validation``, and a task that cannot be synthesised needs them.
+        pair_share: probability that a sample of a task with pairs is a real one; 1 for a task that cannot be
+            synthesised.
         patch_px: side of the training patches.
         zoom_out: largest reduction of a photograph before a patch is cut.
         zoom_in: largest enlargement of a clean photograph before it is damaged.
@@ -113,6 +108,7 @@ class DataTable(Strict):
     validation: Path | None = None
     pairs: dict[str, tuple[Path, ...]] = {}
     bursts: dict[str, tuple[Path, ...]] = {}
+    validation_pairs: dict[str, tuple[Path, ...]] = {}
     aligned: tuple[str, ...] = ()
     pair_share: float = Field(0.5, ge=0, le=1)
     patch_px: int = Field(96, ge=16)
@@ -136,30 +132,29 @@ class DataTable(Strict):
     def _check(self) -> Self:
         if bool(self.clean) == bool(self.sets):
             raise ValueError("images come from either data.clean or [[data.sets]]; give one of them")
-        if self.sets and (self.pairs or self.bursts or self.aligned):
-            raise ValueError("data.pairs, bursts and aligned go with data.clean; name pairs in [[data.sets]]")
+        if self.sets and (self.pairs or self.bursts or self.aligned or self.validation_pairs):
+            raise ValueError(
+                "data.pairs, bursts, aligned and validation_pairs go with data.clean; name pairs in "
+                "[[data.sets]] and [[data.validation_sets]]"
+            )
         if self.clean and self.validation_sets:
             raise ValueError("[[data.validation_sets]] go with [[data.sets]]; data.clean has data.validation")
-        if self.validation is None and not self.validation_sets:
+        if self.validation is None and not (self.validation_sets or self.validation_pairs):
             raise ValueError(
                 "nothing to validate on; give data.validation"
                 + (" or [[data.validation_sets]]" if self.sets else "")
             )
         return self
 
-    @model_serializer(mode="wrap")
-    def _serialise(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        content = handler(self)
-        for key in _LATER_KEYS:
-            if getattr(self, key) == type(self).model_fields[key].default:
-                content.pop(key, None)
-        return content
-
 
 class SynthesisTable(Strict):
-    """How samples are damaged; see :class:`polyrestore.data.Synthesis`."""
+    """How samples are damaged; see :class:`polyrestore.data.Synthesis`.
 
-    tasks: tuple[str, ...] = Field(tuple(DEGRADATIONS), min_length=1)
+    Attributes:
+        tasks: the degradations to train a backbone on; all that can be synthesised where they are left out.
+    """
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     mixture_share: float = Field(0.35, ge=0, le=1)
     region_share: float = Field(0.1, ge=0, le=1)
     clean_share: float = Field(0.0, ge=0, le=1)
@@ -174,6 +169,9 @@ def resolve(data: DataTable, folder: Path) -> DataTable:
         key = "folder" if table.shards is None else "shards"
         return table.model_copy(update={key: folder / table.place})
 
+    def by_task(table: dict[str, tuple[Path, ...]]) -> dict[str, tuple[Path, ...]]:
+        return {name: tuple(folder / path for path in paths) for name, paths in table.items()}
+
     return data.model_copy(
         update={
             "clean": tuple(folder / path for path in data.clean),
@@ -181,8 +179,7 @@ def resolve(data: DataTable, folder: Path) -> DataTable:
             "labelled": tuple(folder / path for path in data.labelled),
             "validation_labelled": tuple(folder / path for path in data.validation_labelled),
             "validation": None if data.validation is None else folder / data.validation,
-            "pairs": {name: tuple(folder / path for path in paths) for name, paths in data.pairs.items()},
-            "bursts": {name: tuple(folder / path for path in paths) for name, paths in data.bursts.items()},
+            **{key: by_task(getattr(data, key)) for key in ("pairs", "bursts", "validation_pairs")},
             "sets": tuple(place(table) for table in data.sets),
             "validation_sets": tuple(place(table) for table in data.validation_sets),
         }

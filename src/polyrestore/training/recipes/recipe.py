@@ -8,6 +8,7 @@ from pydantic import Field
 
 from polyrestore.bundles.manifest import Name
 from polyrestore.data import MixtureWeights
+from polyrestore.degradations import DEGRADATIONS
 from polyrestore.training.recipes.data_table import DataTable, Strict, SynthesisTable
 from polyrestore.training.recipes.precision import Precision
 from polyrestore.training.weighting import check_weighting
@@ -109,6 +110,14 @@ class Recipe(Strict):
             PolyrestoreError: a name is unknown, or an option is out of its bounds.
         """
 
+    def choose(self) -> dict[str, Any]:
+        """Return the fields that the registries decide where the recipe leaves them open.
+
+        They are written into the recipe when it is read, so that a run does not go on with other ones when
+        there is more in a registry.
+        """
+        return {}
+
 
 class BackboneRecipe(Recipe):
     """A phase that trains a backbone as a whole.
@@ -153,6 +162,12 @@ class PretrainingRecipe(BackboneRecipe):
             RecipeError: an option is unknown or out of its bounds.
         """
         check_weighting(self.weighting.name, self.weighting.options)
+
+    def choose(self) -> dict[str, Any]:
+        """Return the tasks where nothing names them: all degradations that can be synthesised."""
+        if self.data.sets or self.synthesis.tasks:
+            return {}
+        return {"synthesis": self.synthesis.model_copy(update={"tasks": tuple(DEGRADATIONS)})}
 
 
 class GenerativeRecipe(BackboneRecipe):

@@ -47,6 +47,7 @@ def recipe_samples(recipe: Recipe) -> tuple[list[Sample], list[Sample]]:
     held_out = [sample for table in data.validation_sets for sample in chosen_samples(table, True)]
     if data.validation is not None:
         held_out += _found(data.validation)
+    held_out += [each for paths in data.validation_pairs.values() for path in paths for each in _found(path)]
     training = [sample for table in data.sets for sample in chosen_samples(table, False)]
     folders = [*data.clean]
     for table in (data.pairs, data.bursts):

@@ -121,4 +121,10 @@ def _damage(
         return None
     if table.sigma_255 is not None:
         return FixedNoise(table.sigma_255)
+    for name in degradations:
+        if name not in DEGRADATIONS:
+            raise RecipeError(
+                f"{table.place} holds clean photographs, and {name!r} cannot be synthesised on them; give "
+                f"pairs of it, or {nearest_names(name, DEGRADATIONS)}"
+            )
     return SyntheticDamage(degradations, table.severity or severity)

@@ -145,7 +145,7 @@ class SampleSource:
             least = LEAST_SEVERITIES.get(NAMES[column], _LEAST_SEVERITY)
             # Several at once are milder each, or nothing of the photograph is left.
             severities[column] = least + (1 - least) * draws.number(0, 1) * (1 if count == 1 else 0.8)
-        damaged = degrade_batch(image, severities[None], draws.generator)
+        damaged = degrade_batch(image, severities[None], NAMES, draws.generator)
         return damaged, label_of_severities(severities)
 
     def _damage_drawing(self, draws: Draws) -> Sample:
@@ -157,7 +157,8 @@ class SampleSource:
         if damage in ("downsampling", "motion_blur"):
             blurs = ("downsampling", "defocus_blur", "motion_blur")
             label.doubt({other: 0.3 for other in blurs if other != damage})
-        return Sample(degrade_batch(image, label.severity[None], draws.generator), label, "drawing damaged")
+        damaged = degrade_batch(image, label.severity[None], NAMES, draws.generator)
+        return Sample(damaged, label, "drawing damaged")
 
     def _give_looks(self, draws: Draws) -> Sample:
         image = fit_size(read(draws.one_of(self.photographs)), draws)
@@ -307,5 +308,5 @@ def store_again(image: Tensor, photograph: LabelledPhotograph, label: Label, dra
         severities = torch.full((len(NAMES),), float("nan"))
         severities[COLUMN["noise"]] = draws.number(0.08, 0.8)
         label.add("noise", float(severities[COLUMN["noise"]]))
-        return degrade_batch(image, severities[None], draws.generator)
+        return degrade_batch(image, severities[None], NAMES, draws.generator)
     return image

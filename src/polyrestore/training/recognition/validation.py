@@ -75,7 +75,7 @@ def _damaged(image: Tensor, severities: Mapping[str, float], generator: Generato
     for name, severity in severities.items():
         table[COLUMN[name]] = severity
     kind = "damaged:" + "+".join(severities)
-    return Sample(degrade_batch(image, table[None], generator), label_of_severities(table), kind)
+    return Sample(degrade_batch(image, table[None], NAMES, generator), label_of_severities(table), kind)
 
 
 def found_and_false(acting: Tensor, held_out: FeatureSet, names: Sequence[str]) -> dict[str, float]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
-from polyrestore.degradations import DEGRADATIONS, degrade
+from polyrestore.data import Pair, mixed_seed
+from polyrestore.degradations import degrade
 
 SEVERITIES = (0.25, 0.5, 0.75)
 CROP_PX = 160
@@ -30,25 +32,35 @@ class Validation(Protocol):
 class ValidationSet:
     """Damaged crops by degradation, made once.
 
+    Attributes:
+        degraded: (N, 3, P, P) in [0, 1] by degradation.
+        clean: what they were before, by degradation.
+
     Args:
         images: uint8 (3, H, W) each; the centre of each is cut.
         tasks: degradations to validate.
         crops: how many images to use.
-        seed: of the degradations.
+        seed: of the degradations; the name of each gives it a seed of its own.
+        pairs: by degradation, pairs that take the place of images and damage.
     """
 
     def __init__(
-        self, images: Sequence[Tensor], tasks: Sequence[str], crops: int = 12, seed: int = 1234
+        self,
+        images: Sequence[Tensor],
+        tasks: Sequence[str],
+        crops: int = 12,
+        seed: int = 1234,
+        pairs: Mapping[str, Sequence[Pair]] = MappingProxyType({}),
     ) -> None:
-        self.clean = centres(images, crops)
+        self.clean: dict[str, Tensor] = {}
         self.degraded: dict[str, Tensor] = {}
         for name in tasks:
-            generator = Generator().manual_seed(seed + list(DEGRADATIONS).index(name))
-            parts = [
-                degrade(crop[None], {name: SEVERITIES[index % len(SEVERITIES)]}, generator)
-                for index, crop in enumerate(self.clean)
-            ]
-            self.degraded[name] = torch.cat(parts)
+            if name in pairs:
+                self.degraded[name] = centres([pair.degraded for pair in pairs[name]], crops)
+                self.clean[name] = centres([pair.clean for pair in pairs[name]], crops)
+            else:
+                self.clean[name] = centres(images, crops)
+                self.degraded[name] = _damage(self.clean[name], name, mixed_seed(seed, name))
 
     def degradations(self) -> dict[str, tuple[str, ...]]:
         """Return the degradations that act in each task: the one that gives it its name."""
@@ -68,9 +80,16 @@ class ValidationSet:
             if prepare is not None:
                 prepare((name,))
             parts = [restore(chunk.to(device)).float().cpu() for chunk in torch.split(degraded, 4)]
-            figures[name] = round(batch_psnr(torch.cat(parts), self.clean), 3)
+            figures[name] = round(batch_psnr(torch.cat(parts), self.clean[name]), 3)
         figures["mean"] = round(sum(figures.values()) / max(1, len(figures)), 3)
         return figures
+
+
+def _damage(clean: Tensor, name: str, seed: int) -> Tensor:
+    generator = Generator().manual_seed(seed)
+    severities = [{name: SEVERITIES[index % len(SEVERITIES)]} for index in range(len(clean))]
+    parts = [degrade(crop[None], each, generator) for crop, each in zip(clean, severities, strict=True)]
+    return torch.cat(parts)
 
 
 def batch_psnr(restored: Tensor, clean: Tensor) -> float:

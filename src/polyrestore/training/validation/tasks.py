@@ -20,7 +20,10 @@ from polyrestore.data import (
 )
 from polyrestore.data.images import image_paths
 from polyrestore.data.tasks import Damage
-from polyrestore.training.recipes.batches import held_out_images
+from polyrestore.degradations import DEGRADATIONS
+from polyrestore.errors import RecipeError
+from polyrestore.training.recipes.batches import held_out_images, held_out_pairs
+from polyrestore.training.recipes.data_table import DataTable
 from polyrestore.training.recipes.recipe import Recipe
 from polyrestore.training.recipes.tasks import load_tasks
 from polyrestore.training.validation.crops import (
@@ -117,12 +120,12 @@ def validation_of(recipe: Recipe, source: Source) -> Validation:
     are held back: with the noise of a task that trains on noise of fixed strength, else by its degradations.
 
     Raises:
-        RecipeError: a validation set does not have what is asked of it.
+        RecipeError: a validation set does not have what is asked of it, or a task cannot be synthesised.
         DataError: images are missing or do not pair up.
     """
     data = recipe.data
     if not isinstance(source, TaskSource):
-        return ValidationSet(held_out_images(data), source.tasks)
+        return held_out_crops(data, source.tasks)
     if data.validation_sets:
         tasks = load_tasks(data.validation_sets, (0.0, 1.0), held_out=True)
     else:
@@ -132,9 +135,29 @@ def validation_of(recipe: Recipe, source: Source) -> Validation:
     return TaskValidation(tasks, data.validation_crop_px, data.validation_images)
 
 
+def held_out_crops(data: DataTable, tasks: Sequence[str]) -> ValidationSet:
+    """Return crops of the pairs that are held back for some tasks, and of damaged photographs for the others.
+
+    Raises:
+        RecipeError: there are no photographs for a task without pairs.
+        DataError: images are missing or do not pair up.
+    """
+    pairs = held_out_pairs(data)
+    images = [] if all(name in pairs for name in tasks) else held_out_images(data)
+    return ValidationSet(images, tasks, pairs=pairs)
+
+
 def _held_out_group(task: Task, samples: list[Sample]) -> SampleGroup:
     damages = [group.damage for group in task.groups if group.damage is not None]
-    return SampleGroup(samples, damages[0] if damages else SyntheticDamage(task.degradations, (0.0, 1.0)))
+    if damages:
+        return SampleGroup(samples, damages[0])
+    for name in task.degradations:
+        if name not in DEGRADATIONS:
+            raise RecipeError(
+                f"task {task.name!r} cannot be validated on data.validation, since {name!r} cannot be "
+                "synthesised; give pairs of it as [[data.validation_sets]]"
+            )
+    return SampleGroup(samples, SyntheticDamage(task.degradations, (0.0, 1.0)))
 
 
 def _spread(task: Task, count: int) -> list[tuple[SampleGroup, Sample]]:
