@@ -12,8 +12,8 @@ from polyrestore.cli.main import run
 from polyrestore.data import LAYOUTS
 from polyrestore.training.recipes.data_table import DataTable, SetTable, resolve
 from polyrestore.training.recipes.tasks import load_tasks
-from tests.data.set_trees import TREES, plant
 from tests.data.test_duplicates import scene
+from tests.support.set_trees import TREES, plant
 from tests.test_readme import ROOT, commands, fenced
 
 DOCUMENT = "docs/data.md"

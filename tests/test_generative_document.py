@@ -12,7 +12,7 @@ import pytest
 from polyrestore.backbones.latent import Latent
 from polyrestore.cli.main import run
 from polyrestore.imaging import ImageMetadata, read_image, write_image
-from tests.backbones.latent_models import save_model
+from tests.support.latent_models import save_model
 from tests.test_readme import ROOT
 
 TEXT = (ROOT / "docs" / "generative.md").read_text(encoding="utf-8")

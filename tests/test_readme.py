@@ -14,8 +14,8 @@ import torch
 
 from polyrestore.bundles import shipped
 from polyrestore.cli.main import run
-from tests.backbones.published import TINY, tiny
-from tests.tiny_bundle import save_tiny_bundle
+from tests.support.networks import TINY, tiny
+from tests.support.tiny_bundle import save_tiny_bundle
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,9 +14,9 @@ from polyrestore.bundles import load_bundle, shipped
 from polyrestore.cli.main import run
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.recognition import CLEAN, NORMALISATIONS, RecognitionSettings
-from tests.recognition.clip.tiny_clip import save_clip, save_da_clip
+from tests.support.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_clip import save_clip, save_da_clip
 from tests.test_readme import ROOT, commands, fenced
-from tests.tiny_bundle import save_tiny_bundle
 
 DOCUMENT = "docs/recognition.md"
 

@@ -19,7 +19,7 @@ from polyrestore.adapters import (
 )
 from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.errors import AdapterError
-from tests.backbones.published import TINY, random_image, tiny
+from tests.support.networks import TINY, random_image, tiny
 
 CONFIGS: dict[str, AdapterConfig] = {
     "lora": LoraConfig(rank=2, alpha=3.0),

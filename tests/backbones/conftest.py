@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backbones.latent_models import save_model
+from tests.support.latent_models import save_model
 
 
 @pytest.fixture(scope="session")

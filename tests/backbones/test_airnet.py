@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from polyrestore.adapters import AdapterBank, LoraConfig
 from polyrestore.backbones import build_backbone
 from polyrestore.errors import BackboneError
-from tests.backbones.published import TINY as TINY_OPTIONS
+from tests.support.networks import TINY as TINY_OPTIONS
 
 TINY = TINY_OPTIONS["airnet"]
 

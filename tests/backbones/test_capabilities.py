@@ -13,7 +13,7 @@ from polyrestore.backbones import (
 )
 from polyrestore.backbones.capabilities import borrowed_keys, reference_of, use_steps
 from polyrestore.errors import BackboneError
-from tests.backbones.published import TINY
+from tests.support.networks import TINY
 
 ABLE = {Contrastive: {"airnet"}, Generative: {"flow"}, Stepped: {"flow", "latent"}, BorrowsModel: {"latent"}}
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from polyrestore.backbones import build_backbone
 from polyrestore.errors import BackboneError, UnknownNameError
-from tests.backbones.published import PUBLISHED
-from tests.backbones.published import TINY as TINY_OPTIONS
+from tests.support.networks import PUBLISHED
+from tests.support.networks import TINY as TINY_OPTIONS
 
 TINY = TINY_OPTIONS["compact"]
 

@@ -11,7 +11,7 @@ from polyrestore.backbones import build_backbone
 from polyrestore.backbones.detection import detect_backbone
 from polyrestore.backbones.shapes import Shapes, shortest_factor
 from polyrestore.errors import BackboneError, CheckpointError
-from tests.backbones.published import PUBLISHED, TINY
+from tests.support.networks import PUBLISHED, TINY
 
 # Under the options that no shape tells, tiny networks have other values than the published ones.
 UNTOLD = {"transweather": ("heads", "decoder_heads")}

@@ -7,7 +7,7 @@ from polyrestore.backbones import build_backbone
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
-from tests.backbones.published import TINY, random_image, tiny
+from tests.support.networks import TINY, random_image, tiny
 
 
 @settings(max_examples=20, deadline=None)

@@ -19,8 +19,8 @@ from polyrestore.backbones.latent import model_files, parts
 from polyrestore.errors import AdapterError, BackboneError
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
-from tests.backbones.latent_models import offline, save_model
-from tests.backbones.published import random_image
+from tests.support.latent_models import offline, save_model
+from tests.support.networks import random_image
 
 
 def latent(model, **options):

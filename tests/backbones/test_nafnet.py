@@ -9,7 +9,7 @@ from polyrestore.backbones import build_backbone
 from polyrestore.backbones.statistics import Statistics
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
-from tests.backbones import published
+from tests.support import networks as published
 
 TINY = published.TINY["nafnet"]
 DEEP = {"encoder_blocks": (2, 2, 4, 8), "middle_blocks": 12, "decoder_blocks": (2, 2, 2, 2)}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.backbones import published
+from tests.support import networks as published
 
 
 @pytest.mark.parametrize("name", published.PUBLISHED)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from polyrestore.backbones.promptir import stretched_part
 from polyrestore.backbones.statistics import Window
 from polyrestore.errors import BackboneError
-from tests.backbones import published
+from tests.support import networks as published
 
 TINY = published.TINY["promptir"]
 KEYS = {

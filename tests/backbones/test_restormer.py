@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from polyrestore.backbones.statistics import RecordedStatistics, ReplayedStatistics, Statistics, Window
 from polyrestore.backbones.transposed import Norm
 from polyrestore.errors import BackboneError
-from tests.backbones import published
+from tests.support import networks as published
 
 TINY = published.TINY["restormer"]
 KEYS = {

@@ -10,7 +10,7 @@ from polyrestore.backbones.statistics import LocalStatistics
 from polyrestore.bulk.estimate import _LiveBytes
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
-from tests.backbones import published
+from tests.support import networks as published
 
 OPTIONS = {"width": 4, "encoder_blocks": (1,), "middle_blocks": 1, "decoder_blocks": (1,)}
 

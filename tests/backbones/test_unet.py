@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from polyrestore.backbones import build_backbone
 from polyrestore.errors import BackboneError
-from tests.backbones.published import (
+from tests.support.networks import (
     TINY,
     check_adapters,
     check_gradients,

@@ -11,7 +11,7 @@ from benchmarks.recognition import main
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.recognition import CLEAN
 from tests.evaluation.conftest import data as data
-from tests.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_bundle import save_tiny_bundle
 
 
 def labelled_folder(folder: Path, photographs: Path) -> Path:

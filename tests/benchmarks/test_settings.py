@@ -13,7 +13,7 @@ from polyrestore.bundles import load_bundle, save_bundle
 from polyrestore.evaluation import settings_search
 from polyrestore.evaluation.settings_search import LEAST_GAIN, Search, damaged_sets
 from tests.evaluation.conftest import data as data
-from tests.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_bundle import save_tiny_bundle
 
 SEARCHED = {
     "softmax": {"saturation": (1.0, 0.5), "minimum_share": (0.1, 0.5)},

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.house_sets import EVALUATION_SETS
 from benchmarks.test_sets import main
 from tests.evaluation.conftest import data as data
-from tests.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_bundle import save_tiny_bundle
 
 PEERS = json.loads((Path(__file__).parents[2] / "benchmarks" / "peers.json").read_text())
 

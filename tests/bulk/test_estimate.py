@@ -14,7 +14,7 @@ from polyrestore.bulk.estimate import (
 from polyrestore.bundles import Bundle
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.restoration.restorer import Restorer
-from tests.restoration.tiny_backbone import tiny_backbone
+from tests.support.tiny_backbone import tiny_backbone
 
 
 def test_live_bytes_are_the_most_that_were_alive_at_once() -> None:

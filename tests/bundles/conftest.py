@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from polyrestore.adapters import AdapterBank, BottleneckConfig, LoraConfig
-from polyrestore.backbones import build_backbone
+from polyrestore.adapters import AdapterConfig, BottleneckConfig, LoraConfig
 from polyrestore.bundles import Bundle, BundleInfo, MeasuredResult, save_bundle
 from polyrestore.recognition import RECOGNISERS, BaseRecogniser
+from tests.support.tiny_bundle import tiny_bundle
 
-OPTIONS = {
-    "width": 8,
-    "encoder_blocks": (1, 1),
-    "middle_blocks": 1,
-    "decoder_blocks": (1, 1),
-    "context_dim": 16,
-}
+ADAPTERS: dict[str, AdapterConfig] = {"rain": LoraConfig(rank=2), "noise": BottleneckConfig(reduction=2)}
 
 
 class FakeRecogniser(BaseRecogniser):
@@ -36,7 +31,7 @@ class FakeRecogniser(BaseRecogniser):
 
 
 @pytest.fixture(autouse=True)
-def fake_recogniser(monkeypatch):
+def fake_recogniser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECOGNISERS, "fake", FakeRecogniser)
 
 
@@ -45,39 +40,30 @@ def make_bundle() -> Callable[..., Bundle]:
     def make(seed: int = 0) -> Bundle:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            backbone, recogniser = build_backbone("compact", **OPTIONS), FakeRecogniser()
-        generator = torch.Generator().manual_seed(seed)
-        bank = AdapterBank(backbone)
-        bank.create("rain", LoraConfig(rank=2), generator)
-        bank.create("noise", BottleneckConfig(reduction=2), generator)
-        with torch.no_grad():
-            for name in bank.names:
-                for parameter in bank.parameters(name):
-                    parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-        adapters = {name: bank.export(name) for name in bank.names}
-        bank.detach()
-        return Bundle(
-            name="tiny",
-            backbone=backbone,
-            adapters=adapters,
+            recogniser = FakeRecogniser()
+        info = BundleInfo(
+            provenance=("generated images (CC0)",),
+            results=(MeasuredResult(data="a|b", protocol="RGB, 8 bit", before=20.0, after=30.25),),
+            training={"seed": seed, "recipe": {"steps": 3}},
+        )
+        return tiny_bundle(
+            ADAPTERS,
+            seed=seed,
+            spread=0.05,
             recogniser=recogniser,
-            prototypes={name: torch.randn(4, generator=generator) for name in ("rain", "noise", "clean")},
-            recognition_settings={"temperature": 0.07, "top": 3},
-            info=BundleInfo(
-                provenance=("generated images (CC0)",),
-                results=(MeasuredResult(data="a|b", protocol="RGB, 8 bit", before=20.0, after=30.25),),
-                training={"seed": seed, "recipe": {"steps": 3}},
-            ),
+            dimension=4,
+            settings={"temperature": 0.07, "top": 3},
+            info=info,
         )
 
     return make
 
 
 @pytest.fixture
-def bundle(make_bundle) -> Bundle:
+def bundle(make_bundle: Callable[..., Bundle]) -> Bundle:
     return make_bundle()
 
 
 @pytest.fixture
-def folder(tmp_path, bundle):
+def folder(tmp_path: Path, bundle: Bundle) -> Path:
     return save_bundle(tmp_path / "tiny", bundle)

@@ -13,7 +13,7 @@ from polyrestore.bundles import UNKNOWN_LICENCE, import_checkpoint, load_bundle
 from polyrestore.errors import BundleError, CheckpointError, OutputError
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
-from tests.backbones.published import PUBLISHED, TINY, random_image, tiny
+from tests.support.networks import PUBLISHED, TINY, random_image, tiny
 
 # No shape tells the heads, and the tiny network does not have the published ones.
 GIVEN = {"transweather": {"heads": [1, 2, 2, 2], "decoder_heads": 2}}

@@ -15,8 +15,8 @@ from polyrestore.bundles import Bundle, import_checkpoint, load_bundle, save_bun
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.errors import BackboneError, BundleError, CheckpointError
 from polyrestore.restoration.restorer import Restorer
-from tests.backbones.latent_models import offline, save_model
-from tests.backbones.published import random_image
+from tests.support.latent_models import offline, save_model
+from tests.support.networks import random_image
 
 
 @pytest.fixture(scope="module")

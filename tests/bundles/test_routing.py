@@ -14,7 +14,7 @@ from polyrestore.errors import BundleError, CheckpointError, OutputError, Recogn
 from polyrestore.recognition import CLEAN, weigh
 from polyrestore.recognition.clip.network import ClipRecogniser
 from polyrestore.restoration.restorer import Restorer
-from tests.recognition.clip.tiny_clip import save_clip, save_da_clip, save_tokenizer
+from tests.support.tiny_clip import save_clip, save_da_clip, save_tokenizer
 
 
 @pytest.fixture

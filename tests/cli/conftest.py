@@ -9,40 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from polyrestore.adapters import AdapterBank, LoraConfig
-from polyrestore.backbones import build_backbone
-from polyrestore.bundles import Bundle, save_bundle
+from polyrestore.bundles import save_bundle
 from polyrestore.cli.main import run
 from polyrestore.imaging import ImageMetadata, write_image
-from polyrestore.recognition import RecognitionSettings, build_recogniser
-
-
-def tiny_bundle(seed: int) -> Bundle:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        backbone = build_backbone(
-            "compact", width=8, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1), context_dim=16
-        )
-        recogniser = build_recogniser("network", width=4, dimension=8)
-    generator = torch.Generator().manual_seed(seed)
-    bank = AdapterBank(backbone)
-    for name in ("noise", "rain"):
-        bank.create(name, LoraConfig(rank=2), generator)
-        for parameter in bank.parameters(name):
-            parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-    adapters = {name: bank.export(name) for name in bank.names}
-    bank.detach()
-    prototypes = {
-        name: torch.nn.functional.normalize(torch.randn(8, generator=generator), dim=0)
-        for name in ("noise", "rain", "clean")
-    }
-    settings = RecognitionSettings().to_dict()
-    return Bundle("tiny", backbone, adapters, recogniser, prototypes, settings)
+from tests.support.tiny_bundle import tiny_bundle
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(save_bundle(tmp_path_factory.mktemp("bundles") / "tiny", tiny_bundle(0)))
+    return str(save_bundle(tmp_path_factory.mktemp("bundles") / "tiny", tiny_bundle()))
 
 
 @pytest.fixture

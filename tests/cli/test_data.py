@@ -1,7 +1,7 @@
 import json
 
-from tests.data.set_trees import TREES, plant
 from tests.data.test_duplicates import scene
+from tests.support.set_trees import TREES, plant
 
 
 def test_inspect_shows_layout_split_task_and_counts(call, tmp_path):

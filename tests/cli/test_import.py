@@ -13,7 +13,7 @@ from polyrestore.bundles import load_bundle
 from polyrestore.cli.values import parse_values
 from polyrestore.errors import BackboneError
 from polyrestore.imaging import read_image
-from tests.backbones.published import TINY, tiny
+from tests.support.networks import TINY, tiny
 
 RECIPE = """
 phase = "adapters"

@@ -10,7 +10,7 @@ import pytest
 
 from polyrestore.bundles import load_bundle
 from polyrestore.imaging import read_image
-from tests.backbones.latent_models import offline, save_model
+from tests.support.latent_models import offline, save_model
 
 RECIPE = """
 phase = "adapters"

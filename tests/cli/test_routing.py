@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recognition.clip.tiny_clip import save_clip, save_da_clip
+from tests.support.tiny_clip import save_clip, save_da_clip
 
 
 @pytest.fixture(scope="module")

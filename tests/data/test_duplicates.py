@@ -6,7 +6,7 @@ from PIL import Image, ImageOps
 
 from polyrestore.data import HashMemory, ImageFile, check_sets, find_duplicates, find_sets
 from polyrestore.errors import DataError
-from tests.data.set_trees import plant
+from tests.support.set_trees import plant
 
 
 def scene(seed, size=(160, 120)):

@@ -4,7 +4,7 @@ import pytest
 
 from polyrestore.data import LAYOUTS, find_sets
 from polyrestore.errors import DataError, UnknownNameError
-from tests.data.set_trees import TREES, plant
+from tests.support.set_trees import TREES, plant
 
 
 @pytest.mark.parametrize("name", TREES)

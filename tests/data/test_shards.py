@@ -16,7 +16,7 @@ from polyrestore.data import (
     pack,
 )
 from polyrestore.errors import DataError, ImageError, OutputError
-from tests.data.set_trees import TREES, plant
+from tests.support.set_trees import TREES, plant
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from polyrestore.data import (
 )
 from polyrestore.data.task_source import reflected
 from polyrestore.errors import DataError, DegradationError, ImageError, UnknownNameError
-from tests.data.set_trees import plant
+from tests.support.set_trees import plant
 
 
 def samples(folder):

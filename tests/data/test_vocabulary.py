@@ -19,8 +19,8 @@ from polyrestore.data import (
     find_sets,
 )
 from polyrestore.errors import DataError
-from tests.data.set_trees import plant
 from tests.registered import registered
+from tests.support.set_trees import plant
 
 TASKS = ("noise", "jpeg", "low_light")
 

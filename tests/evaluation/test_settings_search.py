@@ -6,7 +6,7 @@ import polyrestore
 from polyrestore.degradations import DEGRADATIONS, MIXTURES
 from polyrestore.evaluation.settings_search import damaged_sets
 from polyrestore.recognition import CLEAN
-from tests.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_bundle import save_tiny_bundle
 
 
 def test_every_degradation_every_mixture_and_nothing_at_all_are_measured(data: Path, tmp_path: Path) -> None:

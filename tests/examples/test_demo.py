@@ -8,7 +8,7 @@ import pytest
 from examples import demo
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.imaging import read_image
-from tests.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_bundle import save_tiny_bundle
 
 
 def test_every_photograph_has_a_licence() -> None:

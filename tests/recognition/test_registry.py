@@ -20,7 +20,7 @@ from polyrestore.recognition import (
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.training.run import run_recipe
 from polyrestore.training.tiny import generated_photograph
-from tests.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_bundle import save_tiny_bundle
 
 
 class MeanColour(BaseRecogniser):

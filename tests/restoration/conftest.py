@@ -6,47 +6,32 @@ from typing import Any
 import pytest
 import torch
 
-from polyrestore.adapters import AdapterBank, BottleneckConfig, LoraConfig
+from polyrestore.adapters import AdapterConfig, BottleneckConfig, LoraConfig
+from polyrestore.bundles import Bundle
 from polyrestore.restoration import restorer as module
 from polyrestore.restoration.restorer import Restorer
-from tests.restoration.tiny_backbone import tiny_backbone
+from tests.support.tiny_backbone import tiny_backbone
+from tests.support.tiny_bundle import tiny_bundle
+
+ADAPTERS: dict[str, AdapterConfig] = {
+    "noise": LoraConfig(rank=2),
+    "rain": LoraConfig(rank=2),
+    "haze": BottleneckConfig(reduction=2),
+}
 
 
-def random_adapter(name: str, config: LoraConfig | BottleneckConfig, seed: int) -> Any:
-    """Return an adapter for the tiny backbone that visibly changes its result."""
-    bank = AdapterBank(tiny_backbone())
-    generator = torch.Generator().manual_seed(seed)
-    bank.create(name, config, generator)
-    with torch.no_grad():
-        for parameter in bank.parameters(name):
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    return bank.export(name)
-
-
-def tiny_bundle() -> Any:
-    """Return what a restorer needs of a bundle: LoRAs for noise and rain, a bottleneck for haze."""
-    adapters = [
-        random_adapter("noise", LoraConfig(rank=2), 1),
-        random_adapter("rain", LoraConfig(rank=2), 2),
-        random_adapter("haze", BottleneckConfig(reduction=2), 3),
-    ]
-    return SimpleNamespace(
-        name="tiny",
-        backbone=tiny_backbone(),
-        adapters={adapter.name: adapter for adapter in adapters},
-        recogniser=torch.nn.Identity(),
-        prototypes={"clean": torch.zeros(4)},
-        recognition_settings={},
-    )
+def restorable_bundle() -> Bundle:
+    """Return LoRAs for noise and rain, and a bottleneck for haze, on the backbone that makes tiling hard."""
+    return tiny_bundle(ADAPTERS, spread=0.3, backbone=tiny_backbone())
 
 
 @pytest.fixture
-def bundle() -> Any:
-    return tiny_bundle()
+def bundle() -> Bundle:
+    return restorable_bundle()
 
 
 @pytest.fixture
-def restorer(bundle: Any) -> Restorer:
+def restorer(bundle: Bundle) -> Restorer:
     return Restorer(bundle, "cpu", tile_px=24)
 
 

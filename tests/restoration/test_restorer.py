@@ -26,8 +26,8 @@ from polyrestore.recognition import RecognitionSettings
 from polyrestore.restoration.restorer import Restorer, load
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX
 from polyrestore.runtimes.torch import TorchRuntime
-from tests.restoration.conftest import FakeRecognition, tiny_bundle
-from tests.restoration.tiny_backbone import tiny_backbone
+from tests.restoration.conftest import FakeRecognition, restorable_bundle
+from tests.support.tiny_backbone import tiny_backbone
 
 
 def random_pixels(height: int = 50, width: int = 61, seed: int = 0) -> torch.Tensor:
@@ -94,7 +94,7 @@ def test_size_in_is_size_out(height: int, width: int) -> None:
     assert 0 <= restored.pixels.min() <= restored.pixels.max() <= 1
 
 
-_SHARED = Restorer(tiny_bundle(), "cpu", tile_px=24)
+_SHARED = Restorer(restorable_bundle(), "cpu", tile_px=24)
 
 
 def test_strength_blends_input_and_result(restorer: Restorer) -> None:
@@ -252,7 +252,7 @@ def test_recognition_settings_can_be_given(bundle: Any) -> None:
 
 
 def test_settings_reach_the_recognition_through_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle = Bundle(**vars(tiny_bundle()))
+    bundle = restorable_bundle()
     monkeypatch.setattr("polyrestore.restoration.restorer.load_bundle", lambda name: bundle)
     assert load("any", "cpu", settings={"temperature": 3})._settings.temperature == 3
     assert load("any", "cpu")._settings == RecognitionSettings()

@@ -10,7 +10,7 @@ from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import SMALLEST_TILE_PX, plan_tiles, run_tiled
 from polyrestore.runtimes import base
 from polyrestore.runtimes.torch import TorchRuntime
-from tests.restoration.tiny_backbone import MULTIPLE, TinyBackbone, tiny_backbone
+from tests.support.tiny_backbone import MULTIPLE, TinyBackbone, tiny_backbone
 
 TOLERANCE = 1e-5
 

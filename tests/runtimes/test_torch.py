@@ -9,7 +9,7 @@ from polyrestore.errors import BackboneError
 from polyrestore.runtimes import base
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.restoration.conftest import tiny_bundle
-from tests.restoration.tiny_backbone import tiny_backbone
+from tests.support.tiny_backbone import tiny_backbone
 
 IMAGE = torch.rand(1, 3, 40, 52, generator=torch.Generator().manual_seed(0))
 

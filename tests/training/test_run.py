@@ -25,7 +25,7 @@ from polyrestore.training.phases.restoration_job import RestorationJob, composit
 from polyrestore.training.reading import load_recipe
 from polyrestore.training.recipes.batches import training_source
 from polyrestore.training.run import run_recipe
-from tests.backbones.published import TINY
+from tests.support.networks import TINY
 from tests.training.conftest import toml_value
 
 ADAPTERS = """

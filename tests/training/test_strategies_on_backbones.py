@@ -10,7 +10,7 @@ from polyrestore.backbones import BACKBONES
 from polyrestore.bundles import load_bundle
 from polyrestore.training.run import run_recipe
 from polyrestore.training.weighting import WEIGHTINGS
-from tests.backbones.published import TINY
+from tests.support.networks import TINY
 from tests.training.conftest import toml_value
 
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.composition.__main__ import BEGIN, END, USUAL, main
 from polyrestore.degradations import MIXTURES
 from tests.evaluation.conftest import data as data
-from tests.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_bundle import save_tiny_bundle
 
 ROOT = Path(__file__).parents[3]
 

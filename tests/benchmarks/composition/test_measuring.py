@@ -24,7 +24,7 @@ from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
 from polyrestore.evaluation.sets import EvaluationImage
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.restoration.restorer import Restorer
-from tests.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_bundle import save_tiny_bundle
 
 PROTOCOL = Protocol(window="uniform")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recognition.clip.tiny_clip import save_clip
+from tests.support.tiny_clip import save_clip
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from polyrestore.recognition.clip.daclip import DaClipRecogniser, read_da_clip
 from polyrestore.recognition.clip.network import embed_texts, read_tokenizer
 from polyrestore.recognition.clip.preprocessing import Preprocessing
 from polyrestore.recognition.clip.reference import file_fingerprint
-from tests.recognition.clip.tiny_clip import CONTEXT, IMAGE_PX, ReferenceDaClip, save_da_clip, save_tokenizer
+from tests.support.tiny_clip import CONTEXT, IMAGE_PX, ReferenceDaClip, save_da_clip, save_tokenizer
 
 PIXELS = torch.randn(2, 3, IMAGE_PX, IMAGE_PX, generator=torch.Generator().manual_seed(3))
 

@@ -22,7 +22,7 @@ from polyrestore.recognition.clip.network import (
 )
 from polyrestore.recognition.clip.preprocessing import Preprocessing
 from polyrestore.recognition.clip.reference import find_folder
-from tests.recognition.clip.tiny_clip import DIMENSION, IMAGE_PX, clip_model
+from tests.support.tiny_clip import DIMENSION, IMAGE_PX, clip_model
 
 
 def recogniser_of(folder):

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from polyrestore.training.loop.losses import LOSSES, STRUCTURE_SHARE, structure_error
 from polyrestore.training.recipes.recipe import Recipe
-from tests.backbones.published import random_image
+from tests.support.networks import random_image
 
 
 def test_every_loss_can_be_named_in_a_recipe():

@@ -16,7 +16,7 @@ from polyrestore.training.recipes.data_table import DataTable
 from polyrestore.training.recipes.recipe import OptimiserTable, PretrainingRecipe
 from polyrestore.training.weighting import build_weighting
 from polyrestore.training.weighting.uniform import Uniform
-from tests.backbones.published import TINY
+from tests.support.networks import TINY
 from tests.training.halves import NoValidation
 
 

@@ -10,7 +10,7 @@ from polyrestore.training.loop.schedule import learning_rate
 from polyrestore.training.phases.contrast import encoder_recipe
 from polyrestore.training.reading import load_recipe
 from polyrestore.training.run import run_recipe
-from tests.backbones.published import TINY
+from tests.support.networks import TINY
 from tests.training.conftest import toml_value
 
 AIRNET = [

@@ -15,8 +15,8 @@ from polyrestore.training.recipes.tasks import load_tasks
 from polyrestore.training.run import run_recipe
 from polyrestore.training.validation.tasks import validation_of
 from tests.cli.conftest import call as call
-from tests.data.set_trees import TREES, plant
 from tests.data.test_duplicates import scene
+from tests.support.set_trees import TREES, plant
 from tests.training.conftest import PRETRAINING
 
 HEAD = PRETRAINING.replace('clean = ["clean"]\nvalidation = "validation"\n', "").replace(
