@@ -126,3 +126,31 @@ def test_mixtures_are_never_replaced_by_real_pairs():
         plain = source(synthesis=synthesis, pairs={"low_light": [pair]}, pair_share=1.0)
         batch = OneCompositionSource(plain).batch(0)
         assert (float(batch.clean.min()) == 1) == expected
+
+
+def test_stored_clean_samples_stay_untouched_and_damaged_ones_are_stored_after_the_damage():
+    plain = source(synthesis=Synthesis(clean_share=0.5, region_share=0), stored=1.0).batch(0)
+    untouched = plain.task < 0
+    assert torch.equal(plain.degraded[untouched], plain.clean[untouched])
+    unstored = source(synthesis=Synthesis(clean_share=0.5, region_share=0)).batch(0)
+    assert not torch.equal(plain.clean, unstored.clean)
+    assert float((plain.clean - unstored.clean).abs().mean()) < 0.2
+
+
+def test_only_samples_with_noise_alone_use_a_part_of_the_range():
+    synthesis = Synthesis(tasks=("noise", "rain"), mixture_share=0, region_share=0)
+    batch = source(synthesis=synthesis, narrow=1.0).batch(0)
+    whole = source(synthesis=synthesis).batch(0)
+    rainy = batch.task == 1
+    assert torch.equal(batch.degraded[rainy], whole.degraded[rainy])
+    spans = [
+        (each.clean[~rainy].amax((1, 2, 3)) - each.clean[~rainy].amin((1, 2, 3))) for each in (batch, whole)
+    ]
+    assert bool((spans[0] < spans[1]).all())
+
+
+def test_stars_belong_to_the_clean_sample():
+    synthesis = Synthesis(clean_share=1.0)
+    batch = source(synthesis=synthesis, stars=1.0).batch(0)
+    assert float((batch.degraded - batch.clean).abs().max()) < 0.51 / 255
+    assert not torch.equal(batch.clean, source(synthesis=synthesis).batch(0).clean)

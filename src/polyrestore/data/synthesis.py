@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
-from polyrestore.data.augmentation import vary_light
+from polyrestore.data.augmentation import add_stars, squeeze_range, vary_light
 from polyrestore.data.batch import Batch, mixed_seed
 from polyrestore.data.images import Pair, random_patch
 from polyrestore.data.sampling import Sampler, draw_tasks
 from polyrestore.degradations import DEGRADATIONS, degrade_batch, mix_regions
+from polyrestore.degradations.jpeg import store
 from polyrestore.errors import DataError
 
 
@@ -80,6 +81,10 @@ class BatchSource:
         pairs: real pairs by task name; they replace synthetic samples of that task.
         pair_share: probability of the replacement; of a task without a function it is 1.
         vary_light: share of the clean patches that :func:`polyrestore.data.augmentation.vary_light` changes.
+        stars: share of the clean patches that get stars.
+        stored: share of the clean patches, and of the damaged ones that are not ``jpeg`` anyway, that were
+            stored as cameras and sites do it, as JPEG of a quality of 85 to 96.
+        narrow: share of the samples with noise alone, or with nothing, that use a part of the range only.
         sampler: how often each task comes; "proportional" counts a task's own pairs beside the clean images.
 
     Raises:
@@ -95,6 +100,9 @@ class BatchSource:
     pairs: dict[str, list[Pair]] = field(default_factory=dict)
     pair_share: float = 0.5
     vary_light: float = 0.0
+    stars: float = 0.0
+    stored: float = 0.0
+    narrow: float = 0.0
     sampler: Sampler = "task_shares"
     zoom_in: float = 1.0
 
@@ -134,6 +142,10 @@ class BatchSource:
         clean = torch.cat(patches)
         if self.vary_light:
             clean = vary_light(clean, self.vary_light, generator)
+        if self.stars:
+            clean = add_stars(clean, self.stars, generator)
+        if self.stored:
+            clean = store(clean, self.stored, generator)
         severities, task = self._draw(step, rank, generator)
         degraded = degrade_batch(clean, severities, self.names, generator)
         presence = (~severities.isnan()).float()
@@ -144,6 +156,7 @@ class BatchSource:
             second = degrade_batch(clean[rows], other[rows], self.names, generator)
             degraded[rows] = mix_regions(degraded[rows], second, generator)
             presence[rows] = torch.maximum(presence[rows], (~other[rows].isnan()).float())
+        self._vary_files(degraded, clean, presence, generator)
         self._place_pairs(degraded, clean, task, presence, generator)
         return Batch(degraded, clean, task, presence)
 
@@ -171,6 +184,18 @@ class BatchSource:
         chosen[untouched] = False
         task = torch.where(untouched, torch.full_like(task, -1), task)
         return torch.where(chosen, drawn * milder, torch.full_like(drawn, float("nan"))), task
+
+    def _vary_files(self, degraded: Tensor, clean: Tensor, presence: Tensor, generator: Generator) -> None:
+        """Store samples as files are stored, and let some use a part of the range only."""
+        names = self.names
+        if self.stored:
+            compressed = presence[:, [index for index, name in enumerate(names) if name == "jpeg"]].sum(1)
+            rows = ((presence.sum(1) > 0) & (compressed == 0)).nonzero().flatten()
+            degraded[rows] = store(degraded[rows], self.stored, generator)
+        if self.narrow:
+            others = [index for index, name in enumerate(names) if name != "noise"]
+            rows = (presence[:, others].sum(1) == 0).nonzero().flatten()
+            degraded[rows], clean[rows] = squeeze_range(degraded[rows], clean[rows], self.narrow, generator)
 
     def _place_pairs(
         self, degraded: Tensor, clean: Tensor, task: Tensor, presence: Tensor, generator: Generator

@@ -87,7 +87,7 @@ def _view(image: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 def _colour_field(image: Tensor, generator: Generator) -> Tensor:
     """Mix the smoothed colours at random: (B, 1, H, W) in [0, 1] that jumps where things end."""
     mixing = torch.randn((image.shape[0], 3, 1, 1), generator=generator)
-    window = 2 * max(1, min(image.shape[2:]) // 48) + 1
+    window = 2 * max(1, min(image.shape[2:]) // 96) + 1
     mixed = (image * mixing).sum(1, keepdim=True)
     return stretch(box_blur(mixed, window))
 

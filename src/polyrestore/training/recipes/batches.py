@@ -90,6 +90,9 @@ def batch_source(
         pairs=pairs,
         pair_share=data.pair_share,
         vary_light=data.vary_light,
+        stars=data.stars,
+        stored=data.stored,
+        narrow=data.narrow,
         sampler=data.sampler,
     )
 

@@ -87,6 +87,9 @@ class DataTable(Strict):
         zoom_out: largest reduction of a photograph before a patch is cut.
         zoom_in: largest enlargement of a clean photograph before it is damaged.
         vary_light: share of the clean patches whose light, contrast and colours are varied.
+        stars: share of the clean patches that become starry skies or get points of light.
+        stored: share of the patches that are stored as JPEG of a quality of 85 to 96, as photographs are.
+        narrow: share of the samples with noise alone, or nothing wrong, that use a part of the range only.
         batch_size: samples per batch and process.
         workers: processes that make batches while the network trains; they are the same for any number.
         sets: sets of images on disk, by task.
@@ -115,6 +118,9 @@ class DataTable(Strict):
     zoom_out: float = Field(3.0, ge=1, le=64)
     zoom_in: float = Field(1.0, ge=1, le=64)
     vary_light: float = Field(0.0, ge=0, le=1)
+    stars: float = Field(0.0, ge=0, le=1)
+    stored: float = Field(0.0, ge=0, le=1)
+    narrow: float = Field(0.0, ge=0, le=1)
     batch_size: int = Field(16, ge=1)
     workers: int = Field(0, ge=0, le=1024)
     sets: tuple[SetTable, ...] = ()
