@@ -161,6 +161,12 @@ def test_a_missing_file_is_named(folder, saved, name):
         load_adapter(folder)
 
 
+def test_a_configuration_that_is_nested_without_end_is_refused(folder, saved):
+    (folder / CONFIG_FILE).write_text("[" * 100_000)
+    with pytest.raises(AdapterError, match=r"nested too deeply|not valid JSON"):
+        load_adapter(folder)
+
+
 @pytest.mark.parametrize("cut", [0, 5, 200])
 @pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE])
 def test_a_file_that_is_cut_short_is_refused(folder, saved, name, cut):

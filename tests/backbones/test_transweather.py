@@ -154,7 +154,7 @@ def test_lora_adapters_attach_and_act():
 
 
 def test_options_that_cannot_be_built_are_refused():
-    with pytest.raises(BackboneError, match="4 stages"):
+    with pytest.raises(BackboneError, match="dims must be a list of 4 whole numbers"):
         build_backbone("transweather", dims=(8, 8))
-    with pytest.raises(BackboneError, match="at least one query"):
+    with pytest.raises(BackboneError, match="queries must be a whole number from 1"):
         build_backbone("transweather", **(TINY | {"queries": 0}))

@@ -120,6 +120,10 @@ def test_names_cannot_leave_the_folder(folder, key, name):
             "unknown backbone 'compakt'; did you mean 'compact'",
         ),
         (lambda c: c["backbone"]["options"].update(widht=8), "backbone cannot be built.*widht"),
+        (lambda c: c["backbone"]["options"].update(width=-8), "width must be a whole number from 1 to 4096"),
+        (lambda c: c["backbone"]["options"].update(width=10**9), "width must be a whole number from 1"),
+        (lambda c: c["backbone"]["options"].update(width="8"), "width must be a whole number .*, not '8'"),
+        (lambda c: c["backbone"]["options"].update(context_dim=0), "context_dim must be a whole number"),
         (lambda c: c["backbone"]["options"].update(width=12), "has shape .*, the architecture needs"),
         (lambda c: c["backbone"]["options"].update(middle_blocks=2), "lacks the tensor 'middle.1"),
         (lambda c: c["backbone"]["options"].update(middle_blocks=0), "unknown tensor 'middle.0"),
@@ -131,6 +135,20 @@ def test_names_cannot_leave_the_folder(folder, key, name):
 def test_a_wrong_manifest_is_refused(folder, change, message):
     edit(folder, change)
     refused(folder, message)
+
+
+def test_a_network_of_another_size_than_its_file_is_never_made(folder, monkeypatch):
+    made = []
+    original = torch.nn.Conv2d.__init__
+
+    def watched(layer, *arguments, **keywords):
+        original(layer, *arguments, **keywords)
+        made.append(layer.weight.device.type)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "__init__", watched)
+    edit(folder, lambda c: c["backbone"]["options"].update(width=4096))
+    refused(folder, "has shape .*, the architecture needs")
+    assert set(made) == {"meta"}
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,10 @@ def test_errors_are_one_line_and_leave_nothing(call: Callable, checkpoint: Path,
         (checkpoint, "-o", tmp_path),
         (checkpoint, "-o", tmp_path / "out", "--set", "dim"),
         (checkpoint, "-o", tmp_path / "out", "--set", "dim=8"),
+        (checkpoint, "-o", tmp_path / "out", "--set", "dim=-4"),
+        (checkpoint, "-o", tmp_path / "out", "--set", "refinement_blocks=1000000000"),
+        (checkpoint, "-o", tmp_path / "out", "--set", "context_limit_px=-1"),
+        (checkpoint, "-o", tmp_path / "out", "--set", "heads=" + "[" * 3000 + "]" * 3000),
         (checkpoint, "-o", tmp_path / "out", "--name", "a b"),
     ):
         outcome = call("import", *arguments)

@@ -15,6 +15,9 @@ from polyrestore.errors import AdapterError
 MAXIMUM_ADAPTER_BYTES = 1_900_000
 """How large a shipped adapter may be on disk: a new degradation must stay a light download."""
 
+MAXIMUM_RANK = 4096
+"""More than any layer has channels."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -44,8 +47,10 @@ class LoraConfig:
     def __post_init__(self) -> None:
         _check_kind(self.kind, "lora")
         for rank in (self.rank, *self.ranks.values()):
-            if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-                raise AdapterError(f"a LoRA rank must be a whole number of at least 1, not {rank!r}")
+            if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= MAXIMUM_RANK:
+                raise AdapterError(
+                    f"a LoRA rank must be a whole number from 1 to {MAXIMUM_RANK}, not {rank!r}"
+                )
         for alpha in (self.alpha, *self.alphas.values()):
             if not 0 < alpha < float("inf"):
                 raise AdapterError(f"LoRA alpha must be positive and finite, not {alpha!r}")

@@ -76,6 +76,8 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
         raise AdapterError(f"cannot read {config_path}: {error.strerror}; not an adapter folder?") from error
     except ValueError as error:
         raise AdapterError(f"{config_path} is not valid JSON: {error}; save the adapter again") from error
+    except RecursionError as error:
+        raise AdapterError(f"{config_path} is nested too deeply; save the adapter again") from error
     stored = read_tensors(weights_path, AdapterError, "copy or save the adapter again")
     if not isinstance(raw, dict):
         raise AdapterError(f"{config_path} must hold a JSON object, not a {type(raw).__name__}")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
+from polyrestore.backbones.bounds import CHANNELS, MOST_BLOCKS, Number, WholeNumber
 from polyrestore.backbones.contrastive import SLOPE, ContrastiveEncoder, MomentumContrast
 from polyrestore.backbones.deformable import deformable_convolution
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
@@ -141,6 +142,14 @@ class AirNet(Backbone):
     """
 
     tiny_options = {"width": 4, "groups": 2, "blocks": 1, "queue_length": 12}
+    bounds = {
+        "width": CHANNELS,
+        "groups": WholeNumber(1, MOST_BLOCKS),
+        "blocks": WholeNumber(1, MOST_BLOCKS),
+        "queue_length": WholeNumber(1, 2**24),
+        "momentum": Number(0, 1, closed=True),
+        "temperature": Number(0, 1000),
+    }
 
     def __init__(
         self,

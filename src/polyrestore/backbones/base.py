@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from polyrestore.backbones.bounds import Bound
 from polyrestore.backbones.layers import pad_to_multiple
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 
@@ -64,11 +65,13 @@ class Backbone(nn.Module):
     ``options`` are the keyword arguments that rebuild the same architecture through the registry;
     ``tiny_options`` are some that make a network of a few thousand parameters, for trial runs and tests.
     ``padding_mode`` is how images are filled up to whole multiples, one of ``pad_to_multiple``'s.
+    ``bounds`` says what each option may be; where it is empty, the constructor alone decides.
     What only some networks can do is in :mod:`polyrestore.backbones.capabilities`.
     """
 
     tiny_options: ClassVar[Mapping[str, Any]] = {}
     padding_mode: ClassVar[str] = "replicate"
+    bounds: ClassVar[Mapping[str, Bound]] = {}
     description: BackboneDescription
     options: dict[str, object]
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
+from polyrestore.backbones.bounds import BLOCKS, BLOCKS_BY_LEVEL, CHANNELS, CONTEXT_DIM, SHUFFLE
 from polyrestore.backbones.layers import (
     COLOUR_LEVELS,
     ChannelNorm,
@@ -121,6 +122,14 @@ class Compact(Backbone):
         "middle_blocks": 1,
         "decoder_blocks": (1, 1),
         "context_dim": 16,
+    }
+    bounds = {
+        "width": CHANNELS,
+        "encoder_blocks": BLOCKS_BY_LEVEL,
+        "middle_blocks": BLOCKS,
+        "decoder_blocks": BLOCKS_BY_LEVEL,
+        "context_dim": CONTEXT_DIM,
+        "shuffle": SHUFFLE,
     }
 
     def __init__(

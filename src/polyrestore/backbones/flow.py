@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polyrestore.backbones.bounds import Number, WholeNumber
 from polyrestore.backbones.compact import Compact
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.errors import BackboneError
@@ -65,6 +66,8 @@ class Flow(Compact):
         ValueError: the entry time is out of range.
         BackboneError: the steps are.
     """
+
+    bounds = {**Compact.bounds, "entry_time": Number(0, 1), "steps": WholeNumber(1, 1000)}
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
+from polyrestore.backbones.bounds import BLOCKS, BLOCKS_BY_LEVEL, CHANNELS, LIMIT_PX
 from polyrestore.backbones.layers import ChannelNorm, SimpleGate
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.statistics import LocalStatistics, Statistics, StatisticsBackbone
@@ -65,6 +66,14 @@ class NAFNet(StatisticsBackbone):
     padding_mode = "constant"
 
     tiny_options = {"width": 4, "encoder_blocks": (1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1)}
+    bounds = {
+        "width": CHANNELS,
+        "encoder_blocks": BLOCKS_BY_LEVEL,
+        "middle_blocks": BLOCKS,
+        "decoder_blocks": BLOCKS_BY_LEVEL,
+        "local_window_px": LIMIT_PX,
+        "context_limit_px": LIMIT_PX,
+    }
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, layers_in
+from polyrestore.backbones.bounds import CHANNELS, WholeNumber, WholeNumbers
 from polyrestore.backbones.restormer import LEVELS, RestormerTrunk
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.statistics import Statistics, Window
@@ -99,6 +100,11 @@ class PromptIR(RestormerTrunk):
         "prompt_widths": (2, 4, 6),
         "prompt_sizes": (6, 5, 4),
     }
+    bounds = {
+        **RestormerTrunk.bounds,
+        "prompt_widths": WholeNumbers(CHANNELS, LEVELS - 1, LEVELS - 1),
+        "prompt_sizes": WholeNumbers(WholeNumber(1, 1024), LEVELS - 1, LEVELS - 1),
+    }
 
     def __init__(
         self,
@@ -123,8 +129,6 @@ class PromptIR(RestormerTrunk):
             context_limit_px,
             prompt_blocks=1,
         )
-        if len(prompt_widths) != 3 or len(prompt_sizes) != 3:
-            raise ValueError("there are three prompts, so three prompt_widths and three prompt_sizes")
         self.options |= {"prompt_widths": list(prompt_widths), "prompt_sizes": list(prompt_sizes)}
         # What goes in is the features below the step up, what comes out is their width after the trunk's own.
         for level, incoming, outgoing in (

@@ -9,6 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
+from polyrestore.backbones.bounds import (
+    BLOCKS,
+    CHANNELS,
+    HEADS,
+    LIMIT_PX,
+    MOST_BLOCKS,
+    Number,
+    Switch,
+    WholeNumber,
+    WholeNumbers,
+)
 from polyrestore.backbones.shapes import PublishedOptions, Shapes, shortest_factor
 from polyrestore.backbones.statistics import Statistics, StatisticsBackbone
 from polyrestore.backbones.transposed import PatchEmbed, Resample, TransformerBlock
@@ -23,6 +34,15 @@ class RestormerTrunk(StatisticsBackbone):
     """The U-Net that Restormer is and that PromptIR builds on; see :class:`Restormer` for the options."""
 
     padding_mode = "reflect"
+    bounds = {
+        "dim": CHANNELS,
+        "blocks": WholeNumbers(WholeNumber(1, MOST_BLOCKS), LEVELS, LEVELS),
+        "refinement_blocks": BLOCKS,
+        "heads": WholeNumbers(HEADS, LEVELS, LEVELS),
+        "expansion": Number(0, 16),
+        "norm_bias": Switch(),
+        "context_limit_px": LIMIT_PX,
+    }
     # The only layers whose widths differ between the two.
     up4_3: Resample
     reduce_chan_level3: nn.Conv2d
@@ -42,8 +62,6 @@ class RestormerTrunk(StatisticsBackbone):
         colours: int = RGB,
     ) -> None:
         super().__init__(_floats_per_px(dim, expansion), context_limit_px)
-        if len(blocks) != LEVELS or len(heads) != LEVELS:
-            raise ValueError(f"{LEVELS} levels need {LEVELS} numbers of blocks and heads")
         self.options = {
             "dim": dim,
             "blocks": list(blocks),
@@ -161,6 +179,7 @@ class Restormer(RestormerTrunk):
     """
 
     tiny_options = {"dim": 4, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 2, 2, 4)}
+    bounds = {**RestormerTrunk.bounds, "conv_bias": Switch(), "colours": WholeNumber(GREY, RGB)}
 
     def __init__(
         self,

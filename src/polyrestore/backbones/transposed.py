@@ -89,6 +89,8 @@ class TransformerBlock(nn.Module):
         super().__init__()
         if width % heads:
             raise ValueError(f"{heads} attention heads do not divide {width} channels")
+        if int(width * expansion) < 1:
+            raise ValueError(f"an expansion of {expansion:g} leaves nothing of {width} channels")
         self.norm1 = Norm(width, norm_bias)
         self.attn = TransposedAttention(width, heads, conv_bias)
         self.norm2 = Norm(width, norm_bias)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
+from polyrestore.backbones.bounds import BLOCKS, CHANNELS, HEADS, MOST_CHANNELS, WholeNumber, WholeNumbers
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.tokens import (
     EPSILON,
@@ -193,6 +194,16 @@ class TransWeather(Backbone):
         "queries": 4,
         "tail_dims": (4, 4),
     }
+    bounds = {
+        "dims": WholeNumbers(CHANNELS, STAGES, STAGES),
+        "depths": WholeNumbers(BLOCKS, STAGES, STAGES),
+        "heads": WholeNumbers(HEADS, STAGES, STAGES),
+        "reductions": WholeNumbers(WholeNumber(1, SIZE_MULTIPLE // 4), STAGES, STAGES),
+        "decoder_depth": BLOCKS,
+        "decoder_heads": HEADS,
+        "queries": WholeNumber(1, MOST_CHANNELS),
+        "tail_dims": WholeNumbers(CHANNELS, 2, 2),
+    }
 
     def __init__(
         self,
@@ -207,11 +218,6 @@ class TransWeather(Backbone):
     ) -> None:
         super().__init__()
         by_stage = {"dims": dims, "depths": depths, "heads": heads, "reductions": reductions}
-        for name, values in by_stage.items():
-            if len(values) != STAGES:
-                raise ValueError(f"{name} needs a value for each of {STAGES} stages, not {list(values)}")
-        if queries < 1:
-            raise ValueError(f"the decoder needs at least one query, not {queries}")
         self.options = {
             **{name: list(values) for name, values in by_stage.items()},
             "decoder_depth": decoder_depth,

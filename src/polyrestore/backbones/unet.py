@@ -18,12 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
+from polyrestore.backbones.bounds import BLOCKS, BLOCKS_BY_LEVEL, CHANNELS, CONTEXT_DIM, SHUFFLE
 from polyrestore.backbones.compact import RESIDUAL_SCALE, ContextEncoder, ToneCurve
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
-
-MAX_WIDTH = 512
-MAX_LEVELS = 5
-MAX_BLOCKS = 64
 
 
 class PlainBlock(nn.Module):
@@ -64,6 +61,14 @@ class UNet(Backbone):
         "decoder_blocks": (1, 1),
         "context_dim": 16,
     }
+    bounds = {
+        "width": CHANNELS,
+        "encoder_blocks": BLOCKS_BY_LEVEL,
+        "middle_blocks": BLOCKS,
+        "decoder_blocks": BLOCKS_BY_LEVEL,
+        "context_dim": CONTEXT_DIM,
+        "shuffle": SHUFFLE,
+    }
 
     def __init__(
         self,
@@ -83,8 +88,11 @@ class UNet(Backbone):
             "context_dim": context_dim,
             "shuffle": shuffle,
         }
-        _check(width, encoder_blocks, middle_blocks, decoder_blocks, context_dim, shuffle)
         levels = len(encoder_blocks)
+        if len(decoder_blocks) != levels:
+            raise ValueError(
+                f"{levels} encoder levels need as many decoder levels, not {len(decoder_blocks)}"
+            )
         self.shuffle = shuffle
         self.description = BackboneDescription(
             name="unet",
@@ -177,36 +185,6 @@ def _scale_down(layer: nn.Conv2d) -> None:
     with torch.no_grad():
         layer.weight.mul_(RESIDUAL_SCALE)
         cast(Tensor, layer.bias).mul_(RESIDUAL_SCALE)
-
-
-def _check(
-    width: int,
-    encoder_blocks: Sequence[int],
-    middle_blocks: int,
-    decoder_blocks: Sequence[int],
-    context_dim: int,
-    shuffle: int,
-) -> None:
-    """Refuse options that make no network, or one that no memory holds.
-
-    Raises:
-        ValueError: an option is out of bounds, or encoder and decoder do not fit together.
-    """
-    levels = len(encoder_blocks)
-    if len(decoder_blocks) != levels:
-        raise ValueError(f"{levels} encoder levels need as many decoder levels, not {len(decoder_blocks)}")
-    counts = [*encoder_blocks, middle_blocks, *decoder_blocks]
-    bounded = {
-        "width": (width, 1, MAX_WIDTH),
-        "the number of levels": (levels, 1, MAX_LEVELS),
-        "the fewest blocks of a level": (min(counts), 0, MAX_BLOCKS),
-        "the most blocks of a level": (max(counts), 0, MAX_BLOCKS),
-        "context_dim": (context_dim, 1, 1024),
-        "shuffle": (shuffle, 1, 4),
-    }
-    for name, (value, low, high) in bounded.items():
-        if not low <= value <= high:
-            raise ValueError(f"{name} is {value}; it must be between {low} and {high}")
 
 
 def _receptive_radius(

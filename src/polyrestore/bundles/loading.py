@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from polyrestore.adapters import Adapter, bare_state_dict, check_base, check_fits, load_adapter
-from polyrestore.backbones import BACKBONES, build_backbone
+from polyrestore.backbones import BACKBONES, build_backbone, outline
 from polyrestore.backbones.base import Backbone
 from polyrestore.backbones.capabilities import BaseReference, BorrowsModel, borrowed_keys, reference_of
 from polyrestore.bundles.bundle import Bundle
@@ -29,9 +29,10 @@ from polyrestore.bundles.shipped import find_bundle
 from polyrestore.errors import AdapterError, BackboneError, BundleError, PolyrestoreError, unknown_name
 from polyrestore.files import sha256_of
 from polyrestore.recognition import RECOGNISERS, BaseRecogniser, Reference
-from polyrestore.storage.tensors import check_finite, read_tensors
+from polyrestore.storage.tensors import check_finite, read_shapes, read_tensors
 
 Network = TypeVar("Network", bound=nn.Module)
+Shapes = dict[str, tuple[int, ...]]
 
 
 def load_bundle(name_or_folder: str | Path, *, like: Backbone | None = None) -> Bundle:
@@ -110,7 +111,10 @@ def _load_backbone(folder: Path, manifest: Manifest, like: Backbone | None) -> B
             _check_tensors(_read_tensors(path), _own_state(like), path)
             return like
         options |= _checked_base(folder, entry.name, options, expected)
-    backbone = _build(folder, "backbone", lambda: build_backbone(entry.name, **options))
+    own = not issubclass(BACKBONES.get(entry.name, Backbone), BorrowsModel)
+    backbone = _build(
+        folder, "backbone", lambda: build_backbone(entry.name, **options), path if own else None
+    )
     if entry.reference is None and borrowed_keys(backbone):
         raise BundleError(f"{folder / MANIFEST_FILE} does not refer to the backbone's base; save it again")
     return _filled(backbone, path)
@@ -153,7 +157,7 @@ def _load_recogniser(folder: Path, manifest: Manifest) -> BaseRecogniser | None:
         except PolyrestoreError as error:
             raise BundleError(f"{folder / MANIFEST_FILE}: the recogniser cannot be used: {error}") from error
     weights = folder / RECOGNISER_FILE if entry.shared is None else find_shared(folder, entry.shared)
-    return _filled(_build(folder, "recogniser", lambda: kind.build(options)), weights)
+    return _filled(_build(folder, "recogniser", lambda: kind.build(options), weights), weights)
 
 
 def _read_adapter(folder: Path, name: str, manifest: Manifest) -> Adapter:
@@ -188,11 +192,18 @@ def _load_prototypes(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
     return {name: prototypes[name] for name in manifest.prototypes}
 
 
-def _build(folder: Path, what: str, build: Callable[[], Network]) -> Network:
+def _build(folder: Path, what: str, build: Callable[[], Network], path: Path | None) -> Network:
+    """Build a network, after its shapes have been compared with those of the file that fills it."""
     try:
         # The weights are replaced at once, and reading a file must not advance anybody's random numbers.
         with torch.random.fork_rng(devices=[]):
+            network = None if path is None else outline(build)
+            if path is not None and network is not None:
+                found = read_shapes(path, BundleError, "save the bundle again")
+                _check_shapes(found, _shapes(network.state_dict()), path)
             return build()
+    except BundleError:
+        raise
     except (PolyrestoreError, TypeError, ValueError, RuntimeError) as error:
         raise BundleError(f"{folder / MANIFEST_FILE}: the {what} cannot be built: {error}") from error
 
@@ -206,12 +217,20 @@ def _filled(network: Network, path: Path) -> Network:
 
 
 def _check_tensors(found: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+    _check_shapes(_shapes(found), _shapes(expected), path)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:
+    return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+
+
+def _check_shapes(found: Shapes, expected: Shapes, path: Path) -> None:
     for key in sorted(set(found) ^ set(expected)):
         problem = "lacks the tensor" if key in expected else "has the unknown tensor"
         raise BundleError(f"{path} {problem} {key!r}; it belongs to another architecture")
-    for key, tensor in sorted(found.items()):
-        if tensor.shape != expected[key].shape:
-            shape, fitting = tuple(tensor.shape), tuple(expected[key].shape)
+    for key, shape in sorted(found.items()):
+        if shape != expected[key]:
+            fitting = expected[key]
             raise BundleError(f"{path}: {key} has shape {shape}, the architecture needs {fitting}")
 
 

@@ -23,4 +23,6 @@ def parse_values(entries: Sequence[str]) -> dict[str, object]:
             values[key] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError as error:
             raise BackboneError(f"the value in {entry!r} cannot be read: {error}") from error
+        except RecursionError as error:
+            raise BackboneError(f"the value of {key!r} is nested too deeply to be read") from error
     return values

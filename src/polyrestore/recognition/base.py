@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from polyrestore.backbones.bounds import Bound, check_options
 from polyrestore.errors import RecognitionError
 
 
@@ -46,12 +47,14 @@ class BaseRecogniser(nn.Module):
     Attributes:
         kind: its name in :data:`polyrestore.recognition.RECOGNISERS`.
         external: whether its weights stay outside of the bundle, which then refers to them.
+        bounds: what each option may be; where it is empty, the constructor alone decides.
         options: the plain values that rebuild it.
         dimension: length of the embedding.
     """
 
     kind: ClassVar[str]
     external: ClassVar[bool] = False
+    bounds: ClassVar[Mapping[str, Bound]] = {}
     options: dict[str, object]
     dimension: int
 
@@ -63,8 +66,9 @@ class BaseRecogniser(nn.Module):
             RecognitionError: an option is unknown or cannot be used.
         """
         try:
+            check_options(cls.bounds, options)
             return cls(**options)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise RecognitionError(f"recogniser {cls.kind!r} cannot be built: {error}") from error
 
     @classmethod

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polyrestore.backbones.bounds import CHANNELS
 from polyrestore.backbones.layers import COLOUR_LEVELS, ChannelNorm, colour_levels
 from polyrestore.recognition.base import BaseRecogniser
 
@@ -29,6 +30,7 @@ class Recogniser(BaseRecogniser):
     """
 
     kind: ClassVar[str] = "network"
+    bounds = {"width": CHANNELS, "dimension": CHANNELS}
 
     def __init__(self, width: int = 32, dimension: int = 64) -> None:
         super().__init__()

@@ -112,5 +112,11 @@ def test_a_photograph_of_many_megapixels_costs_hardly_more_than_a_small_one():
 def test_impossible_taps_are_refused(taps):
     with pytest.raises(RecognitionError, match="taps"):
         EncoderRecogniser(taps=taps)
-    with pytest.raises(RecognitionError, match="at least 1"):
-        EncoderRecogniser(taps=(0,), members=0)
+
+
+@pytest.mark.parametrize(
+    "options", [{"members": 0}, {"hidden": -1}, {"dimension": 10**9}, {"taps": ["x"]}, {"membres": 3}]
+)
+def test_options_out_of_bounds_are_refused(options):
+    with pytest.raises(RecognitionError, match=f"'encoder' cannot be built: .*{next(iter(options))}"):
+        EncoderRecogniser.build(options)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription
+from polyrestore.backbones.bounds import OfTheNetwork, Switch, Text
 from polyrestore.backbones.capabilities import BaseReference
 from polyrestore.backbones.latent.model_files import ModelFiles, check_reference, find_model, is_model
 from polyrestore.backbones.latent.parts import Parts, load_parts, schedule_of, tiny_parts
@@ -71,6 +72,16 @@ class Latent(Backbone):
 
     tiny_options: ClassVar[Mapping[str, Any]] = {"model": TINY}
     padding_mode = "reflect"
+    bounds = {
+        "model": Text(),
+        "timestep": OfTheNetwork(),
+        "steps": OfTheNetwork(),
+        "skips": Switch(),
+        "keep_colour": Switch(),
+        "dtype": Text(),
+        "variant": Text(),
+        "prompt": OfTheNetwork(),
+    }
     unet: Any
     vae: Any
     prompt: Tensor

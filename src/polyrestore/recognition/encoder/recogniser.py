@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.errors import RecognitionError
+from polyrestore.backbones.bounds import CHANNELS, MOST_BLOCKS, OfTheNetwork, WholeNumber, WholeNumbers
 from polyrestore.recognition.base import BaseRecogniser, Reading
 from polyrestore.recognition.encoder import statistics
 from polyrestore.recognition.encoder.trunk import Trunk
@@ -60,6 +60,13 @@ class EncoderRecogniser(BaseRecogniser):
     """
 
     kind: ClassVar[str] = "encoder"
+    bounds = {
+        "severities": OfTheNetwork(),
+        "taps": WholeNumbers(WholeNumber(0, MOST_BLOCKS), 1, MOST_BLOCKS),
+        "members": WholeNumber(1, 64),
+        "hidden": CHANNELS,
+        "dimension": CHANNELS,
+    }
     centre: Tensor
     spread: Tensor
 
@@ -72,8 +79,6 @@ class EncoderRecogniser(BaseRecogniser):
         dimension: int = 32,
     ) -> None:
         super().__init__()
-        if members < 1 or hidden < 1 or dimension < 1:
-            raise RecognitionError("members, hidden and dimension must be at least 1")
         self.options = {
             "severities": list(severities),
             "taps": list(taps),
