@@ -9,11 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from polyrestore.bundles import load_bundle
+from polyrestore.adapters import AdapterBank, LoraConfig
+from polyrestore.backbones import BACKBONES, build_backbone
+from polyrestore.bundles import Bundle, load_bundle, save_bundle
 from polyrestore.data.images import load_pixels
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import DegradationError, PolyrestoreError, RecipeError, UnknownNameError
-from polyrestore.recognition import CLEAN
+from polyrestore.recognition import CLEAN, build_recogniser
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.training.loop.checkpoint import same_recipe
 from polyrestore.training.phases.recogniser import validation_samples
@@ -152,6 +154,67 @@ def test_a_recogniser_needs_pairs_of_every_adapter_that_cannot_be_synthesised(sh
     overrides = ["data.pairs={}", "data.validation_pairs={}"]
     with pytest.raises(UnknownNameError, match="'wet_glass' cannot be synthesised and has no pairs"):
         run_recipe(shop / "recogniser.toml", output_folder=shop / "whole", overrides=overrides)
+
+
+ENCODER = f"""
+phase = "encoder"
+name = "eyes"
+steps = 24
+bundle = "./seeing"
+recogniser_options = {{ taps = [0, 1], members = 1, hidden = 8, dimension = 4 }}
+
+[data]
+clean = ["clean"]
+validation = "validation"
+pairs = {{ {PAIRS} }}
+validation_pairs = {{ {OWN} = ["held"] }}
+batch_size = 8
+
+[synthesis]
+tasks = ["noise", "rain"]
+
+[fit]
+epochs = 2
+"""
+
+
+@pytest.fixture
+def seeing(shop: Path) -> Path:
+    """The shop with a bundle of two adapters and an untrained trunk, and a recipe for its recogniser."""
+    backbone = build_backbone("compact", **BACKBONES["compact"].tiny_options)
+    bank = AdapterBank(backbone)
+    for name in ("noise", OWN):
+        bank.create(name, LoraConfig(rank=1), torch.Generator().manual_seed(0))
+    adapters = {name: bank.export(name) for name in bank.names}
+    bank.detach()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        recogniser = build_recogniser("encoder", taps=[0, 1], members=1, hidden=8, dimension=4)
+    save_bundle(shop / "seeing", Bundle("seeing", backbone, adapters, recogniser))
+    (shop / "encoder.toml").write_text(ENCODER)
+    return shop
+
+
+def test_a_recogniser_on_a_trunk_learns_from_pairs_too(seeing: Path) -> None:
+    bundle = load_bundle(run_recipe(seeing / "encoder.toml", output_folder=seeing / "eyes"))
+    assert set(bundle.prototypes) == {"noise", OWN, CLEAN}
+    assert set(bundle.recognition_settings["minimum_shares"]) == {"noise", OWN}
+    assert bundle.recogniser is not None
+    # How strong something is can be learned of what is synthesised only.
+    assert bundle.recogniser.options["severities"] == ["noise"]
+    assert f"{OWN} found" in bundle.info.training["recogniser"]["validation"]
+    assert set(Restorer(bundle, "cpu").recognise(torch.rand(1, 3, 40, 40)).probabilities) == {
+        "noise",
+        OWN,
+        CLEAN,
+    }
+    with registered():
+        again = load_bundle(run_recipe(seeing / "encoder.toml", output_folder=seeing / "again"))
+    assert again.recognition_settings == bundle.recognition_settings
+    assert all(torch.equal(value, again.prototypes[name]) for name, value in bundle.prototypes.items())
+    overrides = ["data.pairs={}", "data.validation_pairs={}"]
+    with pytest.raises(UnknownNameError, match="'wet_glass' cannot be synthesised and has no pairs"):
+        run_recipe(seeing / "encoder.toml", output_folder=seeing / "refused", overrides=overrides)
 
 
 def test_a_recipe_that_names_no_tasks_keeps_those_that_it_began_with(shop: Path) -> None:

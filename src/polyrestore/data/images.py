@@ -56,11 +56,11 @@ def load_clean(folders: Sequence[Path]) -> list[Tensor]:
     return [load_pixels(path) for folder in folders for path in image_paths(folder)]
 
 
-def load_pairs(folder: Path) -> list[Pair]:
-    """Read ``folder/input`` and ``folder/target``, matched by file name without its ending.
+def pair_paths(folder: Path) -> list[tuple[Path, Path]]:
+    """Match the images of ``folder/input`` and ``folder/target`` by file name without its ending.
 
     Raises:
-        DataError: a folder is missing, a name has no partner, or two partners differ in size.
+        DataError: a folder is missing, or a name has no partner.
     """
     inputs = {path.stem: path for path in image_paths(folder / "input")}
     targets = {path.stem: path for path in image_paths(folder / "target")}
@@ -68,13 +68,22 @@ def load_pairs(folder: Path) -> list[Pair]:
     if alone:
         shown = ", ".join(alone[:5]) + (" ..." if len(alone) > 5 else "")
         raise DataError(f"{len(alone)} files of {folder} have no partner: {shown}")
+    return [(path, targets[stem]) for stem, path in inputs.items()]
+
+
+def load_pairs(folder: Path) -> list[Pair]:
+    """Read ``folder/input`` and ``folder/target``, matched by file name without its ending.
+
+    Raises:
+        DataError: a folder is missing, a name has no partner, or two partners differ in size.
+    """
     pairs = []
-    for stem, path in inputs.items():
-        degraded, clean = load_pixels(path), load_pixels(targets[stem])
+    for path, target in pair_paths(folder):
+        degraded, clean = load_pixels(path), load_pixels(target)
         if degraded.shape != clean.shape:
             sizes = f"{tuple(degraded.shape[1:])} and {tuple(clean.shape[1:])}"
-            raise DataError(f"input and target {stem!r} of {folder} differ in size: {sizes}")
-        pairs.append(Pair(stem, degraded, clean))
+            raise DataError(f"input and target {path.stem!r} of {folder} differ in size: {sizes}")
+        pairs.append(Pair(path.stem, degraded, clean))
     return pairs
 
 

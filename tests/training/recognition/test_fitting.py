@@ -8,9 +8,11 @@ from polyrestore.recognition import CLEAN
 from polyrestore.recognition.encoder import EncoderRecogniser
 from polyrestore.training.recognition.features import FeatureSet, extract_features
 from polyrestore.training.recognition.fitting import TEMPERATURE, Fit, fit_members
-from polyrestore.training.recognition.labels import COLUMN, NAMES, Label
+from polyrestore.training.recognition.labels import Label
 from polyrestore.training.recognition.samples import Sample
 from polyrestore.training.recognition.thresholds import choose_threshold, choose_thresholds, cost_of
+
+NAMES = ("haze", "noise")
 
 
 def tiny():
@@ -21,7 +23,7 @@ def tiny():
 def made(number):
     """Every second sample is noisy."""
     generator = torch.Generator().manual_seed(number)
-    label = Label()
+    label = Label(NAMES)
     image = torch.rand(1, 3, 8, 8, generator=generator)
     image = torch.nn.functional.interpolate(image, size=(70, 80), mode="bicubic").clamp(0, 1)
     if number % 2:
@@ -39,24 +41,26 @@ def test_features_are_computed_once_and_a_run_goes_on(tmp_path, monkeypatch):
         counted.append(number)
         return made(number)
 
-    first = extract_features(tiny(), make, 6, tmp_path)
+    first = extract_features(tiny(), NAMES, make, 6, tmp_path)
     assert counted == [0, 1, 2, 3, 4, 5]
     (tmp_path / "000004-000006.safetensors").unlink()
-    again = extract_features(tiny(), make, 6, tmp_path)
+    again = extract_features(tiny(), NAMES, make, 6, tmp_path)
     assert counted[6:] == [4, 5]
     assert torch.equal(first.features, again.features)
     assert first.kinds == again.kinds
-    assert first.presence[:, COLUMN["noise"]].tolist() == [0, 1, 0, 1, 0, 1]
+    assert first.presence[:, 1].tolist() == [0, 1, 0, 1, 0, 1]
     assert len(first.without("left out")) == 4
     with pytest.raises(TrainingError, match="another recogniser"):
-        extract_features(EncoderRecogniser(taps=(0, 1)), make, 6, tmp_path)
+        extract_features(EncoderRecogniser(taps=(0, 1)), NAMES, make, 6, tmp_path)
+    with pytest.raises(TrainingError, match="other degradations"):
+        extract_features(tiny(), ("haze", "rain", "noise"), make, 6, tmp_path)
     (tmp_path / "000000-000004.safetensors").write_bytes(b"cut")
     with pytest.raises(TrainingError, match="damaged"):
-        extract_features(tiny(), make, 6, tmp_path)
+        extract_features(tiny(), NAMES, make, 6, tmp_path)
 
 
 def test_members_learn_presence_and_severity_and_are_seeded(tmp_path):
-    found = extract_features(tiny(), made, 96, tmp_path)
+    found = extract_features(tiny(), NAMES, made, 96, tmp_path)
     how, told = Fit(epochs=12, batch=16, learning_rate=2e-2, dropout=0.1), []
     recogniser = tiny()
     prototypes = fit_members(
@@ -70,9 +74,9 @@ def test_members_learn_presence_and_severity_and_are_seeded(tmp_path):
         embeddings = recogniser.embed_features(found.features)
         scores = (embeddings @ (prototypes["noise"] - prototypes[CLEAN])) / TEMPERATURE
         severities = recogniser.estimate_severities(found.features)[:, 0]
-    noisy = found.presence[:, COLUMN["noise"]] > 0.5
+    noisy = found.presence[:, 1] > 0.5
     assert float(((scores > 0) == noisy).float().mean()) > 0.9
-    asked = found.severity[noisy, COLUMN["noise"]]
+    asked = found.severity[noisy, 1]
     assert float((severities[noisy] - asked).abs().mean()) < float((asked - asked.mean()).abs().mean())
     second = tiny()
     state = torch.random.get_rng_state()
@@ -83,7 +87,9 @@ def test_members_learn_presence_and_severity_and_are_seeded(tmp_path):
 
 def test_too_few_samples_are_refused():
     labels = {key: torch.zeros(3, len(NAMES)) for key in ("presence", "certainty", "severity")}
-    found = FeatureSet(torch.zeros(3, len(tiny().centre)), **labels, kinds=("a",) * 3, collections=("",) * 3)
+    found = FeatureSet(
+        NAMES, torch.zeros(3, len(tiny().centre)), **labels, kinds=("a",) * 3, collections=("",) * 3
+    )
     with pytest.raises(TrainingError, match="fewer than one batch"):
         fit_members(tiny(), found, ("noise",), Fit(), 0)
 

@@ -1,6 +1,7 @@
 """Samples of the recogniser: decided by seed and number, and labelled for what was done to them."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,13 @@ from PIL import Image
 
 from polyrestore.data.labelled import LabelledPhotograph
 from polyrestore.data.negatives.draws import Draws
-from polyrestore.training.recognition.labels import COLUMN, NAMES, label_by_eye, label_of_severities
+from polyrestore.training.recognition.labels import label_by_eye, label_of_severities
 from polyrestore.training.recognition.samples import SampleSource, read, store_again
 from polyrestore.training.tiny import generated_photograph
+from tests.registered import registered
+
+NAMES = ("haze", "rain", "shadow", "low_light", "motion_blur", "defocus_blur", "noise", "jpeg")
+COLUMN = {name: index for index, name in enumerate(NAMES)}
 
 
 def draws(seed=0):
@@ -35,7 +40,7 @@ def source(tmp_path):
     save(tmp_path / "noisy/target/a.png", 9)
     labelled = {"real": [photograph(clean[0], "clean", strength="none"), photograph(clean[1], "rain")]}
     bursts = [[save(tmp_path / f"burst/b_{index}.png", index) for index in range(5)]]
-    return SampleSource(4, clean, labelled, noisy, [clean[2]], [clean[2]], bursts)
+    return SampleSource(NAMES, 4, clean, labelled, noisy, [clean[2]], [clean[2]], bursts)
 
 
 def test_a_sample_is_decided_by_seed_and_number(source):
@@ -44,7 +49,7 @@ def test_a_sample_is_decided_by_seed_and_number(source):
         assert torch.equal(first.image, again.image)
         assert torch.equal(first.label.presence, again.label.presence)
         assert first.kind == again.kind
-    other = SampleSource(5, source.photographs)
+    other = SampleSource(NAMES, 5, source.photographs)
     assert any(source.sample(n).image.shape != other.sample(n).image.shape for n in range(6))
 
 
@@ -66,15 +71,44 @@ def test_every_way_of_making_samples_comes_up_and_fits_its_label(source):
 
 
 def test_without_labelled_photographs_the_other_ways_remain(source):
-    alone = SampleSource(4, source.photographs)
+    alone = SampleSource(NAMES, 4, source.photographs)
     kinds = {alone.sample(number).kind.split(":")[0] for number in range(60)}
     assert kinds == {"synthetic", "look", "drawn", "drawing damaged"}
 
 
+def test_pairs_show_one_degradation_and_leave_the_rest_open(source, tmp_path):
+    names = (*NAMES, "wet_glass")
+    shown, clean = save(tmp_path / "input.png", 20), save(tmp_path / "target.png", 21)
+    mixed = replace(source, names=names, pairs={"wet_glass": [(shown, clean)]})
+    found = [sample.label for sample in map(mixed.sample, range(150)) if sample.kind == "pair:wet_glass"]
+    assert {label.shows("wet_glass") for label in found} == {True, False}
+    for label in found:
+        assert float(label.certainty[-1]) == 1
+        assert float(label.certainty[:-1].max()) < 0.5
+        assert not label.presence[:-1].any()
+
+
+def test_what_cannot_be_synthesised_is_not_damaged_with(tmp_path):
+    clean = [save(tmp_path / "clean.png", 0)]
+    own = SampleSource(("wet_glass", "rain"), 4, clean)
+    damaged = [each for each in map(own.sample, range(40)) if each.kind == "synthetic"]
+    assert damaged
+    assert all(each.label.presence.tolist() == [0, 1] for each in damaged)
+    alone = SampleSource(("wet_glass",), 4, clean)
+    assert "synthetic" not in {alone.sample(number).kind for number in range(20)}
+
+
+def test_one_more_degradation_changes_no_sample(source):
+    before = [source.sample(number) for number in range(20)]
+    with registered():
+        after = [source.sample(number) for number in range(20)]
+    for one, other in zip(before, after, strict=True):
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.label.presence, other.label.presence)
+
+
 def test_slight_damage_and_like_damage_count_less():
-    severities = torch.full((len(NAMES),), float("nan"))
-    severities[COLUMN["motion_blur"]], severities[COLUMN["jpeg"]] = 0.12, 0.6
-    label = label_of_severities(severities)
+    label = label_of_severities({"motion_blur": 0.12, "jpeg": 0.6, "snow": 0.5}, NAMES)
     assert label.presence.sum() == 2
     assert float(label.certainty[COLUMN["jpeg"]]) == 1
     assert float(label.certainty[COLUMN["motion_blur"]]) < 0.5
@@ -83,15 +117,15 @@ def test_slight_damage_and_like_damage_count_less():
 
 
 def test_labels_by_eye_say_nothing_of_compression_nor_of_haze_beside_rain(tmp_path):
-    rain = label_by_eye(photograph(tmp_path, "rain", strength="strong"))
+    rain = label_by_eye(photograph(tmp_path, "rain", strength="strong"), NAMES)
     assert rain.presence.nonzero().flatten().tolist() == [COLUMN["rain"]]
     assert float(rain.certainty[COLUMN["jpeg"]]) == 0
     assert float(rain.certainty[COLUMN["haze"]]) == pytest.approx(0.1)
     assert float(rain.severity[COLUMN["rain"]]) > 0.8
-    clean = label_by_eye(photograph(tmp_path, "clean", strength="none", kind="night"))
+    clean = label_by_eye(photograph(tmp_path, "clean", strength="none", kind="night"), NAMES)
     assert not clean.presence.any()
     assert float(clean.certainty[COLUMN["low_light"]]) == 1
-    faint = label_by_eye(photograph(tmp_path, "noise", strength="faint"))
+    faint = label_by_eye(photograph(tmp_path, "noise", strength="faint"), NAMES)
     assert 0 < float(faint.certainty[COLUMN["noise"]]) < 1
     assert bool(faint.severity[COLUMN["noise"]].isnan())
 
@@ -100,7 +134,7 @@ def test_labelled_photographs_are_stored_again_and_the_label_follows(source):
     rain = source.labelled["real"][1]
     image, seen = read(rain.path), Counter()
     for seed in range(60):
-        label = label_by_eye(rain)
+        label = label_by_eye(rain, NAMES)
         stored = store_again(image, rain, label, draws(seed))
         seen["same"] += torch.equal(stored, image)
         if label.presence[COLUMN["jpeg"]]:

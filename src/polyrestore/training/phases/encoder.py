@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.bundles import Bundle, load_bundle
-from polyrestore.data.images import image_paths
+from polyrestore.data.images import image_paths, pair_paths
 from polyrestore.data.labelled import read_labelled
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import RecipeError, RecognitionError, StoppedError
@@ -25,16 +25,18 @@ from polyrestore.training.loop.events import Advanced, Started, Validated
 from polyrestore.training.loop.log import RunLog
 from polyrestore.training.phases.base import Phase
 from polyrestore.training.phases.export import extended_info, save_trained, training_record
+from polyrestore.training.recipes.names import check_trained
 from polyrestore.training.recipes.recipe import EncoderRecipe
 from polyrestore.training.recognition.features import FeatureSet, extract_features, features_of
 from polyrestore.training.recognition.fitting import TEMPERATURE, Fit, fit_members
-from polyrestore.training.recognition.labels import COLUMN
 from polyrestore.training.recognition.samples import Sample, SampleSource, folder_bursts
 from polyrestore.training.recognition.thresholds import choose_thresholds
 from polyrestore.training.recognition.validation import found_and_false, validation_samples
 
 _TINY_OPTIONS: dict[str, Any] = {"taps": [0, 1], "members": 2, "hidden": 8, "dimension": 4}
 _HELD_BACK_EVERY = 16
+# Their pairs are not labelled by their folder alone.
+_PAIRS_OF_THEIR_OWN = ("noise", "low_light", "motion_blur")
 # Each adapter has a threshold of its own, so that nothing else needs to hold all of them back.
 NO_CLEAN_THRESHOLD = 1.01
 
@@ -45,17 +47,19 @@ def train_encoder(recipe: EncoderRecipe, control: RunControl) -> Path:
     Features that an earlier run has left in the folder are used again.
 
     Raises:
-        RecipeError: the bundle has an adapter that no samples can be made for, or there is no trunk.
+        UnknownNameError: an adapter's degradation can neither be synthesised nor has pairs in the recipe.
+        RecipeError: one that cannot be synthesised has no pairs to be validated on, or there is no trunk.
         DataError: photographs or labels are missing.
         TrainingError: a loss is not finite, or the folder holds another run.
         StoppedError: the control said so.
     """
     bundle = load_bundle(recipe.bundle)
-    names = tuple(name for name in DEGRADATIONS if not bundle.adapters or name in bundle.adapters)
-    for name in bundle.adapters:
-        if name not in DEGRADATIONS:
-            raise RecipeError(f"no samples can be made for adapter {name!r}, which would lose its prototype")
-    recogniser = EncoderRecogniser(names, **recipe.recogniser_options).eval()
+    # Asked about besides the adapters: what they must not be taken for.
+    asked = asked_names(recipe, bundle)
+    check_trained(recipe, asked)
+    names = tuple(name for name in asked if not bundle.adapters or name in bundle.adapters)
+    graded = tuple(name for name in names if name in DEGRADATIONS)
+    recogniser = EncoderRecogniser(graded, **recipe.recogniser_options).eval()
     fill_trunk(recogniser, recipe, bundle)
     log = RunLog(control.folder, enabled=True, first_step=0, tensorboard=recipe.tensorboard)
     summary = f"features of {recipe.steps} samples, then {recipe.fit.epochs} epochs on them"
@@ -66,15 +70,15 @@ def train_encoder(recipe: EncoderRecipe, control: RunControl) -> Path:
         if control.stop_when():
             raise StoppedError(f"stopped after {done} of {recipe.steps} samples; run it again to go on")
 
-    made = sample_source(recipe).sample
-    found = extract_features(recogniser, made, recipe.steps, control.folder / "features", tell)
+    made = sample_source(recipe, asked).sample
+    found = extract_features(recogniser, asked, made, recipe.steps, control.folder / "features", tell)
 
     def note(epoch: int, loss: float) -> None:
         log.write(event="losses", step=epoch, losses={"mean": round(loss, 6)})
 
     prototypes = fit_members(recogniser, found, names, fit_of(recipe), recipe.seed, note)
     with torch.inference_mode():
-        held_out = features_of(recogniser, _held_out(recipe))
+        held_out = features_of(recogniser, _held_out(recipe, asked))
     probabilities = probabilities_of(recogniser, prototypes, held_out, names)
     settings = chosen_settings(probabilities, held_out, names)
     least = torch.tensor([settings.minimum_shares[name] for name in names])
@@ -126,15 +130,34 @@ def fill_trunk(recogniser: EncoderRecogniser, recipe: EncoderRecipe, bundle: Bun
             parameter.copy_(parameter.half().float())
 
 
-def sample_source(recipe: EncoderRecipe) -> SampleSource:
-    """Return what makes the training samples of a recipe."""
+def asked_names(recipe: EncoderRecipe, bundle: Bundle) -> tuple[str, ...]:
+    """Return the degradations that the training asks about: the recipe's tasks, then other adapters.
+
+    Where the bundle has no adapters, what the recipe has pairs of takes their place.
+    """
+    tasks = recipe.synthesis.tasks or tuple(DEGRADATIONS)
+    return tuple(dict.fromkeys((*tasks, *(sorted(bundle.adapters) or recipe.data.pairs))))
+
+
+def sample_source(recipe: EncoderRecipe, asked: tuple[str, ...]) -> SampleSource:
+    """Return what makes the training samples of a recipe.
+
+    Args:
+        recipe: names the files.
+        asked: the degradations that are asked about.
+
+    Raises:
+        DataError: a folder is missing, or its images do not pair up.
+    """
     data = recipe.data
     photographs = _listed(data.clean)
     for folder in data.held_back:
         paths = image_paths(folder)
         held = set(_held_back(paths))
         photographs += [path for path in paths if path not in held]
+    others = {name: folders for name, folders in data.pairs.items() if name not in _PAIRS_OF_THEIR_OWN}
     return SampleSource(
+        asked,
         recipe.seed,
         photographs,
         {folder.name: read_labelled(folder) for folder in data.labelled},
@@ -142,6 +165,7 @@ def sample_source(recipe: EncoderRecipe) -> SampleSource:
         dark=_inputs(data.pairs.get("low_light", ())),
         blurred=_inputs(data.pairs.get("motion_blur", ())),
         bursts=[frames for folder in data.bursts.get("motion_blur", ()) for frames in folder_bursts(folder)],
+        pairs=_pairs(others),
         task_shares=recipe.synthesis.task_shares,
     )
 
@@ -159,7 +183,7 @@ def probabilities_of(
 
 def chosen_settings(probabilities: Tensor, held_out: FeatureSet, names: Sequence[str]) -> RecognitionSettings:
     """Return settings with which each adapter acts from its own threshold on."""
-    columns = [COLUMN[name] for name in names]
+    columns = held_out.columns(names)
     thresholds = choose_thresholds(
         probabilities, held_out.presence[:, columns], held_out.certainty[:, columns], names
     )
@@ -173,13 +197,13 @@ def chosen_settings(probabilities: Tensor, held_out: FeatureSet, names: Sequence
     )
 
 
-def _held_out(recipe: EncoderRecipe) -> Iterator[Sample]:
+def _held_out(recipe: EncoderRecipe, asked: tuple[str, ...]) -> Iterator[Sample]:
     data = recipe.data
     if data.validation is None:
         raise RecipeError("nothing to validate on; give data.validation")
     held_back = [path for folder in data.held_back for path in _held_back(image_paths(folder))]
     labelled = {folder.name: read_labelled(folder) for folder in data.validation_labelled}
-    return validation_samples(data.validation, held_back, labelled)
+    return validation_samples(asked, data.validation, held_back, labelled, _pairs(data.validation_pairs))
 
 
 def _listed(folders: Sequence[Path]) -> list[Path]:
@@ -188,6 +212,10 @@ def _listed(folders: Sequence[Path]) -> list[Path]:
 
 def _held_back(paths: Sequence[Path]) -> list[Path]:
     return list(paths[_HELD_BACK_EVERY // 2 - 1 :: _HELD_BACK_EVERY])
+
+
+def _pairs(folders: Mapping[str, Sequence[Path]]) -> dict[str, list[tuple[Path, Path]]]:
+    return {name: [pair for path in paths for pair in pair_paths(path)] for name, paths in folders.items()}
 
 
 def _inputs(folders: Sequence[Path]) -> list[Path]:

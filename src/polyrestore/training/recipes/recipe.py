@@ -119,6 +119,12 @@ class Recipe(Strict):
         return {}
 
 
+def _choose_tasks(recipe: Recipe) -> dict[str, Any]:
+    if recipe.data.sets or recipe.synthesis.tasks:
+        return {}
+    return {"synthesis": recipe.synthesis.model_copy(update={"tasks": tuple(DEGRADATIONS)})}
+
+
 class BackboneRecipe(Recipe):
     """A phase that trains a backbone as a whole.
 
@@ -165,9 +171,7 @@ class PretrainingRecipe(BackboneRecipe):
 
     def choose(self) -> dict[str, Any]:
         """Return the tasks where nothing names them: all degradations that can be synthesised."""
-        if self.data.sets or self.synthesis.tasks:
-            return {}
-        return {"synthesis": self.synthesis.model_copy(update={"tasks": tuple(DEGRADATIONS)})}
+        return _choose_tasks(self)
 
 
 class GenerativeRecipe(BackboneRecipe):
@@ -255,7 +259,8 @@ class EncoderRecipe(Recipe):
     """A recogniser on a frozen trunk: features of many samples once, then small networks on them.
 
     ``steps`` is the number of samples. Of ``data``, the pairs of ``noise`` give camera noise, those of
-    ``low_light`` and ``motion_blur`` give their inputs, and the bursts of ``motion_blur`` their means.
+    ``low_light`` and ``motion_blur`` give their inputs, and the bursts of ``motion_blur`` their means; the
+    pairs of any other degradation give both of their images. ``synthesis.tasks`` are what is drawn.
 
     Attributes:
         bundle: name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
@@ -272,3 +277,7 @@ class EncoderRecipe(Recipe):
     pretrained: str = ""
     recogniser_options: dict[str, Any] = {}
     fit: FitTable = FitTable()
+
+    def choose(self) -> dict[str, Any]:
+        """Return the tasks where nothing names them: all degradations that can be synthesised."""
+        return _choose_tasks(self)

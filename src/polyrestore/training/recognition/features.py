@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from polyrestore.training.recognition.samples import Sample
 
 SHARD = 100
 _KEYS = ("features", "presence", "certainty", "severity")
+_NOTES = ("names", "kinds", "collections")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class FeatureSet:
     """Features of M samples and what is asked about them.
 
     Attributes:
+        names: the N degradations that are asked about.
         features: (M, F) as the recogniser extracts them, not standardised.
         presence: (M, N), see :class:`polyrestore.training.recognition.labels.Label`.
         certainty: (M, N).
@@ -34,6 +36,7 @@ class FeatureSet:
         collections: the labelled collection of each, or empty.
     """
 
+    names: tuple[str, ...]
     features: Tensor
     presence: Tensor
     certainty: Tensor
@@ -44,10 +47,15 @@ class FeatureSet:
     def __len__(self) -> int:
         return len(self.kinds)
 
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """Return where some of the degradations are asked about."""
+        return [self.names.index(name) for name in names]
+
     def without(self, collection: str) -> FeatureSet:
         """Return the samples that do not come from a labelled collection."""
         kept = [row for row, name in enumerate(self.collections) if name != collection]
         return FeatureSet(
+            self.names,
             self.features[kept],
             self.presence[kept],
             self.certainty[kept],
@@ -60,6 +68,7 @@ class FeatureSet:
 @torch.inference_mode()
 def extract_features(
     recogniser: EncoderRecogniser,
+    names: tuple[str, ...],
     make: Callable[[int], Sample],
     count: int,
     folder: Path,
@@ -69,13 +78,14 @@ def extract_features(
 
     Args:
         recogniser: with the trunk that extracts.
+        names: the degradations that are asked about.
         make: makes the sample of a number.
         count: how many.
         folder: of the shards, each whole or not there.
         progress: told how many samples are done, after each shard.
 
     Raises:
-        TrainingError: a shard is damaged or of another recogniser.
+        TrainingError: a shard is damaged, of another recogniser, or asks about other degradations.
         OutputError: a shard cannot be written.
     """
     shards = []
@@ -85,6 +95,8 @@ def extract_features(
         if not path.exists():
             _write_shard(path, [make(number) for number in range(start, stop)], recogniser)
         shards.append(_read_shard(path, recogniser))
+        if shards[-1].names != names:
+            raise TrainingError(f"{path} asks about other degradations; choose another folder")
         progress(stop)
     return _join(shards)
 
@@ -93,6 +105,7 @@ def features_of(recogniser: EncoderRecogniser, samples: Iterator[Sample]) -> Fea
     """Return the features of samples, without a file; the images are let go one by one."""
     rows = [(recogniser.extract_features(each.image)[0], each) for each in samples]
     return FeatureSet(
+        rows[0][1].label.names,
         torch.stack([row for row, _ in rows]),
         torch.stack([each.label.presence for _, each in rows]),
         torch.stack([each.label.certainty for _, each in rows]),
@@ -107,26 +120,27 @@ def _write_shard(path: Path, samples: list[Sample], recogniser: EncoderRecognise
     tensors = {key: getattr(found, key) for key in _KEYS}
     # Half the place, and no less exact than the weights will be.
     tensors["features"] = tensors["features"].half()
-    names = {"kinds": json.dumps(found.kinds), "collections": json.dumps(found.collections)}
+    notes = {key: json.dumps(getattr(found, key)) for key in _NOTES}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, save_tensors(tensors, metadata=names))
+    write_bytes(path, save_tensors(tensors, metadata=notes))
 
 
 def _read_shard(path: Path, recogniser: EncoderRecogniser) -> FeatureSet:
     try:
         with safe_open(str(path), framework="pt") as content:
             features, presence, certainty, severity = (content.get_tensor(key).float() for key in _KEYS)
-            names = content.metadata()
-            kinds, collections = (tuple(json.loads(names[key])) for key in ("kinds", "collections"))
+            notes = content.metadata()
+            names, kinds, collections = (tuple(json.loads(notes[key])) for key in _NOTES)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{path} is damaged: {error}; delete it") from error
     if features.shape != (len(kinds), len(recogniser.centre)):
         raise TrainingError(f"{path} holds the features of another recogniser; choose another folder")
-    return FeatureSet(features, presence, certainty, severity, kinds, collections)
+    return FeatureSet(names, features, presence, certainty, severity, kinds, collections)
 
 
 def _join(sets: list[FeatureSet]) -> FeatureSet:
     return FeatureSet(
+        sets[0].names,
         torch.cat([each.features for each in sets]),
         torch.cat([each.presence for each in sets]),
         torch.cat([each.certainty for each in sets]),

@@ -14,7 +14,6 @@ from polyrestore.recognition import CLEAN
 from polyrestore.recognition.encoder import EncoderRecogniser
 from polyrestore.recognition.encoder.recogniser import Member
 from polyrestore.training.recognition.features import FeatureSet
-from polyrestore.training.recognition.labels import COLUMN
 
 # Low enough for three degradations to be certain at once: their directions share one unit vector.
 TEMPERATURE = 0.05
@@ -86,8 +85,7 @@ def fit_members(
     recogniser.spread.copy_((found.features.std(0) + 1e-3).half().float())
     recogniser.centre.copy_(recogniser.centre.half().float())
     features = recogniser.standardise(found.features)
-    columns = [COLUMN[name] for name in names]
-    estimated = [COLUMN[name] for name in recogniser.severities]
+    columns, estimated = found.columns(names), found.columns(recogniser.severities)
     share = torch.tensor([how.real_share if kind.startswith(_REAL) else 1.0 for kind in found.kinds])
     weight = found.certainty[:, columns] * share[:, None]
     known = (~found.severity[:, estimated].isnan()).float() * found.presence[:, estimated]

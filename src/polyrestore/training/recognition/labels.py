@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from polyrestore.data.labelled import LabelledPhotograph
-from polyrestore.degradations import DEGRADATIONS
-
-NAMES = tuple(DEGRADATIONS)
-COLUMN = {name: index for index, name in enumerate(NAMES)}
 
 # Below such a severity it is a matter of taste whether a degradation is there.
 _UNSURE_BELOW = {
@@ -43,74 +39,104 @@ _UNNOTED = {
     "raindrop": 0.6,
     "snow": 0.7,
 }
+# How far it can be trusted that a pair shows nothing but its own degradation.
+_BESIDE_PAIRS = 0.3
 _SEVERITIES = {"faint": 0.25, "clear": 0.5, "strong": 0.85}
 _FALLING = ("rain", "snow", "raindrop")
 
 
-def _nothing() -> Tensor:
-    return torch.zeros(len(NAMES))
-
-
-def _certain() -> Tensor:
-    return torch.ones(len(NAMES))
-
-
-def _unknown() -> Tensor:
-    return torch.full((len(NAMES),), float("nan"))
-
-
 @dataclass
 class Label:
-    """What is asked about one image, by degradation in the order of ``DEGRADATIONS``.
+    """What is asked about one image; at first that nothing is there, for certain.
 
     Attributes:
+        names: the N degradations that are asked about; what is said about others is left out.
         presence: (N,) 1 where the degradation is there, otherwise 0.
         certainty: (N,) how much an error about it counts, from 0 (unknown) to 1.
         severity: (N,) from 0 to 1; NaN where it is absent or unknown.
     """
 
-    presence: Tensor = field(default_factory=_nothing)
-    certainty: Tensor = field(default_factory=_certain)
-    severity: Tensor = field(default_factory=_unknown)
+    names: tuple[str, ...]
+    presence: Tensor = field(init=False)
+    certainty: Tensor = field(init=False)
+    severity: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.presence = torch.zeros(len(self.names))
+        self.certainty = torch.ones(len(self.names))
+        self.severity = torch.full((len(self.names),), float("nan"))
 
     def add(self, name: str, severity: float | None = None, certainty: float = 1.0) -> None:
         """Note that a degradation is there."""
-        self.presence[COLUMN[name]] = 1
-        self.certainty[COLUMN[name]] = certainty
-        if severity is not None:
-            self.severity[COLUMN[name]] = severity
+        if name in self.names:
+            column = self.names.index(name)
+            self.presence[column] = 1
+            self.certainty[column] = certainty
+            if severity is not None:
+                self.severity[column] = severity
 
     def doubt(self, certainties: Mapping[str, float]) -> None:
         """Set how much an error about some degradations counts."""
         for name, certainty in certainties.items():
-            self.certainty[COLUMN[name]] = certainty
+            if name in self.names:
+                self.certainty[self.names.index(name)] = certainty
+
+    def doubt_others(self, names: Iterable[str], certainty: float) -> None:
+        """Set how much an error about some degradations counts, but for those that are there."""
+        self.doubt({name: certainty for name in names if not self.shows(name)})
+
+    def shows(self, name: str) -> bool:
+        """Return whether a degradation is asked about and there."""
+        return name in self.names and bool(self.presence[self.names.index(name)])
 
 
-def label_of_severities(severities: Tensor) -> Label:
-    """Return the label of an image that was damaged with severities (N,), NaN where there is none.
+def label_of_severities(severities: Mapping[str, float], names: tuple[str, ...]) -> Label:
+    """Return the label of an image that was damaged with severities by degradation.
 
     Neighbours that cannot be told apart by looking, such as two kinds of blur, count less.
+
+    Args:
+        severities: from 0 to 1, by degradation.
+        names: the degradations that are asked about.
     """
-    presence = (~severities.isnan()).float()
-    label = Label(presence, _certain(), severities.clone())
-    for name, least in _UNSURE_BELOW.items():
-        if presence[COLUMN[name]] and severities[COLUMN[name]] < least:
-            label.certainty[COLUMN[name]] = _UNSURE
-    there = {name for name in NAMES if presence[COLUMN[name]]}
+    label = Label(names)
+    for name, severity in severities.items():
+        label.add(name, severity, _UNSURE if severity < _UNSURE_BELOW.get(name, 0.0) else 1.0)
+    there = set(severities)
     if there & {"haze", "low_light"}:
-        label.certainty[COLUMN["shadow"]] = max(0.5, float(presence[COLUMN["shadow"]]))
+        label.doubt({"shadow": 1.0 if "shadow" in there else 0.5})
     if there & {"rain", "snow"} and "haze" not in there:
         label.doubt({"haze": 0.3})
     if there & set(_BLURS):
-        label.doubt(dict.fromkeys([name for name in _BLURS if name not in there], 0.5))
+        label.doubt_others(_BLURS, 0.5)
     if "low_light" in there and "noise" not in there:
         label.doubt({"noise": 0.0})
     return label
 
 
-def label_by_eye(photograph: LabelledPhotograph) -> Label:
-    """Return the label of a photograph that somebody labelled by eye; compression is not labelled at all."""
-    label = Label()
+def label_of_pair(name: str, names: tuple[str, ...], shown: bool) -> Label:
+    """Return the label of a photograph with a degradation, or of its clean partner; the rest is a guess.
+
+    Args:
+        name: the degradation.
+        names: the degradations that are asked about.
+        shown: True for the photograph that shows it.
+    """
+    label = Label(names)
+    label.doubt({**dict.fromkeys(names, _BESIDE_PAIRS), "jpeg": 0.0, name: 1.0})
+    if shown:
+        label.add(name)
+    return label
+
+
+def label_by_eye(photograph: LabelledPhotograph, names: tuple[str, ...]) -> Label:
+    """Return the label of a photograph that somebody labelled by eye; compression is not labelled at all.
+
+    Args:
+        photograph: with what was seen in it.
+        names: the degradations that are asked about.
+    """
+    label = Label(names)
     label.doubt({"jpeg": 0.0})
     if photograph.is_clean:
         label.doubt(dict.fromkeys(("noise", *_BLURS), 0.5))
@@ -118,7 +144,7 @@ def label_by_eye(photograph: LabelledPhotograph) -> Label:
             label.doubt({"haze": 0.5})
         return label
     label.doubt(_UNNOTED)
-    seen = [name for name in NAMES if name in photograph.labels]
+    seen = photograph.labels
     for name in seen:
         # The eye grades how much noise disturbs, which is not how strong it is.
         severity = None if name == "noise" else _SEVERITIES.get(photograph.strength)
@@ -126,7 +152,7 @@ def label_by_eye(photograph: LabelledPhotograph) -> Label:
     if any(name in seen for name in _FALLING):
         if "haze" not in seen:
             label.doubt({"haze": 0.1})
-        label.doubt(dict.fromkeys([name for name in ("rain", "raindrop") if name not in seen], 0.4))
+        label.doubt_others(("rain", "raindrop"), 0.4)
     if photograph.kind == "night_haze":
         label.doubt({"low_light": 0.0})
     if "noise" in seen:

@@ -6,7 +6,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -19,14 +19,8 @@ from polyrestore.data.labelled import LabelledPhotograph
 from polyrestore.data.looks import LOOKS, drop_colour, give_look, reencode
 from polyrestore.data.negatives import NEGATIVES, draw_negative
 from polyrestore.data.negatives.draws import Draws
-from polyrestore.degradations import degrade_batch
-from polyrestore.training.recognition.labels import (
-    COLUMN,
-    NAMES,
-    Label,
-    label_by_eye,
-    label_of_severities,
-)
+from polyrestore.degradations import DEGRADATIONS, degrade
+from polyrestore.training.recognition.labels import Label, label_by_eye, label_of_pair, label_of_severities
 
 LONGEST_PX = 640
 GREY_SHARE = 0.1
@@ -69,6 +63,7 @@ class SampleSource:
     """Makes samples.
 
     Attributes:
+        names: the degradations that are asked about; those that can be synthesised are.
         seed: with a sample's number, decides everything in it.
         photographs: of clean photographs.
         labelled: photographs labelled by eye, by the name of their collection.
@@ -76,9 +71,11 @@ class SampleSource:
         dark: photographs taken with too little light.
         blurred: photographs blurred by motion.
         bursts: lists of sharp frames whose mean is blurred.
+        pairs: by degradation, photographs that show it and their clean partners.
         task_shares: how often a degradation is drawn compared with the others; 1 where nothing is said.
     """
 
+    names: tuple[str, ...]
     seed: int
     photographs: Sequence[Path]
     labelled: Mapping[str, Sequence[LabelledPhotograph]] = field(default_factory=dict)
@@ -86,6 +83,7 @@ class SampleSource:
     dark: Sequence[Path] = ()
     blurred: Sequence[Path] = ()
     bursts: Sequence[Sequence[Path]] = ()
+    pairs: Mapping[str, Sequence[tuple[Path, Path]]] = field(default_factory=dict)
     task_shares: Mapping[str, float] = field(default_factory=dict)
 
     def sample(self, number: int) -> Sample:
@@ -103,7 +101,7 @@ class SampleSource:
     def _makers(self) -> list[tuple[Callable[[Draws], Sample], float]]:
         """What is made, and how often compared with the others; what there are no files for is left out."""
         makers: list[tuple[Callable[[Draws], Sample], float, object]] = [
-            (self._damage_photograph, 0.37, self.photographs),
+            (self._damage_photograph, 0.37, self.photographs if self._synthesised else ()),
             (self._damage_drawing, 0.04, NEGATIVES),
             (self._give_looks, 0.19, self.photographs),
             (self._draw, 0.12, NEGATIVES),
@@ -111,8 +109,13 @@ class SampleSource:
             (self._take_noisy, 0.03, self.noisy),
             (self._take_dark, 0.025, self.dark),
             (self._take_blurred, 0.015, [*self.blurred, *self.bursts]),
+            *((partial(self._take_pair, name), 0.06, pairs) for name, pairs in self.pairs.items()),
         ]
         return [(maker, share) for maker, share, files in makers if files]
+
+    @cached_property
+    def _synthesised(self) -> tuple[str, ...]:
+        return tuple(name for name in self.names if name in DEGRADATIONS)
 
     @cached_property
     def _all_labelled(self) -> list[tuple[str, LabelledPhotograph]]:
@@ -133,36 +136,35 @@ class SampleSource:
                 image = give_look(draws.one_of(_LOOKS_BEFORE_DAMAGE), image, draws.generator)
         place = draws.number(0, 1)
         image, label = self._damage(image, draws, 1 if place < 0.5 else 2 if place < 0.83 else 3)
-        if draws.happens(0.2) and not label.presence[COLUMN["jpeg"]]:
+        if draws.happens(0.2) and not label.shows("jpeg"):
             image = reencode(image, draws.one_of(("JPEG", "WEBP")), draws.whole(88, 97))
             label.doubt({"jpeg": 0.7})
         return Sample(image, label, "synthetic", collection)
 
     def _damage(self, image: Tensor, draws: Draws, count: int) -> tuple[Tensor, Label]:
-        shares = torch.tensor([self.task_shares.get(name, 1.0) for name in NAMES])
-        severities = torch.full((len(NAMES),), float("nan"))
-        for column in torch.multinomial(shares, count, generator=draws.generator).tolist():
-            least = LEAST_SEVERITIES.get(NAMES[column], _LEAST_SEVERITY)
+        shares = torch.tensor([self.task_shares.get(name, 1.0) for name in self._synthesised])
+        severities = {}
+        drawn = torch.multinomial(shares, min(count, len(shares)), generator=draws.generator)
+        for name in (self._synthesised[index] for index in drawn.tolist()):
+            least = LEAST_SEVERITIES.get(name, _LEAST_SEVERITY)
             # Several at once are milder each, or nothing of the photograph is left.
-            severities[column] = least + (1 - least) * draws.number(0, 1) * (1 if count == 1 else 0.8)
-        damaged = degrade_batch(image, severities[None], NAMES, draws.generator)
-        return damaged, label_of_severities(severities)
+            severities[name] = least + (1 - least) * draws.number(0, 1) * (1 if count == 1 else 0.8)
+        return degrade(image, severities, draws.generator), label_of_severities(severities, self.names)
 
     def _damage_drawing(self, draws: Draws) -> Sample:
         name = draws.one_of(list(NEGATIVES))
         image = draw_negative(name, draws.whole(200, 420), draws.whole(200, 420), draws.generator)
-        damage = draws.one_of(_DAMAGE_OF_DRAWINGS)
-        label = Label()
-        label.add(damage, draws.number(0.25, 1))
+        damage, label = draws.one_of(_DAMAGE_OF_DRAWINGS), Label(self.names)
+        severity = draws.number(0.25, 1)
+        label.add(damage, severity)
         if damage in ("downsampling", "motion_blur"):
             blurs = ("downsampling", "defocus_blur", "motion_blur")
             label.doubt({other: 0.3 for other in blurs if other != damage})
-        damaged = degrade_batch(image, label.severity[None], NAMES, draws.generator)
-        return Sample(damaged, label, "drawing damaged")
+        return Sample(degrade(image, {damage: severity}, draws.generator), label, "drawing damaged")
 
     def _give_looks(self, draws: Draws) -> Sample:
         image = fit_size(read(draws.one_of(self.photographs)), draws)
-        label, kind = Label(), "look"
+        label, kind = Label(self.names), "look"
         for _ in range(draws.whole(0, 3)):
             name = draws.one_of(list(LOOKS))
             image, kind = give_look(name, image, draws.generator), f"look:{name}"
@@ -171,7 +173,7 @@ class SampleSource:
         return Sample(image, label, kind)
 
     def _draw(self, draws: Draws) -> Sample:
-        name, label = draws.one_of(list(NEGATIVES)), Label()
+        name, label = draws.one_of(list(NEGATIVES)), Label(self.names)
         image = draw_negative(name, draws.whole(120, 520), draws.whole(120, 520), draws.generator)
         if draws.happens(0.25):
             image = reencode(image, "JPEG", draws.whole(90, 97))
@@ -188,7 +190,7 @@ class SampleSource:
         name, photograph = draws.one_of(everything if draws.happens(0.55) else damaged or everything)
         if draws.happens(0.12):
             name, photograph = draws.one_of(rare or everything)
-        label, image = label_by_eye(photograph), read(photograph.path)
+        label, image = label_by_eye(photograph, self.names), read(photograph.path)
         if "noise" in photograph.labels:
             # Reduced or stored again it would be another noise.
             image = image.flip(3) if draws.happens(0.5) else image
@@ -198,7 +200,7 @@ class SampleSource:
         return Sample(image, label, "real:" + "|".join(sorted(photograph.labels)), name)
 
     def _take_noisy(self, draws: Draws) -> Sample:
-        path, label = draws.one_of(self.noisy), Label()
+        path, label = draws.one_of(self.noisy), Label(self.names)
         image = read(path)
         target = read(next((path.parent.parent / "target").glob(f"{path.stem}.*")))
         sigma_255 = float((image - target).std()) * 255
@@ -208,7 +210,7 @@ class SampleSource:
         return Sample(image.flip(3) if draws.happens(0.5) else image, label, "noisy")
 
     def _take_dark(self, draws: Draws) -> Sample:
-        image, label = fit_size(read(draws.one_of(self.dark)), draws, 200, 400), Label()
+        image, label = fit_size(read(draws.one_of(self.dark)), draws, 200, 400), Label(self.names)
         label.doubt({"noise": 0.0, "jpeg": 0.0, "haze": 0.5})
         label.add("low_light", 0.6)
         if draws.happens(0.4):
@@ -216,7 +218,7 @@ class SampleSource:
         return Sample(image, label, "dark")
 
     def _take_blurred(self, draws: Draws) -> Sample:
-        label = Label()
+        label = Label(self.names)
         label.doubt({"defocus_blur": 0.3, "downsampling": 0.3, "jpeg": 0.0})
         label.add("motion_blur", 0.4)
         if self.blurred and (draws.happens(0.5) or not self.bursts):
@@ -229,6 +231,12 @@ class SampleSource:
         if max(image.shape[-2:]) > LONGEST_PX:
             image = functional.interpolate(image, scale_factor=0.6, mode="bilinear", antialias=True)
         return Sample(image, label, "blurred")
+
+    def _take_pair(self, name: str, draws: Draws) -> Sample:
+        degraded, clean = draws.one_of(self.pairs[name])
+        shown = draws.happens(0.5)
+        label = label_of_pair(name, self.names, shown)
+        return Sample(fit_size(read(degraded if shown else clean), draws), label, f"pair:{name}")
 
 
 def read(path: Path) -> Tensor:
@@ -305,8 +313,7 @@ def store_again(image: Tensor, photograph: LabelledPhotograph, label: Label, dra
         label.add("jpeg", (95 - quality) / 90)
         return reencode(image, "JPEG", quality)
     if place < (0.76 if photograph.is_clean else 0.72):
-        severities = torch.full((len(NAMES),), float("nan"))
-        severities[COLUMN["noise"]] = draws.number(0.08, 0.8)
-        label.add("noise", float(severities[COLUMN["noise"]]))
-        return degrade_batch(image, severities[None], NAMES, draws.generator)
+        severity = draws.number(0.08, 0.8)
+        label.add("noise", severity)
+        return degrade(image, {"noise": severity}, draws.generator)
     return image

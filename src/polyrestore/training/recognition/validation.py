@@ -8,13 +8,19 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
+from polyrestore.data.batch import mixed_seed
 from polyrestore.data.images import image_paths
 from polyrestore.data.labelled import LabelledPhotograph
 from polyrestore.data.looks import LOOKS, give_look
 from polyrestore.data.negatives import NEGATIVES, draw_negative
-from polyrestore.degradations import degrade_batch
+from polyrestore.degradations import DEGRADATIONS, degrade
 from polyrestore.training.recognition.features import FeatureSet
-from polyrestore.training.recognition.labels import COLUMN, NAMES, Label, label_by_eye, label_of_severities
+from polyrestore.training.recognition.labels import (
+    Label,
+    label_by_eye,
+    label_of_pair,
+    label_of_severities,
+)
 from polyrestore.training.recognition.samples import Sample, read
 
 SEVERITIES = (0.3, 0.7)
@@ -33,49 +39,59 @@ _DRAWINGS_OF_A_KIND = 7
 
 
 def validation_samples(
+    names: tuple[str, ...],
     photographs: Path,
     held_back: Sequence[Path],
     labelled: Mapping[str, Sequence[LabelledPhotograph]],
+    pairs: Mapping[str, Sequence[tuple[Path, Path]]],
 ) -> Iterator[Sample]:
-    """Make every validation sample; nothing is drawn but from seeds of its own.
+    """Make every validation sample; what is drawn for a degradation comes from a seed of its name.
 
     Args:
+        names: the degradations that are asked about; those that can be synthesised are.
         photographs: folder of clean photographs, which are shown as they are, with a look, and damaged.
         held_back: further clean photographs.
         labelled: photographs labelled by eye, by collection.
+        pairs: by degradation, photographs that show it and their clean partners.
     """
     for name, entries in labelled.items():
         for each in entries:
             kind = "real:" + "|".join(sorted(each.labels)) + f":{each.strength}:{each.kind}"
-            yield Sample(read(each.path), label_by_eye(each), kind, name)
+            yield Sample(read(each.path), label_by_eye(each, names), kind, name)
+    for name, shown in pairs.items():
+        for degraded, clean in shown:
+            yield Sample(read(degraded), label_of_pair(name, names, True), f"pair:{name}")
+            yield Sample(read(clean), label_of_pair(name, names, False), "clean:pair")
     for path in held_back:
-        yield Sample(read(path), Label(), "clean:photograph")
+        yield Sample(read(path), Label(names), "clean:photograph")
     generator = Generator().manual_seed(_SEED)
     paths = image_paths(photographs)
     for path in paths:
-        yield Sample(read(path), Label(), "clean:validation")
+        yield Sample(read(path), Label(names), "clean:validation")
     for index, name in enumerate(LOOKS):
         for path in paths[index % 6 :: 6]:
-            yield Sample(give_look(name, read(path), generator), Label(), f"clean:look:{name}")
+            yield Sample(give_look(name, read(path), generator), Label(names), f"clean:look:{name}")
     for name in NEGATIVES:
         for _ in range(_DRAWINGS_OF_A_KIND):
             width, height = (int(torch.randint(160, 560, (), generator=generator)) for _ in range(2))
-            yield Sample(draw_negative(name, width, height, generator), Label(), f"clean:drawn:{name}")
-    for name in NAMES:
-        for position, severity in enumerate(SEVERITIES):
-            for path in paths[position :: len(SEVERITIES)]:
-                yield _damaged(read(path), {name: severity}, generator)
+            yield Sample(draw_negative(name, width, height, generator), Label(names), f"clean:drawn:{name}")
+    for name in names:
+        if name in DEGRADATIONS:
+            for position, severity in enumerate(SEVERITIES):
+                yield from _damage(paths[position :: len(SEVERITIES)], {name: severity}, names)
     for index, pair in enumerate(PAIRS):
-        for path in paths[index % 6 :: 6]:
-            yield _damaged(read(path), dict.fromkeys(pair, 0.4), generator)
+        if set(pair) <= set(names):
+            yield from _damage(paths[index % 6 :: 6], dict.fromkeys(pair, 0.4), names)
 
 
-def _damaged(image: Tensor, severities: Mapping[str, float], generator: Generator) -> Sample:
-    table = torch.full((len(NAMES),), float("nan"))
-    for name, severity in severities.items():
-        table[COLUMN[name]] = severity
-    kind = "damaged:" + "+".join(severities)
-    return Sample(degrade_batch(image, table[None], NAMES, generator), label_of_severities(table), kind)
+def _damage(
+    paths: Sequence[Path], severities: Mapping[str, float], names: tuple[str, ...]
+) -> Iterator[Sample]:
+    damage = "+".join(severities)
+    generator = Generator().manual_seed(mixed_seed(_SEED, damage, *map(str, severities.values())))
+    for path in paths:
+        image = degrade(read(path), severities, generator)
+        yield Sample(image, label_of_severities(severities, names), f"damaged:{damage}")
 
 
 def found_and_false(acting: Tensor, held_out: FeatureSet, names: Sequence[str]) -> dict[str, float]:
@@ -86,8 +102,9 @@ def found_and_false(acting: Tensor, held_out: FeatureSet, names: Sequence[str]) 
         held_out: the samples.
         names: of the K adapters.
     """
-    presence = held_out.presence[:, [COLUMN[name] for name in names]] > 0.5
-    sure = held_out.certainty[:, [COLUMN[name] for name in names]] >= 0.5
+    columns = held_out.columns(names)
+    presence = held_out.presence[:, columns] > 0.5
+    sure = held_out.certainty[:, columns] >= 0.5
     figures = {}
     for column, name in enumerate(names):
         there = presence[:, column] & sure[:, column]
