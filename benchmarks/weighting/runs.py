@@ -229,7 +229,7 @@ def recipe_of(run: Run) -> Recipe:
     size = SETTINGS[run.setting].batch_size
     data = DataTable(clean=(none,), validation=none, patch_px=PATCH_PX, batch_size=size)
     return Recipe(
-        name=run.name, seed=run.seed, steps=run.steps, data=data, optimiser=OPTIMISER,
+        phase="pretraining", name=run.name, seed=run.seed, steps=run.steps, data=data, optimiser=OPTIMISER,
         log_every=1, validate_every=run.steps, checkpoint_every=10 * run.steps,
     )  # fmt: skip
 

@@ -232,7 +232,7 @@ def test_tiles_come_near_the_whole_and_show_no_seams(sd):
         ({"timestep": True}, "timestep must be a whole number"),
         ({"dtype": "float8"}, "dtype must be one of float32, bfloat16"),
         ({"variant": "int8"}, r"unet/diffusion_pytorch_model.int8.safetensors is missing"),
-        ({"tiles": 3}, "unexpected keyword argument 'tiles'"),
+        ({"tiles": 3}, "there is no option 'tiles'"),
     ],
 )
 def test_options_out_of_range_are_one_line_before_anything_is_loaded(sd, monkeypatch, options, message):

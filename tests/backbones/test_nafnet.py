@@ -9,6 +9,7 @@ from polyrestore.backbones import build_backbone
 from polyrestore.backbones.statistics import Statistics
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
+from polyrestore.runtimes.torch import TorchRuntime
 from tests.support import networks as published
 
 TINY = published.TINY["nafnet"]
@@ -137,7 +138,7 @@ def test_with_local_statistics_there_is_no_context_and_tiles_come_near():
         assert context.shape == (1, 0)
         whole = local(image)
         assert torch.equal(local(image, local.context_at(context, 0, 8)), whole)
-        near = run_tiled(local, image, 64)
+        near = run_tiled(TorchRuntime(local), image, 64)
         assert 0 < float((near - whole).abs().mean()) < 0.2 * float((whole - image).abs().mean())
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -166,6 +167,7 @@ def test_a_large_run_says_first_what_it_takes(
     call: Callable, bundle: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from polyrestore import devices
+    from polyrestore.bulk import estimate
     from polyrestore.cli import restore
 
     arguments = ("restore", photographs, "--bundle", bundle, "--as", "rain", "-o")
@@ -177,7 +179,14 @@ def test_a_large_run_says_first_what_it_takes(
         r"estimate: 2 files, 0 megapixels, 0\.\d GB of memory, at most about \d+ s on cpu \(one tile of 256"
     )
     assert re.match(told, outcome.out)
-    monkeypatch.setattr(devices, "_free_of_system", lambda: 100)
+    measure = estimate.estimate
+
+    def fill_the_memory(*arguments: Any) -> Any:
+        # The network is loaded by now, so that what is refused is the run.
+        monkeypatch.setattr(devices, "_free_of_system", lambda: 100)
+        return measure(*arguments)
+
+    monkeypatch.setattr(estimate, "estimate", fill_the_memory)
     outcome = call(*arguments, tmp_path / "refused")
     assert outcome.code == 1
     assert re.fullmatch(r"error: a tile of 1024 px \(see --tile-px\) needs about [^\n]*\n", outcome.err)

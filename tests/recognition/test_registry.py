@@ -84,7 +84,12 @@ def test_a_third_kind_is_saved_loaded_and_used(folder, tmp_path):
     made = build_recogniser("mean-colour", dimension=16)
     saved = save_with(made, folder, tmp_path / "third")
     entry = json.loads((saved / "model.json").read_text())["recogniser"]
-    assert entry == {"kind": "mean-colour", "options": {"dimension": 16}}
+    assert entry == {
+        "kind": "mean-colour",
+        "options": {"dimension": 16},
+        "source": None,
+        "shared": None,
+    }
     loaded = load_bundle(saved)
     image = torch.rand(3, 40, 50)
     assert isinstance(loaded.recogniser, MeanColour)

@@ -8,8 +8,9 @@ import torch
 from polyrestore.errors import BackboneError
 from polyrestore.runtimes import base
 from polyrestore.runtimes.torch import TorchRuntime
-from tests.restoration.conftest import tiny_bundle
+from tests.restoration.conftest import ADAPTERS
 from tests.support.tiny_backbone import tiny_backbone
+from tests.support.tiny_bundle import tiny_bundle
 
 IMAGE = torch.rand(1, 3, 40, 52, generator=torch.Generator().manual_seed(0))
 
@@ -46,7 +47,7 @@ def test_a_precision_that_the_device_is_slow_at_is_refused(monkeypatch: pytest.M
 
 
 def test_a_composition_acts_for_its_block_and_reaches_as_far_as_its_adapters() -> None:
-    bundle = tiny_bundle()
+    bundle = tiny_bundle(ADAPTERS, spread=0.3, backbone=tiny_backbone())
     runtime = TorchRuntime(bundle.backbone, bundle.adapters.values())
     radius = bundle.backbone.description.receptive_radius_px
     bare = runtime.run(IMAGE, runtime.context(IMAGE))

@@ -52,7 +52,7 @@ def test_the_log_tells_the_effective_batch(outcomes):
         assert (start["processes"], start["effective_batch"], start["updates"]) == (processes, 8, 5)
 
 
-@pytest.mark.parametrize("name", ["adapters", "recogniser"])
+@pytest.mark.parametrize("name", ["adapters", "generative-pretraining"])
 def test_every_phase_finds_the_other_processes(tmp_path, name):
     recipe = Path(__file__).parents[2] / "recipes" / f"{name}.toml"
     run(
