@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ from polyrestore.data import load_clean
 from polyrestore.training.loop.optimisers import build_optimiser
 from polyrestore.training.recipes.recipe import OptimiserTable
 
-CANDIDATES: dict[str, tuple[str, dict[str, object]]] = {
+CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
     "width 16, [1,1,1,4]/1/[1,1,1,1]": ("muon", {
         "width": 16, "encoder_blocks": (1, 1, 1, 4), "middle_blocks": 1, "decoder_blocks": (1, 1, 1, 1),
     }),

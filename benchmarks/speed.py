@@ -40,7 +40,8 @@ class Block(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         inner = self.gate(self.conv2(self.conv1(self.norm1(features))))
         features = features + self.conv3(inner * self.attention(inner)) * self.beta
-        return features + self.conv5(self.gate(self.conv4(self.norm2(features)))) * self.gamma
+        restored: Tensor = features + self.conv5(self.gate(self.conv4(self.norm2(features)))) * self.gamma
+        return restored
 
 
 class NAFNet(nn.Module):
@@ -69,7 +70,8 @@ class NAFNet(nn.Module):
         features = self.middle(features)
         for up, decoder in zip(self.ups, self.decoders, strict=True):
             features = decoder(up(features) + skips.pop())
-        return (padded + self.ending(features))[..., : image.shape[-2], : image.shape[-1]]
+        restored: Tensor = padded + self.ending(features)
+        return restored[..., : image.shape[-2], : image.shape[-1]]
 
 
 def runner(which: str, bundle: str) -> Callable[[Tensor], object]:

@@ -13,12 +13,13 @@ import argparse
 import json
 import platform
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 import polyrestore
 from benchmarks.arguments import positive
@@ -62,6 +63,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def advance(progress: Progress, task: TaskID, image: str) -> None:
+    progress.advance(task)
+
+
 def run(sets: list[EvaluationSet], options: argparse.Namespace, console: Console) -> None:
     restorer = polyrestore.load(options.bundle, options.device)
     about = describe(restorer, options)
@@ -78,7 +83,7 @@ def run(sets: list[EvaluationSet], options: argparse.Namespace, console: Console
                     options.data,
                     limit=options.limit,
                     protocol=PROTOCOL,
-                    on_image=lambda _, task=task: progress.advance(task),
+                    on_image=partial(advance, progress, task),
                 )
             )
             text = json.dumps(as_json(results, about), indent=1, allow_nan=False)

@@ -41,7 +41,8 @@ class Plain(Backbone):
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), RGB in [0, 1]."""
-        return image + self.ending(self.body(image))
+        restored: Tensor = image + self.ending(self.body(image))
+        return restored
 
 
 BACKBONES["plain"] = Plain

@@ -42,7 +42,17 @@ def main() -> None:
         if not Path(where).is_relative_to(scratch.resolve()):
             raise SystemExit(f"polyrestore was imported from {where}, not from the wheel")
         for bundle in BUNDLES:
-            command = [python, "-m", "polyrestore", "restore", PHOTOGRAPH, "--bundle", bundle, "-o", bundle]
+            command: list[str | Path] = [
+                python,
+                "-m",
+                "polyrestore",
+                "restore",
+                PHOTOGRAPH,
+                "--bundle",
+                bundle,
+                "-o",
+                bundle,
+            ]
             run(command, scratch)
             if not (scratch / bundle / PHOTOGRAPH.name).is_file():
                 raise SystemExit(f"the bundle {bundle} restored nothing")
@@ -76,7 +86,7 @@ def install_alone(wheel: Path, folder: Path) -> Path:
     venv.create(folder, with_pip=False)
     windows = os.name == "nt"
     python = folder / ("Scripts/python.exe" if windows else "bin/python")
-    pip = [sys.executable, "-m", "pip", "--python", python]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python]
     run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], folder)
     inside = run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], folder).strip()
     # Path files that lie in a folder named by a path file are not read, so editable installations stay out.

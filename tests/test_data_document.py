@@ -49,7 +49,7 @@ def test_the_commands_run(datasets: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("content", RECIPES, ids=range(len(RECIPES)))
-def test_the_recipes_load_and_find_their_sets(datasets: Path, content: dict) -> None:
+def test_the_recipes_load_and_find_their_sets(datasets: Path, content: dict[str, object]) -> None:
     data = resolve(DataTable.model_validate(content), datasets)
     training = {task.name: task.degradations for task in load_tasks(data.sets, (0.1, 0.9))}
     for task in load_tasks(data.validation_sets, (0.1, 0.9), held_out=True):
@@ -57,7 +57,7 @@ def test_the_recipes_load_and_find_their_sets(datasets: Path, content: dict) -> 
 
 
 def test_three_five_and_three_weather_tasks(datasets: Path) -> None:
-    def names(content: dict) -> list[str]:
+    def names(content: dict[str, object]) -> list[str]:
         data = resolve(DataTable.model_validate(content), datasets)
         return [task.name for task in load_tasks(data.sets, (0.1, 0.9))]
 

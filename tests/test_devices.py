@@ -11,7 +11,7 @@ from polyrestore.errors import BackboneError
 CPU = torch.device("cpu")
 
 
-def test_what_is_free_is_known_with_and_without_psutil(monkeypatch):
+def test_what_is_free_is_known_with_and_without_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
     found = devices.available_bytes(CPU)
     assert found is not None
     assert 50e6 < found < 1e14
@@ -21,7 +21,7 @@ def test_what_is_free_is_known_with_and_without_psutil(monkeypatch):
     assert 0.5 < without / found < 2
 
 
-def test_what_cannot_fit_is_one_line(monkeypatch):
+def test_what_cannot_fit_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_free_of_system", lambda: 3 * 10**9)
     monkeypatch.setattr(devices, "_free_of_container", lambda: None)
     devices.require_memory(3 * 10**9, CPU, "it")
@@ -34,7 +34,7 @@ def test_what_cannot_fit_is_one_line(monkeypatch):
         devices.require_memory(2 * 10**9, CPU, "it")
 
 
-def test_nothing_is_refused_where_the_system_does_not_say(monkeypatch):
+def test_nothing_is_refused_where_the_system_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_free_of_system", lambda: None)
     monkeypatch.setattr(devices, "_free_of_container", lambda: None)
     devices.require_memory(10**18, CPU, "it")

@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ EXAMPLE = ROOT / "examples" / "plain_network.py"
 
 
 @pytest.fixture(autouse=True)
-def _forget(monkeypatch):
+def _forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for registry in (BACKBONES, WEIGHTINGS):
         for name in list(registry):
             monkeypatch.setitem(registry, name, registry[name])
@@ -26,7 +27,7 @@ def _forget(monkeypatch):
         del sys.modules[name]
 
 
-def test_the_example_trains_adapts_and_restores(tmp_path):
+def test_the_example_trains_adapts_and_restores(tmp_path: Path) -> None:
     plugin = ["--plugin", str(EXAMPLE)]
     recipe, out = str(ROOT / "recipes" / "quick.toml"), tmp_path / "out"
     settings = ["backbone=plain", "backbone_options={ width = 8, depth = 2 }", "joint_rank=0", "steps=3"]
@@ -41,7 +42,9 @@ def test_the_example_trains_adapts_and_restores(tmp_path):
     assert run([*plugin, "train", recipe, "-o", str(tmp_path / "tiny"), "--tiny", *changes]) == 0
 
 
-def test_a_bundle_of_an_unknown_network_is_refused_without_the_plugin(tmp_path, capsys):
+def test_a_bundle_of_an_unknown_network_is_refused_without_the_plugin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe, out = str(ROOT / "recipes" / "quick.toml"), tmp_path / "out"
     changes = ["--set", "backbone=plain", "--set", "joint_rank=0", "--tiny"]
     assert run(["--plugin", str(EXAMPLE), "train", recipe, "-o", str(out), *changes]) == 0
@@ -51,7 +54,7 @@ def test_a_bundle_of_an_unknown_network_is_refused_without_the_plugin(tmp_path, 
     assert "plain" in capsys.readouterr().err
 
 
-def test_a_plugin_is_run_once(tmp_path):
+def test_a_plugin_is_run_once(tmp_path: Path) -> None:
     path = tmp_path / "counting.py"
     path.write_text(f"open({str(tmp_path / 'runs')!r}, 'a').write('x')\n")
     load_plugin(path)
@@ -59,7 +62,7 @@ def test_a_plugin_is_run_once(tmp_path):
     assert (tmp_path / "runs").read_text() == "x"
 
 
-def test_missing_and_failing_files_are_one_line(tmp_path, capsys):
+def test_missing_and_failing_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(PluginError, match="no Python file"):
         load_plugin(tmp_path / "absent.py")
     (tmp_path / "bad.py").write_text("1 / 0\n")

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
-from polyrestore.adapters import AdaptedLayer, AdapterBank, BottleneckConfig, LoraConfig
+from polyrestore.adapters import (
+    AdaptedLayer,
+    Adapter,
+    AdapterBank,
+    AdapterConfig,
+    BottleneckConfig,
+    LoraConfig,
+)
 from polyrestore.errors import AdapterError, CompositionError
+from tests.adapters.conftest import TinyNetwork
 
 WEIGHTS = {"rain": 0.7, "noise": 0.4, "train": 0.9}
 
 
-def bits(network):
+def bits(network: nn.Module) -> dict[str, Tensor]:
     return {key: tensor.clone() for key, tensor in network.state_dict().items()}
 
 
-def assert_same_bits(network, before):
+def assert_same_bits(network: nn.Module, before: dict[str, Tensor]) -> None:
     after = network.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[key], before[key]) for key in before)
 
 
-def test_a_new_adapter_changes_nothing_but_its_own_gradients(network, images, config):
+def test_a_new_adapter_changes_nothing_but_its_own_gradients(
+    network: TinyNetwork, images: Tensor, config: AdapterConfig
+) -> None:
     bare = network(images)
     bank = AdapterBank(network)
     bank.create("rain", config, torch.Generator().manual_seed(0))
@@ -39,7 +50,9 @@ def test_a_new_adapter_changes_nothing_but_its_own_gradients(network, images, co
     assert all(parameter.grad is None for parameter in network.parameters() if id(parameter) not in own)
 
 
-def test_training_an_adapter_lowers_the_loss_and_leaves_the_backbone_alone(network, images, config):
+def test_training_an_adapter_lowers_the_loss_and_leaves_the_backbone_alone(
+    network: TinyNetwork, images: Tensor, config: AdapterConfig
+) -> None:
     before = bits(network)
     target = network(images).detach() * 0.8 + 0.1
     bank = AdapterBank(network)
@@ -59,7 +72,9 @@ def test_training_an_adapter_lowers_the_loss_and_leaves_the_backbone_alone(netwo
 
 
 @pytest.mark.parametrize("weights", [{}, {"rain": 0.7, "noise": 0.4}, {"train": 0.9}, WEIGHTS])
-def test_the_state_of_a_composition_is_all_that_a_graph_needs(bank, images, make_network, weights):
+def test_the_state_of_a_composition_is_all_that_a_graph_needs(
+    bank: AdapterBank, images: Tensor, make_network: Callable[[], TinyNetwork], weights: dict[str, float]
+) -> None:
     before = bits(bank.backbone)
     bank.merge({"noise": 1.0})
     state = bank.composed_state(weights)
@@ -87,7 +102,7 @@ def test_the_state_of_a_composition_is_all_that_a_graph_needs(bank, images, make
     ]
 
 
-def test_the_state_of_a_composition_has_every_name_of_a_shared_layer(trained):
+def test_the_state_of_a_composition_has_every_name_of_a_shared_layer(trained: Callable[..., Adapter]) -> None:
     shared = nn.Conv2d(3, 3, 1)
     bank = AdapterBank(nn.Sequential(shared, nn.GELU(), shared))
     bank.create("rain", LoraConfig(rank=1), torch.Generator().manual_seed(0))
@@ -97,7 +112,12 @@ def test_the_state_of_a_composition_has_every_name_of_a_shared_layer(trained):
     assert not torch.equal(state["0.weight"], shared.weight)
 
 
-def test_one_adapter_at_full_weight_is_that_adapter_alone(bank, images, make_network, trained):
+def test_one_adapter_at_full_weight_is_that_adapter_alone(
+    bank: AdapterBank,
+    images: Tensor,
+    make_network: Callable[[], TinyNetwork],
+    trained: Callable[..., Adapter],
+) -> None:
     for name, config in {
         "rain": LoraConfig(rank=3, alpha=5.0),
         "train": BottleneckConfig(reduction=2),
@@ -110,7 +130,9 @@ def test_one_adapter_at_full_weight_is_that_adapter_alone(bank, images, make_net
         assert bank.config(name).kind == config.kind
 
 
-def test_zero_weights_are_the_bare_backbone_bit_for_bit(bank, images, make_network):
+def test_zero_weights_are_the_bare_backbone_bit_for_bit(
+    bank: AdapterBank, images: Tensor, make_network: Callable[[], TinyNetwork]
+) -> None:
     bare = make_network()(images)
     nothing = dict.fromkeys(WEIGHTS, 0.0)
     bank.activate(nothing)
@@ -123,7 +145,7 @@ def test_zero_weights_are_the_bare_backbone_bit_for_bit(bank, images, make_netwo
 
 
 @pytest.mark.parametrize("weights", [WEIGHTS, {"rain": 1.0}, {"noise": 2.5, "rain": 0.1}])
-def test_merged_equals_unmerged(bank, images, weights):
+def test_merged_equals_unmerged(bank: AdapterBank, images: Tensor, weights: dict[str, float]) -> None:
     bank.activate(weights)
     unmerged = bank.backbone(images)
     bank.merge(weights)
@@ -135,12 +157,12 @@ def test_merged_equals_unmerged(bank, images, weights):
     assert (merged - unmerged).abs().max() < 1e-5
 
 
-def bank_output_without(bank, images):
+def bank_output_without(bank: AdapterBank, images: Tensor) -> Tensor:
     bank.deactivate()
     return bank.backbone(images)
 
 
-def test_the_order_of_the_mapping_does_not_matter(bank, images):
+def test_the_order_of_the_mapping_does_not_matter(bank: AdapterBank, images: Tensor) -> None:
     outputs = {"activate": [], "merge": []}
     for order in itertools.permutations(WEIGHTS.items()):
         for mode, found in outputs.items():
@@ -150,7 +172,9 @@ def test_the_order_of_the_mapping_does_not_matter(bank, images):
         assert all(torch.equal(output, found[0]) for output in found)
 
 
-def test_the_order_of_adding_does_not_matter(bank, images, make_network):
+def test_the_order_of_adding_does_not_matter(
+    bank: AdapterBank, images: Tensor, make_network: Callable[[], TinyNetwork]
+) -> None:
     bank.activate(WEIGHTS)
     expected = bank.backbone(images)
     other = AdapterBank(make_network())
@@ -160,7 +184,7 @@ def test_the_order_of_adding_does_not_matter(bank, images, make_network):
     assert torch.equal(other.backbone(images), expected)
 
 
-def test_unmerging_restores_the_exact_bits(bank, images):
+def test_unmerging_restores_the_exact_bits(bank: AdapterBank, images: Tensor) -> None:
     before = bits(bank.backbone)
     for weights in (WEIGHTS, {"rain": 1e4}, {"noise": 1e-3, "rain": 3.0}):
         bank.merge(weights)
@@ -170,7 +194,9 @@ def test_unmerging_restores_the_exact_bits(bank, images):
     assert not bank.is_merged
 
 
-def test_removing_the_last_adapter_restores_the_modules(network, trained):
+def test_removing_the_last_adapter_restores_the_modules(
+    network: TinyNetwork, trained: Callable[..., Adapter]
+) -> None:
     before, modules = bits(network), dict(network.named_modules())
     bank = AdapterBank(network)
     bank.add(trained("rain", LoraConfig(rank=1), 1))
@@ -183,7 +209,9 @@ def test_removing_the_last_adapter_restores_the_modules(network, trained):
     assert_same_bits(network, before)
 
 
-def test_detaching_gives_back_what_was_trainable(network, trained):
+def test_detaching_gives_back_what_was_trainable(
+    network: TinyNetwork, trained: Callable[..., Adapter]
+) -> None:
     network.intro.requires_grad_(False)
     bank = AdapterBank(network)
     bank.add(trained("rain", LoraConfig(rank=1), 1))
@@ -195,7 +223,9 @@ def test_detaching_gives_back_what_was_trainable(network, trained):
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_weights_per_sample_equal_separate_runs(bank, images, memory_format):
+def test_weights_per_sample_equal_separate_runs(
+    bank: AdapterBank, images: Tensor, memory_format: torch.memory_format
+) -> None:
     bank.backbone.to(memory_format=memory_format)
     images = images.contiguous(memory_format=memory_format)
     samples = [{"rain": 1.0}, {}, {"train": 0.5, "noise": 0.2}, {"rain": 0.3, "noise": 1.0}]
@@ -211,7 +241,7 @@ def test_weights_per_sample_equal_separate_runs(bank, images, memory_format):
     assert (bank.backbone(images) - same).abs().max() < 1e-5
 
 
-def test_gradients_per_sample_reach_only_the_adapters_that_acted(bank, images):
+def test_gradients_per_sample_reach_only_the_adapters_that_acted(bank: AdapterBank, images: Tensor) -> None:
     bank.activate_per_sample([{"rain": 1.0}, {"rain": 0.5}, {}, {}])
     bank.backbone(images).square().sum().backward()
     together = [parameter.grad.clone() for parameter in bank.parameters("rain")]
@@ -226,7 +256,7 @@ def test_gradients_per_sample_reach_only_the_adapters_that_acted(bank, images):
     assert all((a - b).abs().max() < 1e-5 * scale for a, b in zip(together, separate, strict=True))
 
 
-def test_weights_per_sample_must_match_the_batch(bank, images):
+def test_weights_per_sample_must_match_the_batch(bank: AdapterBank, images: Tensor) -> None:
     bank.activate_per_sample([{"rain": 1.0}] * 3)
     with pytest.raises(CompositionError, match="3 samples but the batch has 4"):
         bank.backbone(images)
@@ -246,7 +276,9 @@ def test_weights_per_sample_must_match_the_batch(bank, images):
     ],
 )
 @pytest.mark.parametrize("mode", ["activate", "merge", "activate_per_sample"])
-def test_malformed_compositions_are_refused_and_change_nothing(bank, images, mode, weights, message):
+def test_malformed_compositions_are_refused_and_change_nothing(
+    bank: AdapterBank, images: Tensor, mode: str, weights: dict[str, object], message: str
+) -> None:
     bank.merge({"noise": 1.0})
     before = bank.backbone(images)
     with pytest.raises(CompositionError, match=message):
@@ -255,7 +287,7 @@ def test_malformed_compositions_are_refused_and_change_nothing(bank, images, mod
     assert bank.composition == {"noise": 1.0}
 
 
-def test_a_composed_block_ends_in_the_state_before_it(bank, images):
+def test_a_composed_block_ends_in_the_state_before_it(bank: AdapterBank, images: Tensor) -> None:
     per_sample = [{"rain": 1.0}, {}, {}, {}]
     starts = {
         "activate": ({"noise": 0.5}, False),
@@ -276,14 +308,14 @@ def test_a_composed_block_ends_in_the_state_before_it(bank, images):
         assert (bank.composition, bank.is_merged) == (weights, merged)
 
 
-def test_an_error_inside_a_composed_block_undoes_it_too(bank, images):
+def test_an_error_inside_a_composed_block_undoes_it_too(bank: AdapterBank, images: Tensor) -> None:
     before = bank.backbone(images)
     with pytest.raises(CompositionError, match="did you mean"), bank.composed({"rain": 1.0}):
         bank.activate({"nois": 1.0})
     assert torch.equal(bank.backbone(images), before)
 
 
-def test_a_merge_outlives_inference_mode_and_autocast(bank, images):
+def test_a_merge_outlives_inference_mode_and_autocast(bank: AdapterBank, images: Tensor) -> None:
     bank.merge(WEIGHTS)
     expected = bank.backbone(images)
     bank.unmerge()
@@ -294,14 +326,16 @@ def test_a_merge_outlives_inference_mode_and_autocast(bank, images):
     bank.backbone(images).sum().backward()
 
 
-def test_converting_a_merged_network_keeps_it_restorable(bank, images, make_network):
+def test_converting_a_merged_network_keeps_it_restorable(
+    bank: AdapterBank, images: Tensor, make_network: Callable[[], TinyNetwork]
+) -> None:
     bank.merge(WEIGHTS)
     bank.backbone.to(torch.float64)
     bank.unmerge()
     assert torch.equal(bank.backbone(images.double()), make_network().double()(images.double()))
 
 
-def test_a_copy_of_a_bank_is_independent(bank, images):
+def test_a_copy_of_a_bank_is_independent(bank: AdapterBank, images: Tensor) -> None:
     bank.merge(WEIGHTS)
     expected = bank.backbone(images)
     other = copy.deepcopy(bank)
@@ -311,7 +345,9 @@ def test_a_copy_of_a_bank_is_independent(bank, images):
     assert torch.equal(other.backbone(images), bank.backbone(images))
 
 
-def test_the_bare_state_dict_ignores_adapters(bank, make_network):
+def test_the_bare_state_dict_ignores_adapters(
+    bank: AdapterBank, make_network: Callable[[], TinyNetwork]
+) -> None:
     bank.merge(WEIGHTS)
     bare = make_network().state_dict()
     found = bank.base_state_dict()
@@ -319,7 +355,9 @@ def test_the_bare_state_dict_ignores_adapters(bank, make_network):
     assert all(torch.equal(found[key], bare[key]) for key in bare)
 
 
-def test_the_same_seed_gives_the_same_adapter(make_network, config):
+def test_the_same_seed_gives_the_same_adapter(
+    make_network: Callable[[], TinyNetwork], config: AdapterConfig
+) -> None:
     torch.manual_seed(1)
     expected_draw = torch.rand(1)
     torch.manual_seed(1)
@@ -333,7 +371,7 @@ def test_the_same_seed_gives_the_same_adapter(make_network, config):
     assert torch.equal(torch.rand(1), expected_draw), "the global generator was used"
 
 
-def test_a_layer_shared_by_two_parents_is_adapted_in_both(trained):
+def test_a_layer_shared_by_two_parents_is_adapted_in_both(trained: Callable[..., Adapter]) -> None:
     shared = nn.Conv2d(4, 4, 1)
     network = nn.ModuleDict({"a": nn.Sequential(shared, nn.ReLU(), shared), "b": nn.Sequential(shared)})
     bank = AdapterBank(network)
@@ -344,7 +382,9 @@ def test_a_layer_shared_by_two_parents_is_adapted_in_both(trained):
     assert network["a"][0] is network["a"][2] is network["b"][0] is shared
 
 
-def test_wrong_uses_of_a_bank_are_refused(bank, network, trained):
+def test_wrong_uses_of_a_bank_are_refused(
+    bank: AdapterBank, network: TinyNetwork, trained: Callable[..., Adapter]
+) -> None:
     with pytest.raises(AdapterError, match="already has adapters"):
         AdapterBank(network)
     with pytest.raises(AdapterError, match="already is an adapter 'rain'"):

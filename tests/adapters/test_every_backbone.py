@@ -29,7 +29,7 @@ every_backbone = pytest.mark.parametrize("name", sorted(BACKBONES))
 every_kind = pytest.mark.parametrize("kind", sorted(ADAPTER_KINDS))
 
 
-def bank_of(name, kind, seed=0):
+def bank_of(name: str, kind: str, seed: int = 0) -> AdapterBank:
     """Two adapters with every value away from zero, on a tiny backbone."""
     bank = AdapterBank(tiny(name, TINY[name]))
     generator = torch.Generator().manual_seed(seed)
@@ -41,7 +41,7 @@ def bank_of(name, kind, seed=0):
     return bank
 
 
-def test_every_backbone_and_kind_is_tried():
+def test_every_backbone_and_kind_is_tried() -> None:
     assert all(TINY.values())
     assert set(CONFIGS) == set(ADAPTER_KINDS)
 
@@ -50,7 +50,7 @@ def test_every_backbone_and_kind_is_tried():
 @every_kind
 @settings(max_examples=3, deadline=None)
 @given(rain=st.floats(0.05, 1), haze=st.floats(0, 1), seed=st.integers(0, 99))
-def test_the_promises_hold(name, kind, rain, haze, seed):
+def test_the_promises_hold(name: str, kind: str, rain: float, haze: float, seed: int) -> None:
     image, weights = random_image(20, 24), {"rain": rain, "haze": haze}
     before = {key: value.clone() for key, value in tiny(name, TINY[name]).state_dict().items()}
     bank = bank_of(name, kind, seed)
@@ -75,7 +75,7 @@ def test_the_promises_hold(name, kind, rain, haze, seed):
 
 @every_backbone
 @every_kind
-def test_weights_per_sample_equal_separate_runs(name, kind):
+def test_weights_per_sample_equal_separate_runs(name: str, kind: str) -> None:
     bank, images = bank_of(name, kind), random_image(20, 24, batch=3)
     compositions = [{"rain": 1.0}, {}, {"rain": 0.3, "haze": 0.7}]
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_weights_per_sample_equal_separate_runs(name, kind):
 
 @every_backbone
 @every_kind
-def test_restoring_runs_every_layer_with_an_adapter(name, kind):
+def test_restoring_runs_every_layer_with_an_adapter(name: str, kind: str) -> None:
     bank = bank_of(name, kind)
     bank.activate({"rain": 1.0})
     # Large enough for more than one token at TransWeather's 1/64: a choice among one has no gradient.
@@ -102,7 +102,7 @@ def test_restoring_runs_every_layer_with_an_adapter(name, kind):
 
 
 @every_backbone
-def test_idle_layers_are_those_that_restoring_never_runs(name):
+def test_idle_layers_are_those_that_restoring_never_runs(name: str) -> None:
     backbone, run = tiny(name, TINY[name]), set()
     layers = dict(backbone.named_modules())
     for path, layer in layers.items():
@@ -119,7 +119,7 @@ def test_idle_layers_are_those_that_restoring_never_runs(name):
                 )
 
 
-def sizes(name, config):
+def sizes(name: str, config: AdapterConfig) -> dict[str, float]:
     """Parameters by tensor name, in millions, of an adapter on the full-size network."""
     with torch.device("meta"):
         bank = AdapterBank(build_backbone(name))
@@ -133,12 +133,12 @@ def sizes(name, config):
 
 
 @pytest.mark.parametrize(("rank", "millions"), [(2, 0.239), (4, 0.478), (8, 0.957), (16, 1.913)])
-def test_loras_on_restormer_have_the_published_sizes(rank, millions):
+def test_loras_on_restormer_have_the_published_sizes(rank: int, millions: float) -> None:
     assert sum(sizes("restormer", LoraConfig(rank=rank)).values()) == pytest.approx(millions, abs=5e-4)
 
 
 @pytest.mark.parametrize(("reduction", "pointwise"), [(4, 0.908), (8, 0.454)])
-def test_bottlenecks_on_restormer_have_the_published_sizes(reduction, pointwise):
+def test_bottlenecks_on_restormer_have_the_published_sizes(reduction: int, pointwise: float) -> None:
     with torch.device("meta"):
         paralleled = build_backbone("restormer").adaptable_layers().paralleled
     attention = tuple(path for path in paralleled if "attn" in path)
@@ -153,7 +153,7 @@ def test_bottlenecks_on_restormer_have_the_published_sizes(reduction, pointwise)
 
 @pytest.mark.parametrize("name", ["airnet", "nafnet", "promptir", "restormer", "transweather"])
 @pytest.mark.parametrize(("config", "largest_share"), [(LoraConfig(), 0.08), (BottleneckConfig(), 0.14)])
-def test_default_adapters_are_light(name, config, largest_share):
+def test_default_adapters_are_light(name: str, config: AdapterConfig, largest_share: float) -> None:
     with torch.device("meta"):
         whole = sum(parameter.numel() for parameter in build_backbone(name).parameters()) / 1e6
     assert 0.005 < sum(sizes(name, config).values()) / whole < largest_share

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from polyrestore.adapters import Adapter, AdapterBank, LoraConfig, load_adapter, save_adapter
+from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, LoraConfig, load_adapter, save_adapter
 from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
 from polyrestore.errors import AdapterError
+from tests.adapters.conftest import TinyNetwork
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     return tmp_path / "rain"
 
 
 @pytest.fixture
-def saved(folder, trained, config):
+def saved(folder: Path, trained: Callable[..., Adapter], config: AdapterConfig) -> Adapter:
     adapter = trained("rain", config, 4)
     save_adapter(folder, adapter, "tiny")
     return adapter
 
 
-def test_saving_and_loading_are_exact(folder, saved):
+def test_saving_and_loading_are_exact(folder: Path, saved: Adapter) -> None:
     loaded = load_adapter(folder)
     assert (loaded.name, loaded.config) == ("rain", saved.config)
     assert sorted(loaded.tensors) == sorted(saved.tensors)
@@ -34,20 +38,20 @@ def test_saving_and_loading_are_exact(folder, saved):
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
 
 
-def test_saving_twice_gives_the_same_bytes(folder, saved):
+def test_saving_twice_gives_the_same_bytes(folder: Path, saved: Adapter) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     save_adapter(folder, load_adapter(folder), "tiny")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_half_precision_files_hold_the_rounded_values(folder, saved):
+def test_half_precision_files_hold_the_rounded_values(folder: Path, saved: Adapter) -> None:
     save_adapter(folder, saved, "tiny", dtype=torch.float16)
     loaded = load_adapter(folder)
     assert all(tensor.dtype == torch.float32 for tensor in loaded.tensors.values())
     assert all(torch.equal(loaded.tensors[key], saved.tensors[key].half().float()) for key in saved.tensors)
 
 
-def test_values_beyond_half_precision_are_refused(folder, trained):
+def test_values_beyond_half_precision_are_refused(folder: Path, trained: Callable[..., Adapter]) -> None:
     adapter = trained("rain", LoraConfig(rank=1), 1)
     adapter.tensors["intro.lora_B.weight"][0] = 1e5
     with pytest.raises(AdapterError, match="not finite"):
@@ -56,7 +60,13 @@ def test_values_beyond_half_precision_are_refused(folder, trained):
 
 
 @pytest.mark.parametrize("targets", [None, ("intro", "levels.0.1.widen", "up", "context.0")])
-def test_peft_reads_a_lora_and_computes_the_same(folder, trained, make_network, images, targets):
+def test_peft_reads_a_lora_and_computes_the_same(
+    folder: Path,
+    trained: Callable[..., Adapter],
+    make_network: Callable[[], TinyNetwork],
+    images: Tensor,
+    targets: tuple[str, ...] | None,
+) -> None:
     peft = pytest.importorskip("peft")
     network = make_network()
     # PEFT always pads its own convolution with zeros; see the next test for the layer that reflects.
@@ -79,7 +89,9 @@ def test_peft_reads_a_lora_and_computes_the_same(folder, trained, make_network, 
     assert (bare - expected).abs().max() > 0.01
 
 
-def test_a_lora_written_by_peft_is_read(folder, make_network, images):
+def test_a_lora_written_by_peft_is_read(
+    folder: Path, make_network: Callable[[], TinyNetwork], images: Tensor
+) -> None:
     peft = pytest.importorskip("peft")
     network = make_network()
     torch.manual_seed(0)
@@ -101,8 +113,13 @@ PATTERNS = {"rank_pattern": {"0.widen": 3, "widen": 5}, "alpha_pattern": {"^up":
 @pytest.mark.parametrize("patterns", [{}, PATTERNS], ids=["plain", "patterns"])
 @pytest.mark.parametrize("stabilised", [False, True])
 def test_ranks_and_alphas_by_layer_and_rslora_are_those_of_peft(
-    folder, tmp_path, make_network, images, patterns, stabilised
-):
+    folder: Path,
+    tmp_path: Path,
+    make_network: Callable[[], TinyNetwork],
+    images: Tensor,
+    patterns: dict[str, dict[str, float]],
+    stabilised: bool,
+) -> None:
     peft = pytest.importorskip("peft")
     torch.manual_seed(0)
     model = peft.get_peft_model(
@@ -133,7 +150,9 @@ def test_ranks_and_alphas_by_layer_and_rslora_are_those_of_peft(
     assert (read_back(images) - expected).abs().max() < 1e-5
 
 
-def test_what_peft_writes_by_itself_is_all_known_to_be_harmless(folder, make_network):
+def test_what_peft_writes_by_itself_is_all_known_to_be_harmless(
+    folder: Path, make_network: Callable[[], TinyNetwork]
+) -> None:
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(target_modules=["up"], lora_dropout=0.1, init_lora_weights="gaussian")
     peft.get_peft_model(make_network(), config).save_pretrained(str(folder))
@@ -155,13 +174,13 @@ def test_what_peft_writes_by_itself_is_all_known_to_be_harmless(folder, make_net
 
 
 @pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE])
-def test_a_missing_file_is_named(folder, saved, name):
+def test_a_missing_file_is_named(folder: Path, saved: Adapter, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(AdapterError, match=f"cannot read .*{name}"):
         load_adapter(folder)
 
 
-def test_a_configuration_that_is_nested_without_end_is_refused(folder, saved):
+def test_a_configuration_that_is_nested_without_end_is_refused(folder: Path, saved: Adapter) -> None:
     (folder / CONFIG_FILE).write_text("[" * 100_000)
     with pytest.raises(AdapterError, match=r"nested too deeply|not valid JSON"):
         load_adapter(folder)
@@ -169,7 +188,7 @@ def test_a_configuration_that_is_nested_without_end_is_refused(folder, saved):
 
 @pytest.mark.parametrize("cut", [0, 5, 200])
 @pytest.mark.parametrize("name", [CONFIG_FILE, WEIGHTS_FILE])
-def test_a_file_that_is_cut_short_is_refused(folder, saved, name, cut):
+def test_a_file_that_is_cut_short_is_refused(folder: Path, saved: Adapter, name: str, cut: int) -> None:
     path = folder / name
     path.write_bytes(path.read_bytes()[:cut] if cut < 200 else path.read_bytes()[:-9])
     with pytest.raises(AdapterError, match=name):
@@ -200,7 +219,9 @@ def test_a_file_that_is_cut_short_is_refused(folder, saved, name, cut):
         ("lora_alpha", "x", "lora_alpha"),
     ],
 )
-def test_what_would_compute_something_else_is_refused(folder, trained, key, value, message):
+def test_what_would_compute_something_else_is_refused(
+    folder: Path, trained: Callable[..., Adapter], key: str, value: object, message: str
+) -> None:
     save_adapter(folder, trained("rain", LoraConfig(rank=3), 1), "tiny")
     edit_config(folder, {key: value})
     with pytest.raises(AdapterError, match=message):
@@ -216,7 +237,9 @@ def test_what_would_compute_something_else_is_refused(folder, trained, key, valu
         ({"kind": "prefix"}, "unknown adapter kind"),
     ],
 )
-def test_a_wrong_bottleneck_configuration_is_refused(folder, bank, change, message):
+def test_a_wrong_bottleneck_configuration_is_refused(
+    folder: Path, bank: AdapterBank, change: dict[str, object], message: str
+) -> None:
     save_adapter(folder, bank.export("train"), "tiny")
     edit_config(folder, change)
     with pytest.raises(AdapterError, match=message):
@@ -224,7 +247,7 @@ def test_a_wrong_bottleneck_configuration_is_refused(folder, bank, change, messa
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
-def test_stored_values_that_are_not_finite_are_refused(folder, saved, value):
+def test_stored_values_that_are_not_finite_are_refused(folder: Path, saved: Adapter, value: float) -> None:
     stored = load_file(folder / WEIGHTS_FILE)
     next(iter(stored.values())).view(-1)[0] = value
     save_file(stored, folder / WEIGHTS_FILE)
@@ -232,7 +255,7 @@ def test_stored_values_that_are_not_finite_are_refused(folder, saved, value):
         load_adapter(folder)
 
 
-def test_tensors_without_pefts_prefix_are_refused(folder, saved):
+def test_tensors_without_pefts_prefix_are_refused(folder: Path, saved: Adapter) -> None:
     stored = {
         key.removeprefix("base_model."): value for key, value in load_file(folder / WEIGHTS_FILE).items()
     }
@@ -241,19 +264,23 @@ def test_tensors_without_pefts_prefix_are_refused(folder, saved):
         load_adapter(folder)
 
 
-def test_an_adapter_may_leave_its_targets_to_the_backbone(bank, network, folder):
+def test_an_adapter_may_leave_its_targets_to_the_backbone(
+    bank: AdapterBank, network: TinyNetwork, folder: Path
+) -> None:
     exported = bank.export("rain")
     open_ended = Adapter("rain", LoraConfig(rank=3, alpha=5.0), exported.tensors)
     save_adapter(folder, open_ended, "tiny")
     assert load_adapter(folder).config == exported.config
 
 
-def edit_config(folder, change):
+def edit_config(folder: Path, change: dict[str, object]) -> None:
     path = folder / CONFIG_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
 
 
-def test_the_target_expression_matches_the_named_layers_only(folder, trained):
+def test_the_target_expression_matches_the_named_layers_only(
+    folder: Path, trained: Callable[..., Adapter]
+) -> None:
     adapter = trained("rain", LoraConfig(targets=("up", "levels.0.1.widen")), 1)
     save_adapter(folder, adapter, "tiny")
     expression = re.compile(json.loads((folder / CONFIG_FILE).read_text())["target_modules"])

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyrestore.adapters import AdapterBank, LoraConfig
-from polyrestore.backbones import build_backbone
+from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.errors import BackboneError
 from tests.support.networks import TINY as TINY_OPTIONS
 
@@ -33,7 +33,7 @@ PUBLISHED_SHAPES = {
 }
 
 
-def tiny(**options):
+def tiny(**options: object) -> Backbone:
     torch.manual_seed(0)
     backbone = build_backbone("airnet", **(TINY | options))
     with torch.no_grad():
@@ -43,13 +43,13 @@ def tiny(**options):
 
 
 @pytest.fixture(scope="module")
-def published():
+def published() -> Backbone:
     with torch.device("meta"):
         return build_backbone("airnet")
 
 
-def test_parameter_counts_are_the_published_ones(published):
-    def count(prefix):
+def test_parameter_counts_are_the_published_ones(published: Backbone) -> None:
+    def count(prefix: str) -> int:
         return sum(p.numel() for name, p in published.named_parameters() if name.startswith(prefix))
 
     assert count("") == 8_930_313
@@ -58,14 +58,14 @@ def test_parameter_counts_are_the_published_ones(published):
     assert sum(p.numel() for p in published.parameters() if p.requires_grad) == 7_610_377
 
 
-def test_state_dict_has_the_published_names(published):
+def test_state_dict_has_the_published_names(published: Backbone) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in published.state_dict().items()}
     assert {name: shapes.get(name) for name in PUBLISHED_SHAPES} == PUBLISHED_SHAPES
     # 25 blocks of 18 tensors, 5 + 1 + 2 convolutions; two encoders of 3 x 18 + 4 tensors; the queue.
     assert len(shapes) == 25 * 18 + 8 * 2 + 2 * (3 * 18 + 4) + 2
 
 
-def test_a_published_state_dict_loads_strictly_but_for_its_queue():
+def test_a_published_state_dict_loads_strictly_but_for_its_queue() -> None:
     source, target = tiny(queue_length=24), tiny()
     state = source.state_dict()
     state = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in state.items()}
@@ -81,7 +81,7 @@ def test_a_published_state_dict_loads_strictly_but_for_its_queue():
 
 @settings(max_examples=15, deadline=None)
 @given(height=st.integers(1, 20), width=st.integers(1, 20))
-def test_size_in_is_size_out(height, width):
+def test_size_in_is_size_out(height: int, width: int) -> None:
     image = torch.rand(2, 3, height, width)
     with torch.no_grad():
         restored = tiny()(image)
@@ -89,7 +89,7 @@ def test_size_in_is_size_out(height, width):
     assert torch.isfinite(restored).all()
 
 
-def test_an_image_is_restored_by_itself_in_both_modes():
+def test_an_image_is_restored_by_itself_in_both_modes() -> None:
     backbone = tiny()
     images = torch.rand(3, 3, 12, 10)
     before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
@@ -102,7 +102,7 @@ def test_an_image_is_restored_by_itself_in_both_modes():
     assert all(torch.equal(before[name], buffer) for name, buffer in backbone.named_buffers())
 
 
-def test_the_degradation_map_conditions_the_restorer():
+def test_the_degradation_map_conditions_the_restorer() -> None:
     backbone = tiny()
     image = torch.rand(1, 3, 12, 12)
     with torch.no_grad():
@@ -112,7 +112,7 @@ def test_the_degradation_map_conditions_the_restorer():
     assert float((after - before).abs().max()) > 1e-4
 
 
-def test_small_offsets_stay_within_the_described_radius():
+def test_small_offsets_stay_within_the_described_radius() -> None:
     backbone = tiny()
     radius = backbone.description.receptive_radius_px
     assert not backbone.description.exact_tiles
@@ -126,7 +126,7 @@ def test_small_offsets_stay_within_the_described_radius():
     assert radius // 2 < reach <= radius
 
 
-def test_gradients_reach_everything_that_is_trained():
+def test_gradients_reach_everything_that_is_trained() -> None:
     backbone = tiny().train()
     restored, contrast = backbone.restore_and_contrast(torch.rand(3, 3, 8, 8), torch.rand(3, 3, 8, 8))
     (restored.abs().mean() + 0.1 * contrast).backward()
@@ -138,7 +138,7 @@ def test_gradients_reach_everything_that_is_trained():
             assert float(parameter.grad.abs().max()) > 0, name
 
 
-def test_contrastive_training_tells_degradations_apart():
+def test_contrastive_training_tells_degradations_apart() -> None:
     backbone = tiny(queue_length=32, momentum=0.9).train()
     generator = torch.Generator().manual_seed(3)
     optimiser = torch.optim.Adam([p for p in backbone.E.parameters() if p.requires_grad], lr=3e-3)
@@ -157,7 +157,7 @@ def test_contrastive_training_tells_degradations_apart():
     assert not backbone.E.training
 
 
-def test_contrast_is_refused_where_it_would_do_harm():
+def test_contrast_is_refused_where_it_would_do_harm() -> None:
     backbone = tiny()
     with pytest.raises(BackboneError, match=r"train\(\)"):
         backbone.contrastive_loss(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
@@ -165,7 +165,7 @@ def test_contrast_is_refused_where_it_would_do_harm():
         backbone.train().contrastive_loss(torch.rand(2, 3, 8, 8), torch.rand(3, 3, 8, 8))
 
 
-def test_lora_adapters_attach_and_act():
+def test_lora_adapters_attach_and_act() -> None:
     backbone = tiny()
     image = torch.rand(1, 3, 10, 10)
     bare = backbone(image).detach()

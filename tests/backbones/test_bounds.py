@@ -1,11 +1,13 @@
 """Every option of every network has bounds, and no network is made that does not fit."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from polyrestore import devices
 from polyrestore.backbones import BACKBONES, build_backbone
@@ -21,7 +23,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name in PUBLISHED])
-def test_every_option_has_its_bounds_and_the_defaults_are_within(name):
+def test_every_option_has_its_bounds_and_the_defaults_are_within(name: str) -> None:
     with torch.device("meta"):
         options = build_backbone(name).options
     assert set(options) == set(BACKBONES[name].bounds)
@@ -30,7 +32,9 @@ def test_every_option_has_its_bounds_and_the_defaults_are_within(name):
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
-def test_whatever_an_option_is_set_to_the_answer_is_one_line(name, option, monkeypatch):
+def test_whatever_an_option_is_set_to_the_answer_is_one_line(
+    name: str, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(devices, "available_bytes", lambda device: 10**8)
     refused = 0
     for value in HOSTILE:
@@ -54,14 +58,14 @@ def test_whatever_an_option_is_set_to_the_answer_is_one_line(name, option, monke
         ({"widht": 8}, "there is no option 'widht'; did you mean 'width'"),
     ],
 )
-def test_a_refusal_says_what_is_allowed(options, problem):
+def test_a_refusal_says_what_is_allowed(options: dict[str, object], problem: str) -> None:
     with pytest.raises(BackboneError, match=f"backbone 'compact' cannot be built: {problem}"):
         build_backbone("compact", **options)
 
 
 @settings(deadline=None)
 @given(st.one_of(st.integers(-3, 12), st.booleans(), st.floats(), st.lists(st.integers(-3, 12)), st.text()))
-def test_what_bounds_allow_is_what_they_say(value):
+def test_what_bounds_allow_is_what_they_say(value: object) -> None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     assert WholeNumber(2, 9).allows(value) is (whole and 2 <= value <= 9)
     listed = isinstance(value, list) and 1 <= len(value) <= 2 and all(2 <= each <= 9 for each in value)
@@ -71,12 +75,12 @@ def test_what_bounds_allow_is_what_they_say(value):
     assert Number(0, 5, closed=True).allows(value) is (number or (not isinstance(value, bool) and value == 0))
 
 
-def test_a_network_that_does_not_fit_into_memory_is_never_made(monkeypatch):
+def test_a_network_that_does_not_fit_into_memory_is_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     monkeypatch.setattr(devices, "available_bytes", lambda device: 10**6)
     original = torch.nn.Conv2d.__init__
 
-    def watched(layer, *arguments, **keywords):
+    def watched(layer: nn.Module, *arguments: Any, **keywords: Any) -> None:
         original(layer, *arguments, **keywords)
         made.append(layer.weight.device.type)
 
@@ -89,7 +93,7 @@ def test_a_network_that_does_not_fit_into_memory_is_never_made(monkeypatch):
     assert set(made) == {"meta", "cpu"}
 
 
-def test_asking_for_its_size_draws_no_random_numbers():
+def test_asking_for_its_size_draws_no_random_numbers() -> None:
     torch.manual_seed(0)
     first = build_backbone("compact", **TINY["compact"])
     torch.manual_seed(0)

@@ -19,7 +19,7 @@ ABLE = {Contrastive: {"airnet"}, Generative: {"flow"}, Stepped: {"flow", "latent
 
 
 @pytest.mark.parametrize("capability", list(ABLE), ids=lambda each: each.__name__)
-def test_those_and_no_others_are_able(capability):
+def test_those_and_no_others_are_able(capability: type) -> None:
     if "latent" in ABLE[capability]:
         pytest.importorskip("diffusers")
     found = {
@@ -31,14 +31,14 @@ def test_those_and_no_others_are_able(capability):
     assert found == ABLE[capability]
 
 
-def test_a_class_can_be_asked_whether_it_borrows_a_model():
+def test_a_class_can_be_asked_whether_it_borrows_a_model() -> None:
     assert {name for name, kind in BACKBONES.items() if issubclass(kind, BorrowsModel)} == {"latent"}
     options = BACKBONES["latent"].other_options()
     assert options["steps"] == 1
     assert not {"model", "prompt"} & set(options)
 
 
-def test_all_others_have_their_weights_to_themselves_and_restore_in_one_pass():
+def test_all_others_have_their_weights_to_themselves_and_restore_in_one_pass() -> None:
     backbone = build_backbone("nafnet", **TINY["nafnet"])
     assert reference_of(backbone) is None
     assert borrowed_keys(backbone) == frozenset()

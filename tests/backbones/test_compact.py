@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrestore.backbones import build_backbone
+from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.errors import BackboneError, UnknownNameError
 from tests.support.networks import PUBLISHED
 from tests.support.networks import TINY as TINY_OPTIONS
@@ -11,7 +11,7 @@ from tests.support.networks import TINY as TINY_OPTIONS
 TINY = TINY_OPTIONS["compact"]
 
 
-def tiny(**options):
+def tiny(**options: object) -> Backbone:
     torch.manual_seed(0)
     backbone = build_backbone("compact", **(TINY | options)).eval()
     with torch.no_grad():
@@ -21,7 +21,7 @@ def tiny(**options):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_options_rebuild_the_same_network(name):
+def test_options_rebuild_the_same_network(name: str) -> None:
     with torch.device("meta"):
         backbone = build_backbone(name)
         again = build_backbone(name, **backbone.options)
@@ -33,7 +33,7 @@ def test_options_rebuild_the_same_network(name):
 
 @settings(max_examples=25, deadline=None)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), shuffle=st.sampled_from([1, 2]))
-def test_size_in_is_size_out(height, width, shuffle):
+def test_size_in_is_size_out(height: int, width: int, shuffle: int) -> None:
     image = torch.rand(1, 3, height, width)
     with torch.no_grad():
         restored = tiny(shuffle=shuffle)(image)
@@ -42,7 +42,7 @@ def test_size_in_is_size_out(height, width, shuffle):
 
 
 @pytest.mark.parametrize("shuffle", [1, 2])
-def test_no_pixel_reaches_further_than_described(shuffle):
+def test_no_pixel_reaches_further_than_described(shuffle: int) -> None:
     backbone = tiny(shuffle=shuffle)
     radius = backbone.description.receptive_radius_px
     side = 2 * radius + 64
@@ -56,7 +56,7 @@ def test_no_pixel_reaches_further_than_described(shuffle):
     assert int(touched.abs().max()) > radius // 4
 
 
-def test_the_context_decides_globally():
+def test_the_context_decides_globally() -> None:
     backbone = tiny()
     image = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_the_context_decides_globally():
     assert float((own - other).abs().max()) > 1e-4
 
 
-def test_a_new_network_starts_near_the_identity():
+def test_a_new_network_starts_near_the_identity() -> None:
     torch.manual_seed(0)
     backbone = build_backbone("compact", **TINY).eval()
     torch.nn.init.zeros_(backbone.ending.weight)
@@ -77,7 +77,7 @@ def test_a_new_network_starts_near_the_identity():
         assert float((backbone(image) - image).abs().max()) < 2e-3
 
 
-def test_unknown_name_and_options_are_refused():
+def test_unknown_name_and_options_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'compact'"):
         build_backbone("compcat")
     with pytest.raises(BackboneError, match="cannot be built"):

@@ -1,19 +1,20 @@
 import pytest
 import torch
+from torch import Tensor
 
 from polyrestore.backbones.contrastive import MomentumContrast
 
 
-def contrast(**options):
+def contrast(**options: object) -> MomentumContrast:
     torch.manual_seed(0)
     return MomentumContrast(**({"width": 4, "queue_length": 10} | options))
 
 
-def images(count=4, seed=1):
+def images(count: int = 4, seed: int = 1) -> Tensor:
     return torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
-def test_the_slow_copy_follows_by_the_momentum_and_is_not_trained():
+def test_the_slow_copy_follows_by_the_momentum_and_is_not_trained() -> None:
     module = contrast(momentum=0.9)
     with torch.no_grad():
         module.encoder_q.mlp[0].weight.fill_(1.0)
@@ -25,7 +26,7 @@ def test_the_slow_copy_follows_by_the_momentum_and_is_not_trained():
     assert all(p.grad is not None for p in module.encoder_q.parameters())
 
 
-def test_the_queue_is_a_ring_of_the_latest_keys():
+def test_the_queue_is_a_ring_of_the_latest_keys() -> None:
     module = contrast(momentum=1.0)
     before = module.queue.clone()
     for _ in range(3):
@@ -38,7 +39,7 @@ def test_the_queue_is_a_ring_of_the_latest_keys():
     assert int(module.queue_ptr) == 2
 
 
-def test_the_loss_is_that_of_telling_the_key_from_the_queue():
+def test_the_loss_is_that_of_telling_the_key_from_the_queue() -> None:
     module = contrast(momentum=1.0, temperature=0.5).eval()
     with torch.no_grad():
         query, _ = module.encoder_q(images())
@@ -51,6 +52,6 @@ def test_the_loss_is_that_of_telling_the_key_from_the_queue():
     assert degradation.shape == (4, 4, 8, 8)
 
 
-def test_an_empty_queue_is_refused():
+def test_an_empty_queue_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one image"):
         contrast(queue_length=0)

@@ -1,16 +1,17 @@
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from polyrestore.backbones.deformable import deformable_convolution
 
 
-def random(*shape):
+def random(*shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 6), (5, 4)])
-def test_without_offsets_it_is_an_ordinary_convolution(height, width):
+def test_without_offsets_it_is_an_ordinary_convolution(height: int, width: int) -> None:
     features, weight = random(2, 3, height, width), random(4, 3, 3, 3)
     offsets, mask = torch.zeros(2, 18, height, width).double(), torch.ones(2, 9, height, width).double()
     result = deformable_convolution(features, weight, offsets, mask)
@@ -21,12 +22,12 @@ def test_without_offsets_it_is_an_ordinary_convolution(height, width):
     )
 
 
-def test_every_tap_reads_where_its_offset_says_and_zero_outside():
+def test_every_tap_reads_where_its_offset_says_and_zero_outside() -> None:
     features, weight = random(1, 1, 6, 5), random(1, 1, 3, 3)
     offsets = 6 * random(1, 18, 6, 5) - 3
     mask = random(1, 9, 6, 5)
 
-    def pixel(y, x):
+    def pixel(y: int, x: int) -> float:
         return float(features[0, 0, y, x]) if 0 <= y < 6 and 0 <= x < 5 else 0.0
 
     expected = torch.zeros(1, 1, 6, 5, dtype=torch.float64)
@@ -44,7 +45,7 @@ def test_every_tap_reads_where_its_offset_says_and_zero_outside():
     torch.testing.assert_close(deformable_convolution(features, weight, offsets, mask), expected)
 
 
-def test_gradients_equal_finite_differences():
+def test_gradients_equal_finite_differences() -> None:
     features, weight = random(1, 2, 3, 2), random(1, 2, 3, 3)
     # Away from whole pixels, where bilinear reading has a kink; some taps lie outside.
     offsets = 0.1 + 0.8 * random(1, 18, 3, 2) + torch.arange(-2, 2).repeat(27).view(1, 18, 3, 2)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyrestore.backbones import build_backbone
+from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.detection import detect_backbone
 from polyrestore.backbones.shapes import Shapes, shortest_factor
 from polyrestore.errors import BackboneError, CheckpointError
@@ -30,14 +30,14 @@ VARIANTS = [
 ]
 
 
-def shapes_of(name, options):
+def shapes_of(name: str, options: dict[str, object]) -> tuple[Backbone, dict[str, tuple[int, ...]]]:
     with torch.device("meta"):
         backbone = build_backbone(name, **options)
     return backbone, {key: tuple(value.shape) for key, value in backbone.state_dict().items()}
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
-def test_all_options_are_recovered(name, options):
+def test_all_options_are_recovered(name: str, options: object) -> None:
     backbone, shapes = shapes_of(name, options)
     untold = {key: options[key] for key in UNTOLD.get(name, ()) if key in options}
     detected = detect_backbone(shapes, untold)
@@ -47,7 +47,7 @@ def test_all_options_are_recovered(name, options):
     assert again.options == backbone.options
 
 
-def test_what_no_shape_tells_has_the_published_value_and_is_named():
+def test_what_no_shape_tells_has_the_published_value_and_is_named() -> None:
     _, shapes = shapes_of("transweather", {})
     assert detect_backbone(shapes).assumed == {"heads": [1, 2, 4, 4], "decoder_heads": 8}
     assert detect_backbone(shapes, {"decoder_heads": 4}).assumed == {"heads": [1, 2, 4, 4]}
@@ -56,7 +56,7 @@ def test_what_no_shape_tells_has_the_published_value_and_is_named():
     assert detect_backbone(shapes_of("restormer", {})[1]).assumed == {}
 
 
-def test_keys_that_may_be_skipped_may_be_missing_or_differ():
+def test_keys_that_may_be_skipped_may_be_missing_or_differ() -> None:
     _, shapes = shapes_of("airnet", TINY["airnet"])
     del shapes["E.E.queue_ptr"]
     assert detect_backbone(shapes).options["queue_length"] == 12
@@ -65,7 +65,7 @@ def test_keys_that_may_be_skipped_may_be_missing_or_differ():
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_one_key_more_or_less_or_of_another_shape_is_refused(name):
+def test_one_key_more_or_less_or_of_another_shape_is_refused(name: str) -> None:
     backbone, shapes = shapes_of(name, TINY[name])
     untold = {key: TINY[name][key] for key in UNTOLD.get(name, ())}
     for key in sorted(shapes.keys() - backbone.skippable_keys() - backbone.copied_keys().keys())[::9]:
@@ -78,7 +78,7 @@ def test_one_key_more_or_less_or_of_another_shape_is_refused(name):
         detect_backbone({**shapes, "what.is.this": (3,)}, untold)
 
 
-def test_the_nearest_backbone_is_the_one_that_is_named():
+def test_the_nearest_backbone_is_the_one_that_is_named() -> None:
     _, shapes = shapes_of("promptir", TINY["promptir"])
     shapes["prompt2.linear_layer.bias"] = (6,)
     with pytest.raises(CheckpointError, match=r"looks like promptir but has 'prompt2.linear_layer.bias'"):
@@ -101,14 +101,16 @@ def test_the_nearest_backbone_is_the_one_that_is_named():
         ("promptir", None, "looks like promptir but is the one without decoder prompts"),
     ],
 )
-def test_networks_that_cannot_restore_a_photograph_are_refused_by_name(name, changes, message):
+def test_networks_that_cannot_restore_a_photograph_are_refused_by_name(
+    name: str, changes: dict[str, tuple[int, ...]], message: str
+) -> None:
     _, shapes = shapes_of(name, TINY[name])
     without_prompts = {key: shape for key, shape in shapes.items() if not key.startswith("prompt")}
     with pytest.raises(CheckpointError, match=message):
         detect_backbone(without_prompts if changes is None else shapes | changes)
 
 
-def test_what_begins_as_a_copy_may_be_missing_but_not_differ():
+def test_what_begins_as_a_copy_may_be_missing_but_not_differ() -> None:
     backbone, shapes = shapes_of("airnet", TINY["airnet"])
     copies = backbone.copied_keys()
     assert len(copies) == sum(key.startswith("E.E.encoder_q.") for key in shapes)
@@ -119,13 +121,13 @@ def test_what_begins_as_a_copy_may_be_missing_but_not_differ():
 
 
 @given(st.dictionaries(st.text(max_size=12), st.lists(st.integers(0, 9), max_size=4).map(tuple), max_size=6))
-def test_anything_else_belongs_to_no_backbone(shapes):
+def test_anything_else_belongs_to_no_backbone(shapes: dict[str, tuple[int, ...]]) -> None:
     with pytest.raises(CheckpointError, match="belongs to no backbone"):
         detect_backbone(shapes)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3, 3, 3), (4,)])
-def test_shapes_that_make_no_sense_are_an_error_and_no_crash(shape):
+def test_shapes_that_make_no_sense_are_an_error_and_no_crash(shape: tuple[int, ...]) -> None:
     for name in PUBLISHED:
         _, shapes = shapes_of(name, TINY[name])
         for key in shapes:
@@ -135,21 +137,21 @@ def test_shapes_that_make_no_sense_are_an_error_and_no_crash(shape):
 
 
 @given(st.decimals("0.5", 5, places=2), st.lists(st.integers(1, 400), min_size=1, max_size=4))
-def test_the_shortest_factor_gives_the_products(factor, widths):
+def test_the_shortest_factor_gives_the_products(factor: int, widths: tuple[int, ...]) -> None:
     products = [int(width * float(factor)) for width in widths]
     found = shortest_factor(widths, products)
     assert [int(width * found) for width in widths] == products
     assert len(str(found)) <= max(3, len(str(float(factor))))
 
 
-def test_factors():
+def test_factors() -> None:
     assert shortest_factor([48, 96, 192, 384], [127, 255, 510, 1021]) == 2.66
     assert shortest_factor([48, 96], [96, 192]) == 2
     with pytest.raises(BackboneError, match="no common expansion"):
         shortest_factor([48, 96], [96, 300])
 
 
-def test_lists_are_counted_up_to_the_first_gap():
+def test_lists_are_counted_up_to_the_first_gap() -> None:
     shapes = Shapes({"a.0.w": (1,), "a.1.w": (1,), "a.3.w": (1,), "a.10": (2, 0)})
     assert (shapes.count("a"), shapes.count("b")) == (2, 0)
     with pytest.raises(BackboneError, match="from which nothing can be told"):

@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from polyrestore.backbones import build_backbone
 from polyrestore.errors import BackboneError
@@ -17,7 +18,7 @@ from tests.support.networks import TINY, random_image, tiny
     shuffle=st.sampled_from([1, 2]),
     steps=st.integers(1, 2),
 )
-def test_size_in_is_size_out(height, width, shuffle, steps):
+def test_size_in_is_size_out(height: int, width: int, shuffle: int, steps: int) -> None:
     backbone = tiny("flow", TINY["flow"] | {"shuffle": shuffle, "steps": steps})
     with torch.no_grad():
         restored = backbone(torch.rand(1, 3, height, width))
@@ -26,7 +27,7 @@ def test_size_in_is_size_out(height, width, shuffle, steps):
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-def test_tiles_equal_the_whole(steps):
+def test_tiles_equal_the_whole(steps: int) -> None:
     backbone = tiny("flow", TINY["flow"] | {"steps": steps})
     image = random_image(150, 170)
     with torch.no_grad():
@@ -34,7 +35,7 @@ def test_tiles_equal_the_whole(steps):
         assert float((run_tiled(TorchRuntime(backbone), image, tile_px=48) - whole).abs().max()) < 1e-5
 
 
-def test_one_step_goes_from_the_entry_to_the_end_of_the_path():
+def test_one_step_goes_from_the_entry_to_the_end_of_the_path() -> None:
     backbone = tiny("flow", TINY["flow"] | {"entry_time": 0.7})
     torch.nn.init.zeros_(backbone.tone.linear.weight)
     torch.nn.init.zeros_(backbone.tone.linear.bias)
@@ -45,7 +46,7 @@ def test_one_step_goes_from_the_entry_to_the_end_of_the_path():
         assert torch.allclose(backbone(image), (end + 1) / 2, atol=1e-6)
 
 
-def test_the_time_decides_the_velocity_of_each_sample():
+def test_the_time_decides_the_velocity_of_each_sample() -> None:
     backbone = tiny("flow", TINY["flow"])
     state = torch.randn(1, 3, 16, 16).expand(2, -1, -1, -1)
     with torch.no_grad():
@@ -55,11 +56,11 @@ def test_the_time_decides_the_velocity_of_each_sample():
     assert float((both[0] - both[1]).abs().max()) > 1e-3
 
 
-def test_generating_follows_the_velocity():
+def test_generating_follows_the_velocity() -> None:
     class Straight(type(tiny("flow", TINY["flow"]))):
         """Knows the way to one image: from a state x_t it is (x_1 - x_t) / (1 - t)."""
 
-        def velocity(self, state, time):
+        def velocity(self, state: Tensor, time: Tensor) -> Tensor:
             return (target - state) / (1 - time[:, None, None, None])
 
     target = torch.rand(1, 3, 8, 8) * 2 - 1
@@ -68,12 +69,12 @@ def test_generating_follows_the_velocity():
 
 
 @pytest.mark.parametrize("options", [{"entry_time": 0.0}, {"entry_time": 1.0}, {"steps": 0}])
-def test_options_out_of_range_are_refused(options):
+def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(BackboneError, match="entry_time must be|steps must be a whole number from 1"):
         build_backbone("flow", **(TINY["flow"] | options))
 
 
-def test_the_steps_can_be_chosen_afterwards():
+def test_the_steps_can_be_chosen_afterwards() -> None:
     backbone, three = tiny("flow", TINY["flow"]), tiny("flow", TINY["flow"] | {"steps": 3})
     image = random_image(20, 24)
     with torch.no_grad():

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional
 
 from polyrestore.adapters import AdapterBank, LoraConfig, load_adapter, save_adapter
-from polyrestore.backbones import build_backbone
+from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.latent import model_files, parts
 from polyrestore.errors import AdapterError, BackboneError
 from polyrestore.restoration.tiling import run_tiled
@@ -23,11 +26,11 @@ from tests.support.latent_models import offline, save_model
 from tests.support.networks import random_image
 
 
-def latent(model, **options):
+def latent(model: Path, **options: object) -> Backbone:
     return build_backbone("latent", model=str(model), **options).eval()
 
 
-def by_diffusers(model, image, timesteps, prediction):
+def by_diffusers(model: Path, image: Tensor, timesteps: Sequence[int], prediction: str) -> Tensor:
     """The same as diffusers' own classes compute it, step by step."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
@@ -51,7 +54,7 @@ def by_diffusers(model, image, timesteps, prediction):
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
-def test_one_step_and_several_are_those_of_diffusers(tmp_path, prediction):
+def test_one_step_and_several_are_those_of_diffusers(tmp_path: Path, prediction: str) -> None:
     model = save_model(tmp_path / "model", prediction=prediction)
     backbone, image = latent(model, timestep=800), random_image(32, 40, batch=2)
     with torch.no_grad():
@@ -64,7 +67,7 @@ def test_one_step_and_several_are_those_of_diffusers(tmp_path, prediction):
     assert not torch.allclose(one, four, atol=1e-4)
 
 
-def test_sdxl_is_told_its_size_and_reads_both_text_encoders(sdxl):
+def test_sdxl_is_told_its_size_and_reads_both_text_encoders(sdxl: Path) -> None:
     backbone, image = latent(sdxl), random_image(32, 32)
     assert backbone.prompt.shape == (1, 6, 16)
     assert backbone.pooled_prompt.shape == (1, 8)
@@ -76,7 +79,7 @@ def test_sdxl_is_told_its_size_and_reads_both_text_encoders(sdxl):
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
-def test_size_in_is_size_out(sd, height, width):
+def test_size_in_is_size_out(sd: Path, height: int, width: int) -> None:
     backbone = test_size_in_is_size_out.__dict__.setdefault("backbone", latent(sd, keep_colour=True))
     with torch.no_grad():
         restored = backbone(torch.rand(1, 3, height, width))
@@ -84,7 +87,7 @@ def test_size_in_is_size_out(sd, height, width):
     assert torch.isfinite(restored).all()
 
 
-def test_skips_begin_as_nothing_and_carry_detail_once_they_are_trained(sd):
+def test_skips_begin_as_nothing_and_carry_detail_once_they_are_trained(sd: Path) -> None:
     with_skips, without, image = latent(sd), latent(sd, skips=False), random_image(32, 40)
     with torch.no_grad():
         assert torch.equal(with_skips(image), without(image))
@@ -96,7 +99,7 @@ def test_skips_begin_as_nothing_and_carry_detail_once_they_are_trained(sd):
     assert trained == {"skips.0.weight", "skips.1.weight"}
 
 
-def test_keep_colour_gives_the_tones_of_the_input(sd):
+def test_keep_colour_gives_the_tones_of_the_input(sd: Path) -> None:
     image = random_image(64, 64)
     with torch.no_grad():
         free, kept = latent(sd)(image), latent(sd, keep_colour=True)(image)
@@ -108,7 +111,7 @@ def test_keep_colour_gives_the_tones_of_the_input(sd):
     assert (kept - functional.interpolate(tones, 64, mode="bilinear") - fine).abs().max() < 0.1
 
 
-def test_bfloat16_stays_near_float32(sd):
+def test_bfloat16_stays_near_float32(sd: Path) -> None:
     image = random_image(32, 32)
     with torch.no_grad():
         half = latent(sd, dtype="bfloat16", timestep=400)
@@ -118,7 +121,9 @@ def test_bfloat16_stays_near_float32(sd):
     assert 0 < difference.abs().mean() < 0.02
 
 
-def trained_bank(backbone, names, steps=30):
+def trained_bank(
+    backbone: Backbone, names: Sequence[str], steps: int = 30
+) -> tuple[AdapterBank, list[float]]:
     """Train LoRAs, each on its own fixed batch, and return the bank and the losses before and after."""
     bank, clean = AdapterBank(backbone), random_image(32, 32, batch=2, seed=3)
     losses = []
@@ -136,7 +141,7 @@ def trained_bank(backbone, names, steps=30):
     return bank, losses
 
 
-def test_loras_learn_are_read_by_peft_and_compose(sd, tmp_path):
+def test_loras_learn_are_read_by_peft_and_compose(sd: Path, tmp_path: Path) -> None:
     from peft import PeftModel
 
     backbone, images = latent(sd), random_image(32, 40, batch=3)
@@ -172,7 +177,7 @@ def test_loras_learn_are_read_by_peft_and_compose(sd, tmp_path):
     assert not any(each.requires_grad for each in backbone.unet.parameters())
 
 
-def test_diffusers_own_unet_takes_the_lora(sd):
+def test_diffusers_own_unet_takes_the_lora(sd: Path) -> None:
     backbone = latent(sd, timestep=400)
     bank = AdapterBank(backbone)
     # diffusers takes alpha for the rank where it is told nothing.
@@ -192,7 +197,7 @@ def test_diffusers_own_unet_takes_the_lora(sd):
     assert (adapted - bare).abs().max() > 0.05
 
 
-def test_a_lora_for_another_base_is_refused_in_one_line(sd, tmp_path):
+def test_a_lora_for_another_base_is_refused_in_one_line(sd: Path, tmp_path: Path) -> None:
     bank, _ = trained_bank(latent(sd), ("noise",), steps=1)
     save_adapter(tmp_path / "noise", bank.export("noise"), str(sd))
     other = save_model(tmp_path / "other", seed=5)
@@ -205,7 +210,7 @@ def test_a_lora_for_another_base_is_refused_in_one_line(sd, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_tiles_come_near_the_whole_and_show_no_seams(sd):
+def test_tiles_come_near_the_whole_and_show_no_seams(sd: Path) -> None:
     backbone, image = latent(sd, timestep=400), torch.rand(1, 3, 160, 96, generator=torch.Generator())
     with torch.no_grad():
         whole = backbone(image)
@@ -215,7 +220,7 @@ def test_tiles_come_near_the_whole_and_show_no_seams(sd):
     # Random weights follow a tile's statistics far more than trained ones do.
     assert (tiled - whole).abs().mean() < min(0.3 * whole.std(), (cut - whole).abs().mean())
 
-    def seam(result):
+    def seam(result: Tensor) -> float:
         # Across the boundary between the cores of two tiles, against the same places in the whole image.
         error = (result - whole)[..., 55:57, :]
         return float((error[..., 1, :] - error[..., 0, :]).abs().mean())
@@ -235,14 +240,16 @@ def test_tiles_come_near_the_whole_and_show_no_seams(sd):
         ({"tiles": 3}, "there is no option 'tiles'"),
     ],
 )
-def test_options_out_of_range_are_one_line_before_anything_is_loaded(sd, monkeypatch, options, message):
+def test_options_out_of_range_are_one_line_before_anything_is_loaded(
+    sd: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object], message: str
+) -> None:
     monkeypatch.setattr(parts, "_load", None)
     with pytest.raises(BackboneError, match=message) as caught:
         latent(sd, **options)
     assert "\n" not in str(caught.value)
 
 
-def changed(model, tmp_path, path, **changes):
+def changed(model: Path, tmp_path: Path, path: str, **changes: object) -> Path:
     """A copy of a model with other values in one of its configurations."""
     copy = tmp_path / "copy"
     shutil.copytree(model, copy)
@@ -274,13 +281,17 @@ def changed(model, tmp_path, path, **changes):
         ),
     ],
 )
-def test_models_of_another_kind_are_one_line(sd, tmp_path, path, changes, message):
+def test_models_of_another_kind_are_one_line(
+    sd: Path, tmp_path: Path, path: str, changes: dict[str, object], message: str
+) -> None:
     with pytest.raises(BackboneError, match=message) as caught:
         latent(changed(sd, tmp_path, path, **changes))
     assert "\n" not in str(caught.value)
 
 
-def test_missing_and_damaged_files_are_one_line(sd, tmp_path, monkeypatch):
+def test_missing_and_damaged_files_are_one_line(
+    sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     (tmp_path / "empty").mkdir()
     weights = "unet/diffusion_pytorch_model.safetensors"
@@ -314,10 +325,12 @@ def test_missing_and_damaged_files_are_one_line(sd, tmp_path, monkeypatch):
         assert "\n" not in str(caught.value)
 
 
-def test_a_name_on_the_hub_is_asked_for_there_and_nothing_more_than_needed(sd, monkeypatch):
+def test_a_name_on_the_hub_is_asked_for_there_and_nothing_more_than_needed(
+    sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
-    def download(name, **patterns):
+    def download(name: str, **patterns: object) -> str:
         asked.append((name, patterns))
         return str(sd)
 
@@ -333,14 +346,18 @@ def test_a_name_on_the_hub_is_asked_for_there_and_nothing_more_than_needed(sd, m
         assert not any(fnmatch(name, pattern) for pattern in wanted)
 
 
-def test_a_model_is_also_found_by_name_where_the_environment_says(sd, monkeypatch):
+def test_a_model_is_also_found_by_name_where_the_environment_says(
+    sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(model_files.MODELS_VARIABLE, str(sd.parent))
     for name in ("somebody/sd", "/elsewhere/sd"):
         files = model_files.find_model(name)
         assert (files.name, files.folder) == (name, sd)
 
 
-def test_too_little_memory_is_said_before_anything_is_loaded(sd, monkeypatch):
+def test_too_little_memory_is_said_before_anything_is_loaded(
+    sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from polyrestore import devices
 
     monkeypatch.setattr(devices, "_free_of_system", lambda: 1_000_000)
@@ -349,7 +366,7 @@ def test_too_little_memory_is_said_before_anything_is_loaded(sd, monkeypatch):
         latent(sd)
 
 
-def test_a_missing_library_is_named_with_its_extra(monkeypatch):
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(BackboneError, match=r"needs diffusers; install it with .*polyrestore\[latent"):
         build_backbone("latent", model="tiny")

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.backbones.layers import breaks_channels_last, use_channels_last
 
 
-def is_channels_last(weight):
+def is_channels_last(weight: Tensor) -> bool:
     return weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
 
 
@@ -22,11 +22,11 @@ def is_channels_last(weight):
         (nn.Linear(4, 8), False),
     ],
 )
-def test_the_layers_that_corrupt_memory_are_known(layer, breaks):
+def test_the_layers_that_corrupt_memory_are_known(layer: nn.Module, breaks: bool) -> None:
     assert breaks_channels_last(layer) is breaks
 
 
-def test_a_network_with_such_a_layer_keeps_the_usual_order():
+def test_a_network_with_such_a_layer_keeps_the_usual_order() -> None:
     unsafe = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 8, 1, stride=2))
     use_channels_last(unsafe)
     assert all(parameter.is_contiguous() for parameter in unsafe.parameters())
@@ -36,7 +36,7 @@ def test_a_network_with_such_a_layer_keeps_the_usual_order():
 
 
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name != "latent"])
-def test_no_tiny_network_trains_such_a_layer_in_that_order(name):
+def test_no_tiny_network_trains_such_a_layer_in_that_order(name: str) -> None:
     network = build_backbone(name, **BACKBONES[name].tiny_options)
     use_channels_last(network)
     unsafe = [layer for layer in network.modules() if breaks_channels_last(layer)]
@@ -44,7 +44,7 @@ def test_no_tiny_network_trains_such_a_layer_in_that_order(name):
     assert not (unsafe and any(order))
 
 
-def test_airnet_survives_the_backward_pass_of_its_strided_shortcuts():
+def test_airnet_survives_the_backward_pass_of_its_strided_shortcuts() -> None:
     torch.manual_seed(0)
     network = build_backbone("airnet", **BACKBONES["airnet"].tiny_options).train()
     use_channels_last(network)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrestore.backbones import build_backbone
+from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.statistics import Statistics
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
@@ -44,7 +44,7 @@ ALL_KEYS = (
 )
 
 
-def tiny(**options):
+def tiny(**options: object) -> Backbone:
     return published.tiny("nafnet", TINY | options)
 
 
@@ -57,20 +57,20 @@ def tiny(**options):
         (DEEP | {"width": 64}, 115_982_915),
     ],
 )
-def test_parameter_counts_are_the_published_ones(options, count):
+def test_parameter_counts_are_the_published_ones(options: object, count: int) -> None:
     # 17.11, 29.16, 67.89 and 115.98 million, the affine layer normalisations included.
     assert published.parameter_count("nafnet", **options) == count
 
 
-def test_keys_are_the_published_ones():
+def test_keys_are_the_published_ones() -> None:
     published.check_published_keys("nafnet", KEYS, ALL_KEYS)
 
 
-def test_a_checkpoint_loads_strictly():
+def test_a_checkpoint_loads_strictly() -> None:
     published.check_strict_load("nafnet", TINY)
 
 
-def test_a_new_network_starts_from_its_first_and_last_convolution():
+def test_a_new_network_starts_from_its_first_and_last_convolution() -> None:
     backbone = build_backbone("nafnet", **TINY)
     block = backbone.middle_blks[0]
     features = torch.rand(1, 16, 4, 4)
@@ -79,11 +79,11 @@ def test_a_new_network_starts_from_its_first_and_last_convolution():
 
 @settings(max_examples=15, deadline=None)
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
-def test_size_in_is_size_out(height, width):
+def test_size_in_is_size_out(height: int, width: int) -> None:
     published.check_size_is_kept(tiny(), height, width)
 
 
-def test_images_are_padded_with_zeros_as_published():
+def test_images_are_padded_with_zeros_as_published() -> None:
     image = published.random_image(6, 7)
     padded = torch.zeros(1, 3, 8, 8)
     padded[..., :6, :7] = image
@@ -91,24 +91,24 @@ def test_images_are_padded_with_zeros_as_published():
     assert torch.equal(backbone(image), backbone(padded)[..., :6, :7])
 
 
-def test_no_pixel_reaches_further_than_described():
+def test_no_pixel_reaches_further_than_described() -> None:
     published.check_reach(tiny())
 
 
 @pytest.mark.parametrize(("height", "width", "tile_px"), [(64, 96, 16), (61, 83, 24), (3, 70, 8)])
-def test_tiles_equal_the_whole(height, width, tile_px):
+def test_tiles_equal_the_whole(height: int, width: int, tile_px: int) -> None:
     published.check_tiles_equal_the_whole(tiny(), height, width, tile_px)
 
 
-def test_the_context_replays_the_whole():
+def test_the_context_replays_the_whole() -> None:
     published.check_context(tiny())
 
 
-def test_large_images_are_averaged_over_crops():
+def test_large_images_are_averaged_over_crops() -> None:
     published.check_large_images(tiny(), tiny(context_limit_px=32))
 
 
-def test_local_statistics_are_the_published_conversion():
+def test_local_statistics_are_the_published_conversion() -> None:
     """By hand: attention sees the mean over half the image's windows, each within the image."""
     image = published.random_image(32, 32)
     backbone, local = tiny(), tiny(local_window_px=16)
@@ -127,7 +127,7 @@ def test_local_statistics_are_the_published_conversion():
         torch.testing.assert_close(tiny(local_window_px=32)(image), backbone(image))
 
 
-def test_with_local_statistics_there_is_no_context_and_tiles_come_near():
+def test_with_local_statistics_there_is_no_context_and_tiles_come_near() -> None:
     local = tiny(local_window_px=16)
     facts, image = local.description, published.random_image(40, 200)
     assert not facts.global_context
@@ -142,15 +142,15 @@ def test_with_local_statistics_there_is_no_context_and_tiles_come_near():
         assert 0 < float((near - whole).abs().mean()) < 0.2 * float((whole - image).abs().mean())
 
 
-def test_gradients_reach_every_parameter():
+def test_gradients_reach_every_parameter() -> None:
     published.check_gradients(tiny())
 
 
-def test_adapters_attach():
+def test_adapters_attach() -> None:
     published.check_adapters(tiny())
 
 
 @pytest.mark.parametrize("options", [{"depth": 3}, {"decoder_blocks": (1,)}, {"context_limit_px": -1}])
-def test_wrong_options_are_refused(options):
+def test_wrong_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(BackboneError, match="cannot be built"):
         tiny(**options)

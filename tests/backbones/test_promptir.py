@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from polyrestore.backbones import Backbone
 from polyrestore.backbones.promptir import stretched_part
 from polyrestore.backbones.statistics import Window
 from polyrestore.errors import BackboneError
@@ -53,19 +54,19 @@ ALL_KEYS = (
 )
 
 
-def tiny(**options):
+def tiny(**options: object) -> Backbone:
     return published.tiny("promptir", TINY | options)
 
 
-def test_the_parameter_count_is_the_published_one():
+def test_the_parameter_count_is_the_published_one() -> None:
     assert published.parameter_count("promptir") == 35_592_263
 
 
-def test_keys_are_the_published_ones():
+def test_keys_are_the_published_ones() -> None:
     published.check_published_keys("promptir", KEYS, ALL_KEYS)
 
 
-def test_a_checkpoint_loads_strictly():
+def test_a_checkpoint_loads_strictly() -> None:
     published.check_strict_load("promptir", TINY)
 
 
@@ -77,7 +78,9 @@ def test_a_checkpoint_loads_strictly():
     scale=st.sampled_from([2, 8]),
     data=st.data(),
 )
-def test_a_part_of_the_stretched_prompt_is_cut_out_of_the_whole(side, height, width, scale, data):
+def test_a_part_of_the_stretched_prompt_is_cut_out_of_the_whole(
+    side: int, height: int, width: int, scale: int, data: st.DataObject
+) -> None:
     prompt = torch.rand(1, 2, side, side)
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     tall, wide = data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))
@@ -90,20 +93,20 @@ def test_a_part_of_the_stretched_prompt_is_cut_out_of_the_whole(side, height, wi
 
 @settings(max_examples=10, deadline=None)
 @given(height=st.integers(1, 30), width=st.integers(1, 30))
-def test_size_in_is_size_out(height, width):
+def test_size_in_is_size_out(height: int, width: int) -> None:
     published.check_size_is_kept(tiny(), height, width)
 
 
-def test_no_pixel_reaches_further_than_described():
+def test_no_pixel_reaches_further_than_described() -> None:
     published.check_reach(tiny())
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 250), (243, 11)])
-def test_tiles_equal_the_whole(height, width):
+def test_tiles_equal_the_whole(height: int, width: int) -> None:
     published.check_tiles_equal_the_whole(tiny(), height, width, 48)
 
 
-def test_a_tile_in_the_wrong_place_is_given_another_prompt():
+def test_a_tile_in_the_wrong_place_is_given_another_prompt() -> None:
     backbone = tiny()
     image = published.random_image(16, 64)
     with torch.no_grad():
@@ -114,23 +117,23 @@ def test_a_tile_in_the_wrong_place_is_given_another_prompt():
     assert float((there - elsewhere).abs().max()) > 1e-3
 
 
-def test_the_context_replays_the_whole():
+def test_the_context_replays_the_whole() -> None:
     published.check_context(tiny())
 
 
-def test_large_images_are_averaged_over_crops():
+def test_large_images_are_averaged_over_crops() -> None:
     published.check_large_images(tiny(), tiny(context_limit_px=40))
 
 
-def test_gradients_reach_every_parameter_that_is_used():
+def test_gradients_reach_every_parameter_that_is_used() -> None:
     published.check_gradients(tiny(), unused=("chnl_reduce", "reduce_noise_channel_"))
 
 
-def test_adapters_attach():
+def test_adapters_attach() -> None:
     published.check_adapters(tiny())
 
 
 @pytest.mark.parametrize("options", [{"depth": 3}, {"prompt_widths": (2, 4)}, {"prompt_widths": (1, 4, 6)}])
-def test_wrong_options_are_refused(options):
+def test_wrong_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(BackboneError, match="cannot be built"):
         tiny(**options)

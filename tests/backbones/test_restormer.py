@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyrestore.backbones import Backbone
 from polyrestore.backbones.statistics import RecordedStatistics, ReplayedStatistics, Statistics, Window
 from polyrestore.backbones.transposed import Norm
 from polyrestore.errors import BackboneError
@@ -47,16 +48,16 @@ ALL_KEYS = (
 )
 
 
-def tiny(**options):
+def tiny(**options: object) -> Backbone:
     return published.tiny("restormer", TINY | options)
 
 
 @pytest.mark.parametrize(("norm_bias", "count"), [(True, 26_126_644), (False, 26_111_668)])
-def test_parameter_counts_are_the_published_ones(norm_bias, count):
+def test_parameter_counts_are_the_published_ones(norm_bias: bool, count: int) -> None:
     assert published.parameter_count("restormer", norm_bias=norm_bias) == count
 
 
-def test_keys_are_the_published_ones():
+def test_keys_are_the_published_ones() -> None:
     published.check_published_keys("restormer", KEYS, ALL_KEYS)
     without_bias = {key: shape for key, shape in KEYS.items() if not key.endswith("bias")}
     published.check_published_keys(
@@ -64,12 +65,12 @@ def test_keys_are_the_published_ones():
     )
 
 
-def test_a_checkpoint_loads_strictly():
+def test_a_checkpoint_loads_strictly() -> None:
     published.check_strict_load("restormer", TINY)
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_norms_follow_the_published_formula(bias):
+def test_norms_follow_the_published_formula(bias: bool) -> None:
     norm = Norm(6, bias)
     features = torch.randn(2, 6, 3, 5) + 3
     centred = features - features.mean(1, keepdim=True)
@@ -77,7 +78,7 @@ def test_norms_follow_the_published_formula(bias):
     torch.testing.assert_close(norm(features), (centred if bias else features) / deviation)
 
 
-def test_moments_of_parts_give_the_cosines_of_the_whole():
+def test_moments_of_parts_give_the_cosines_of_the_whole() -> None:
     queries, keys = torch.randn(2, 2, 3, 40), 5 * torch.randn(2, 2, 3, 40)
     queries[:, 0, 0] = 0
     total = torch.zeros(2, 2 * (9 + 3 + 3))
@@ -92,43 +93,43 @@ def test_moments_of_parts_give_the_cosines_of_the_whole():
 
 @settings(max_examples=10, deadline=None)
 @given(height=st.integers(1, 30), width=st.integers(1, 30), norm_bias=st.booleans())
-def test_size_in_is_size_out(height, width, norm_bias):
+def test_size_in_is_size_out(height: int, width: int, norm_bias: bool) -> None:
     published.check_size_is_kept(tiny(norm_bias=norm_bias), height, width)
 
 
-def test_images_are_mirrored_at_the_border():
+def test_images_are_mirrored_at_the_border() -> None:
     image = published.random_image(12, 13)
     padded = torch.nn.functional.pad(image, (0, 3, 0, 4), mode="reflect")
     backbone = tiny()
     assert torch.equal(backbone(image), backbone(padded)[..., :12, :13])
 
 
-def test_no_pixel_reaches_further_than_described():
+def test_no_pixel_reaches_further_than_described() -> None:
     published.check_reach(tiny())
 
 
 @pytest.mark.parametrize(("norm_bias", "height", "width"), [(True, 40, 200), (False, 3, 205)])
-def test_tiles_equal_the_whole(norm_bias, height, width):
+def test_tiles_equal_the_whole(norm_bias: bool, height: int, width: int) -> None:
     published.check_tiles_equal_the_whole(tiny(norm_bias=norm_bias), height, width, 40)
 
 
-def test_the_context_replays_the_whole():
+def test_the_context_replays_the_whole() -> None:
     published.check_context(tiny())
 
 
-def test_large_images_are_averaged_over_crops():
+def test_large_images_are_averaged_over_crops() -> None:
     published.check_large_images(tiny(), tiny(context_limit_px=40))
 
 
-def test_gradients_reach_every_parameter():
+def test_gradients_reach_every_parameter() -> None:
     published.check_gradients(tiny())
 
 
-def test_adapters_attach():
+def test_adapters_attach() -> None:
     published.check_adapters(tiny())
 
 
 @pytest.mark.parametrize("options", [{"depth": 3}, {"blocks": (1, 1)}, {"heads": (1, 3, 2, 4)}])
-def test_wrong_options_are_refused(options):
+def test_wrong_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(BackboneError, match="cannot be built"):
         tiny(**options)

@@ -15,7 +15,7 @@ from tests.support import networks as published
 OPTIONS = {"width": 4, "encoder_blocks": (1,), "middle_blocks": 1, "decoder_blocks": (1,)}
 
 
-def test_passes_in_several_threads_do_not_meet():
+def test_passes_in_several_threads_do_not_meet() -> None:
     backbone = published.tiny("nafnet", OPTIONS).requires_grad_(False)
     images = [published.random_image(16, 24, seed=seed) for seed in range(8)]
     contexts = [backbone.context(image) for image in images]
@@ -29,7 +29,7 @@ def test_passes_in_several_threads_do_not_meet():
     assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
 
 
-def test_a_pass_that_fails_leaves_nothing_behind():
+def test_a_pass_that_fails_leaves_nothing_behind() -> None:
     backbone = published.tiny("nafnet", OPTIONS).requires_grad_(False)
     image = published.random_image(16, 24)
     before, context = backbone(image), backbone.context(image)
@@ -46,14 +46,14 @@ def test_a_pass_that_fails_leaves_nothing_behind():
     assert torch.equal(backbone.context(image), context)
 
 
-def test_no_gradient_is_kept_in_a_context():
+def test_no_gradient_is_kept_in_a_context() -> None:
     backbone = published.tiny("nafnet", OPTIONS)
     assert not backbone.context(published.random_image(8, 8)).requires_grad
     assert backbone(published.random_image(8, 8)).requires_grad
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 70), (1, 65), (64, 7)])
-def test_crops_cover_the_image_and_stay_below_the_limit(height, width):
+def test_crops_cover_the_image_and_stay_below_the_limit(height: int, width: int) -> None:
     backbone = published.tiny("nafnet", OPTIONS | {"context_limit_px": 16})
     sizes = []
     backbone.intro.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-2:]))
@@ -69,8 +69,8 @@ def test_crops_cover_the_image_and_stay_below_the_limit(height, width):
     [("nafnet", 33, 131, 48), ("nafnet", 113, 7, 51), ("restormer", 13, 490, 240), ("promptir", 9, 660, 330)],
 )
 def test_with_full_halos_and_enough_passes_crops_give_what_the_whole_gives(
-    name, height, width, side_px, monkeypatch
-):
+    name: str, height: int, width: int, side_px: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(statistics, "_HALO_SHARE", 3)
     backbone = published.tiny(name, published.TINY[name])
     image = published.random_image(height, width, batch=2)
@@ -86,7 +86,9 @@ def test_with_full_halos_and_enough_passes_crops_give_what_the_whole_gives(
     assert departures[0] > 10 * departures[1]
 
 
-def test_as_the_network_is_used_halos_and_a_second_pass_bring_crops_nearer(monkeypatch):
+def test_as_the_network_is_used_halos_and_a_second_pass_bring_crops_nearer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     backbone, image = (
         published.tiny("restormer", published.TINY["restormer"]),
         published.random_image(96, 160),
@@ -102,7 +104,9 @@ def test_as_the_network_is_used_halos_and_a_second_pass_bring_crops_nearer(monke
 
 
 @pytest.mark.parametrize("name", ["nafnet", "restormer", "promptir"])
-def test_any_image_that_the_memory_allows_gives_the_published_result(name, monkeypatch):
+def test_any_image_that_the_memory_allows_gives_the_published_result(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backbone, image = published.tiny(name, published.TINY[name]), published.random_image(24, 600)
     passes = []
     first = next(module for module in backbone.modules() if isinstance(module, torch.nn.Conv2d))
@@ -120,7 +124,9 @@ def test_any_image_that_the_memory_allows_gives_the_published_result(name, monke
 
 
 @pytest.mark.parametrize(("free_bytes", "longest"), [(None, 600), (10**9, 600), (10**5, 512)])
-def test_the_free_memory_decides_how_much_is_seen_at_once(monkeypatch, free_bytes, longest):
+def test_the_free_memory_decides_how_much_is_seen_at_once(
+    monkeypatch: pytest.MonkeyPatch, free_bytes: int | None, longest: int
+) -> None:
     monkeypatch.setattr(statistics, "available_bytes", lambda device: free_bytes)
     backbone, image = published.tiny("nafnet", OPTIONS), published.random_image(8, 600)
     widths = []
@@ -132,7 +138,7 @@ def test_the_free_memory_decides_how_much_is_seen_at_once(monkeypatch, free_byte
     assert backbone.runs_whole(8, 512, image.device)
 
 
-def test_statistics_that_do_not_fit_after_all_are_taken_of_crops():
+def test_statistics_that_do_not_fit_after_all_are_taken_of_crops() -> None:
     backbone, image = published.tiny("nafnet", OPTIONS), published.random_image(8, 600)
     widths = []
 
@@ -161,7 +167,7 @@ def test_statistics_that_do_not_fit_after_all_are_taken_of_crops():
         ("promptir", published.TINY["promptir"]),
     ],
 )
-def test_a_pass_holds_as_much_as_is_said(name, options):
+def test_a_pass_holds_as_much_as_is_said(name: str, options: object) -> None:
     backbone = published.tiny(name, options)
     with torch.inference_mode(), _LiveBytes() as live:
         backbone.context(published.random_image(128, 128))
@@ -169,7 +175,7 @@ def test_a_pass_holds_as_much_as_is_said(name, options):
     assert 0.75 * held < backbone.pass_floats_per_px < 1.15 * held
 
 
-def test_local_means_are_those_of_the_windows_inside():
+def test_local_means_are_those_of_the_windows_inside() -> None:
     features = torch.rand(2, 3, 9, 12)
     found = LocalStatistics(10, 18).mean(features)
     expected = torch.nn.functional.avg_pool2d(features, 5, stride=1)

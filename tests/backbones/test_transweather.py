@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyrestore.adapters import AdapterBank, LoraConfig
-from polyrestore.backbones import build_backbone
+from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.errors import BackboneError
 from tests.support.networks import TINY as TINY_OPTIONS
 
@@ -40,7 +40,7 @@ PUBLISHED_SHAPES = {
 }
 
 
-def tiny():
+def tiny() -> Backbone:
     torch.manual_seed(0)
     backbone = build_backbone("transweather", **TINY)
     with torch.no_grad():
@@ -50,26 +50,26 @@ def tiny():
 
 
 @pytest.fixture(scope="module")
-def published():
+def published() -> Backbone:
     with torch.device("meta"):
         return build_backbone("transweather")
 
 
-def test_parameter_counts_are_the_published_ones(published):
+def test_parameter_counts_are_the_published_ones(published: Backbone) -> None:
     counts = {name: parameter.numel() for name, parameter in published.named_parameters()}
     assert sum(counts.values()) == 38_052_078
     assert sum(n for name, n in counts.items() if name.startswith(UNUSED[0])) == 296_448
     assert sum(n for name, n in counts.items() if name.startswith(UNUSED[1])) == 219
 
 
-def test_state_dict_has_the_published_names(published):
+def test_state_dict_has_the_published_names(published: Backbone) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in published.state_dict().items()}
     assert {name: shapes.get(name) for name in PUBLISHED_SHAPES} == PUBLISHED_SHAPES
     # 9 embeddings; 9 blocks with reduced keys, 2 without, 3 with queries; 8 norms; 6 + 8 + 2 convolutions.
     assert len(shapes) == 9 * 4 + (9 * 20 + 2 * 16 + 3 * 17) + 8 * 2 + 16 * 2
 
 
-def test_a_published_state_dict_loads_strictly():
+def test_a_published_state_dict_loads_strictly() -> None:
     target = tiny()
     state = {name: tensor + 1 for name, tensor in tiny().state_dict().items()}
     target.load_state_dict(state)
@@ -82,7 +82,7 @@ def test_a_published_state_dict_loads_strictly():
 
 @settings(max_examples=10, deadline=None)
 @given(height=st.integers(1, 140), width=st.integers(1, 140))
-def test_size_in_is_size_out(height, width):
+def test_size_in_is_size_out(height: int, width: int) -> None:
     image = torch.rand(1, 3, height, width)
     with torch.no_grad():
         restored = tiny()(image)
@@ -90,7 +90,7 @@ def test_size_in_is_size_out(height, width):
     assert torch.isfinite(restored).all()
 
 
-def test_an_image_is_restored_by_itself_and_alike_in_both_modes():
+def test_an_image_is_restored_by_itself_and_alike_in_both_modes() -> None:
     backbone, images = tiny(), torch.rand(2, 3, 128, 64)
     with torch.no_grad():
         together = backbone(images)
@@ -98,7 +98,7 @@ def test_an_image_is_restored_by_itself_and_alike_in_both_modes():
         torch.testing.assert_close(together, backbone.train()(images))
 
 
-def test_the_input_is_centred_and_the_output_is_the_tanh_itself():
+def test_the_input_is_centred_and_the_output_is_the_tanh_itself() -> None:
     backbone = tiny()
     seen = []
     backbone.Tenc.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
@@ -110,7 +110,7 @@ def test_the_input_is_centred_and_the_output_is_the_tanh_itself():
     torch.testing.assert_close(restored, torch.full_like(image, 0.46211716))
 
 
-def test_images_are_mirrored_at_the_border():
+def test_images_are_mirrored_at_the_border() -> None:
     image = torch.rand(1, 3, 100, 70)
     padded = torch.nn.functional.pad(image, (0, 58, 0, 28), mode="reflect")
     backbone = tiny()
@@ -118,7 +118,7 @@ def test_images_are_mirrored_at_the_border():
         assert torch.equal(backbone(image), backbone(padded)[..., :100, :70])
 
 
-def test_attention_reaches_across_the_image():
+def test_attention_reaches_across_the_image() -> None:
     backbone = tiny()
     assert not backbone.description.exact_tiles
     image = torch.rand(1, 3, 64, 320, requires_grad=True)
@@ -127,7 +127,7 @@ def test_attention_reaches_across_the_image():
     assert float(image.grad[..., radius + 64 :].abs().max()) > 0
 
 
-def test_gradients_reach_everything_that_is_trained():
+def test_gradients_reach_everything_that_is_trained() -> None:
     backbone = tiny().train()
     backbone(torch.rand(2, 3, 128, 128)).square().mean().backward()
     for name, parameter in backbone.named_parameters():
@@ -138,7 +138,7 @@ def test_gradients_reach_everything_that_is_trained():
             assert float(parameter.grad.abs().max()) > 0, name
 
 
-def test_lora_adapters_attach_and_act():
+def test_lora_adapters_attach_and_act() -> None:
     backbone, image = tiny(), torch.rand(1, 3, 64, 128)
     bare = backbone(image).detach()
     bank = AdapterBank(backbone)
@@ -153,7 +153,7 @@ def test_lora_adapters_attach_and_act():
     torch.testing.assert_close(backbone(image), acting, rtol=1e-4, atol=1e-5)
 
 
-def test_options_that_cannot_be_built_are_refused():
+def test_options_that_cannot_be_built_are_refused() -> None:
     with pytest.raises(BackboneError, match="dims must be a list of 4 whole numbers"):
         build_backbone("transweather", dims=(8, 8))
     with pytest.raises(BackboneError, match="queries must be a whole number from 1"):

@@ -27,12 +27,12 @@ NARROW: dict[str, object] = {"width": 4, "context_dim": 8}
 
 @settings(max_examples=20, deadline=None)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), shuffle=st.sampled_from([1, 2]))
-def test_size_in_is_size_out(height, width, shuffle):
+def test_size_in_is_size_out(height: int, width: int, shuffle: int) -> None:
     check_size_is_kept(tiny("unet", TINY["unet"] | {"shuffle": shuffle}), height, width)
 
 
 @pytest.mark.parametrize("options", [NARROW, TINY["unet"], TINY["unet"] | {"shuffle": 1}])
-def test_no_pixel_reaches_further_than_described(options):
+def test_no_pixel_reaches_further_than_described(options: object) -> None:
     backbone = tiny("unet", options).double()
     radius, multiple = backbone.description.receptive_radius_px, backbone.description.size_multiple
     side, rows = -(-(2 * radius + 2 * multiple) // multiple) * multiple, 2 * multiple
@@ -48,32 +48,32 @@ def test_no_pixel_reaches_further_than_described(options):
     assert 0.8 * radius < reached <= radius
 
 
-def test_the_default_reaches_115_px():
+def test_the_default_reaches_115_px() -> None:
     with torch.device("meta"):
         assert build_backbone("unet").description.receptive_radius_px == 115
 
 
-def test_tiles_equal_the_whole():
+def test_tiles_equal_the_whole() -> None:
     check_tiles_equal_the_whole(tiny("unet", TINY["unet"]), 150, 210, 48)
 
 
-def test_every_parameter_learns():
+def test_every_parameter_learns() -> None:
     check_gradients(tiny("unet", TINY["unet"]))
 
 
-def test_weights_move_between_networks_of_the_same_options():
+def test_weights_move_between_networks_of_the_same_options() -> None:
     check_strict_load("unet", TINY["unet"])
 
 
-def test_adapters_go_on_and_off():
+def test_adapters_go_on_and_off() -> None:
     check_adapters(tiny("unet", TINY["unet"]))
 
 
-def test_the_size_is_known():
+def test_the_size_is_known() -> None:
     assert parameter_count("unet") == 1_820_437
 
 
-def test_a_new_network_starts_near_the_identity():
+def test_a_new_network_starts_near_the_identity() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         backbone = build_backbone("unet", **TINY["unet"]).eval()
@@ -91,6 +91,6 @@ def test_a_new_network_starts_near_the_identity():
         ({"depth": 3}, "no option 'depth'"),
     ],
 )
-def test_options_that_make_no_network_are_refused(options, problem):
+def test_options_that_make_no_network_are_refused(options: dict[str, object], problem: str) -> None:
     with pytest.raises(BackboneError, match=problem):
         build_backbone("unet", **options)

@@ -31,7 +31,7 @@ class FakeRecognition:
     weights: dict[str, float]
     similarities: dict[str, float]
 
-    def remarks(self):
+    def remarks(self) -> tuple[str, ...]:
         return ("maybe haze, 0.45; --as haze to apply",)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from polyrestore.adapters import AdapterBank
 from polyrestore.bundles import Bundle, BundleInfo, model_card
 
 
-def row(card, start):
+def row(card: str, start: str) -> str:
     return next(line for line in card.splitlines() if line.startswith(f"| {start} |"))
 
 
-def test_the_card_lists_parts_with_their_sizes(folder, bundle):
+def test_the_card_lists_parts_with_their_sizes(folder: Path, bundle: Bundle) -> None:
     card = (folder / "README.md").read_text()
     assert card == model_card(bundle)
     backbone = sum(parameter.numel() for parameter in bundle.backbone.parameters())
@@ -24,7 +26,7 @@ def test_the_card_lists_parts_with_their_sizes(folder, bundle):
     assert row(card, "setting `temperature`").endswith("| `0.07` |")
 
 
-def test_the_card_names_data_licence_and_results(bundle):
+def test_the_card_names_data_licence_and_results(bundle: Bundle) -> None:
     bundle.info = bundle.info.model_copy(update={"licence": "CC-BY-4.0", "version": "7"})
     card = model_card(bundle)
     assert card.startswith("---\nlicense: cc-by-4.0\n")
@@ -33,13 +35,13 @@ def test_the_card_names_data_licence_and_results(bundle):
     assert r"| a\|b | PSNR (dB) | RGB, 8 bit | 20.00 | 30.25 |" in card
 
 
-def test_a_bare_bundle_says_what_it_lacks(bundle):
+def test_a_bare_bundle_says_what_it_lacks(bundle: Bundle) -> None:
     card = model_card(Bundle("bare", bundle.backbone, info=BundleInfo()))
     for sentence in ("None: the backbone restores every image alone.", "Not recorded.", "None recorded."):
         assert sentence in card
 
 
-def test_adapters_in_use_do_not_change_the_card(bundle):
+def test_adapters_in_use_do_not_change_the_card(bundle: Bundle) -> None:
     before = model_card(bundle)
     bank = AdapterBank(bundle.backbone)
     bank.add(bundle.adapters["noise"])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from polyrestore.bundles import load_bundle, loading, read_manifest
 from polyrestore.errors import BundleError
@@ -21,14 +25,14 @@ WEIGHT_FILES = [
 ]
 
 
-def refused(folder, message):
+def refused(folder: Path, message: str) -> str:
     with pytest.raises(BundleError, match=message) as caught:
         load_bundle(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def edit(folder, change):
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change model.json through a function of its content."""
     path = folder / "model.json"
     content = json.loads(path.read_text())
@@ -36,7 +40,7 @@ def edit(folder, change):
     path.write_text(json.dumps(content))
 
 
-def reseal(folder, name):
+def reseal(folder: Path, name: str) -> None:
     """Make model.json agree with a file that was changed, as somebody with bad intentions would."""
     data = (folder / name).read_bytes()
     entry = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
@@ -44,7 +48,9 @@ def reseal(folder, name):
 
 
 @pytest.mark.parametrize("name", WEIGHT_FILES)
-def test_one_changed_byte_is_found_before_anything_is_used(folder, name, monkeypatch):
+def test_one_changed_byte_is_found_before_anything_is_used(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = bytearray((folder / name).read_bytes())
     data[-2] ^= 1
     (folder / name).write_bytes(data)
@@ -55,25 +61,25 @@ def test_one_changed_byte_is_found_before_anything_is_used(folder, name, monkeyp
 
 
 @pytest.mark.parametrize("name", WEIGHT_FILES)
-def test_a_short_file_is_found(folder, name):
+def test_a_short_file_is_found(folder: Path, name: str) -> None:
     (folder / name).write_bytes((folder / name).read_bytes()[:-1])
     refused(folder, f"{name} has [0-9]+ bytes instead of [0-9]+")
 
 
 @pytest.mark.parametrize("name", WEIGHT_FILES)
-def test_a_missing_file_is_found(folder, name):
+def test_a_missing_file_is_found(folder: Path, name: str) -> None:
     (folder / name).unlink()
     refused(folder, f"{name} is missing")
 
 
 @pytest.mark.parametrize("name", ["extra.safetensors", "adapters/haze/adapter_model.safetensors", "run.py"])
-def test_an_unexpected_file_is_found(folder, name):
+def test_an_unexpected_file_is_found(folder: Path, name: str) -> None:
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(b"")
     refused(folder, f"{name} does not belong")
 
 
-def test_people_may_edit_the_documents_and_tools_may_hide_files(folder):
+def test_people_may_edit_the_documents_and_tools_may_hide_files(folder: Path) -> None:
     (folder / "README.md").write_text("My own words.")
     (folder / "LICENSE").unlink()
     (folder / ".gitattributes").write_text("")
@@ -83,7 +89,9 @@ def test_people_may_edit_the_documents_and_tools_may_hide_files(folder):
 
 
 @pytest.mark.parametrize("name", ["../outside.safetensors", "/etc/passwd", "adapters/../../x", "README.md"])
-def test_files_outside_the_format_are_never_opened(folder, name, monkeypatch):
+def test_files_outside_the_format_are_never_opened(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     secret = folder.parent / "outside.safetensors"
     secret.write_bytes(b"secret")
     entry = {"sha256": hashlib.sha256(b"secret").hexdigest(), "size_bytes": 6}
@@ -94,7 +102,7 @@ def test_files_outside_the_format_are_never_opened(folder, name, monkeypatch):
 
 @pytest.mark.parametrize("key", ["adapters", "prototypes"])
 @pytest.mark.parametrize("name", ["..", "../rain", "/rain", "a/b", "rain\n", "", "r" * 65])
-def test_names_cannot_leave_the_folder(folder, key, name):
+def test_names_cannot_leave_the_folder(folder: Path, key: str, name: str) -> None:
     edit(folder, lambda content: content[key].append(name))
     refused(folder, f"{key}.[0-9]: String should")
 
@@ -132,16 +140,20 @@ def test_names_cannot_leave_the_folder(folder, key, name):
         (lambda c: c.update(prototypes=["rain", "noise"]), "disagree about the prototype 'clean'"),
     ],
 )
-def test_a_wrong_manifest_is_refused(folder, change, message):
+def test_a_wrong_manifest_is_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
     edit(folder, change)
     refused(folder, message)
 
 
-def test_a_network_of_another_size_than_its_file_is_never_made(folder, monkeypatch):
+def test_a_network_of_another_size_than_its_file_is_never_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = []
     original = torch.nn.Conv2d.__init__
 
-    def watched(layer, *arguments, **keywords):
+    def watched(layer: nn.Module, *arguments: Any, **keywords: Any) -> None:
         original(layer, *arguments, **keywords)
         made.append(layer.weight.device.type)
 
@@ -161,19 +173,21 @@ def test_a_network_of_another_size_than_its_file_is_never_made(folder, monkeypat
         ('{"format_version": NaN}', "is damaged: NaN"),
     ],
 )
-def test_a_manifest_that_is_no_manifest_is_refused(folder, text, message):
+def test_a_manifest_that_is_no_manifest_is_refused(folder: Path, text: str, message: str) -> None:
     (folder / "model.json").write_text(text)
     refused(folder, f"model.json.*{message}|{message}")
 
 
-def test_a_manifest_that_is_not_text_is_refused(folder):
+def test_a_manifest_that_is_not_text_is_refused(folder: Path) -> None:
     (folder / "model.json").write_bytes(b"\xff\xfe\x00")
     refused(folder, "model.json is damaged")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", [name for name in WEIGHT_FILES if name.endswith(".safetensors")])
-def test_weights_that_are_not_finite_are_refused_even_with_the_right_checksum(folder, name, value):
+def test_weights_that_are_not_finite_are_refused_even_with_the_right_checksum(
+    folder: Path, name: str, value: float
+) -> None:
     tensors = load_file(folder / name)
     next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[0] = value
     save_file(tensors, folder / name)
@@ -181,7 +195,7 @@ def test_weights_that_are_not_finite_are_refused_even_with_the_right_checksum(fo
     refused(folder, f"{name.split('/')[0]}.*not finite")
 
 
-def test_an_adapter_of_another_backbone_is_refused(folder):
+def test_an_adapter_of_another_backbone_is_refused(folder: Path) -> None:
     name = "adapters/rain/adapter_model.safetensors"
     tensors = load_file(folder / name)
     key = next(key for key in tensors if key.endswith("lora_B.weight"))
@@ -191,13 +205,13 @@ def test_an_adapter_of_another_backbone_is_refused(folder):
     refused(folder, "adapters/rain does not fit the bundle.*has shape")
 
 
-def test_a_checkpoint_under_a_weight_files_name_is_refused(folder):
+def test_a_checkpoint_under_a_weight_files_name_is_refused(folder: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, folder / "backbone.safetensors")
     reseal(folder, "backbone.safetensors")
     refused(folder, "backbone.safetensors is not a safetensors file")
 
 
-def test_the_manifest_can_be_read_alone(folder):
+def test_the_manifest_can_be_read_alone(folder: Path) -> None:
     for name in WEIGHT_FILES:
         (folder / name).unlink()
     manifest = read_manifest(folder)

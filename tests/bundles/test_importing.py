@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from polyrestore.bundles import UNKNOWN_LICENCE, import_checkpoint, load_bundle
 from polyrestore.errors import BundleError, CheckpointError, OutputError
@@ -29,7 +32,7 @@ PUBLISHED_AS = {
 }
 
 
-def checkpoint(folder, name, content=None):
+def checkpoint(folder: Path, name: str, content: object = None) -> Path:
     state = tiny(name, TINY[name]).state_dict() if content is None else content
     path = folder / f"{name}_published.v1.pth"
     torch.save(PUBLISHED_AS[name](state), path)
@@ -37,7 +40,7 @@ def checkpoint(folder, name, content=None):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_round_trip_is_exact(tmp_path, name):
+def test_the_round_trip_is_exact(tmp_path: Path, name: str) -> None:
     path = checkpoint(tmp_path, name)
     imported = import_checkpoint(path, tmp_path / "bundle", options=GIVEN.get(name))
     original, bundle = tiny(name, TINY[name]), load_bundle(imported.folder)
@@ -53,7 +56,7 @@ def test_the_round_trip_is_exact(tmp_path, name):
     assert bundle.recogniser is None
 
 
-def test_the_bundle_says_where_it_came_from(tmp_path):
+def test_the_bundle_says_where_it_came_from(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, "promptir")
     imported = import_checkpoint(path, tmp_path / "bundle")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -75,7 +78,7 @@ def test_the_bundle_says_where_it_came_from(tmp_path):
     assert "SPDX-License-Identifier: MIT" in (tmp_path / "named" / "LICENSE").read_text()
 
 
-def test_what_was_assumed_is_said_and_recorded(tmp_path):
+def test_what_was_assumed_is_said_and_recorded(tmp_path: Path) -> None:
     backbone = tiny("transweather", TINY["transweather"] | {"dims": (8, 8, 8, 8)})
     path = checkpoint(tmp_path, "transweather", backbone.state_dict())
     imported = import_checkpoint(path, tmp_path / "bundle")
@@ -84,7 +87,7 @@ def test_what_was_assumed_is_said_and_recorded(tmp_path):
     assert record["assumed"] == imported.assumed
 
 
-def test_keys_that_may_be_skipped_keep_the_networks_own_values(tmp_path):
+def test_keys_that_may_be_skipped_keep_the_networks_own_values(tmp_path: Path) -> None:
     state = tiny("airnet", TINY["airnet"]).state_dict()
     del state["E.E.queue"]
     imported = import_checkpoint(checkpoint(tmp_path, "airnet", state), tmp_path / "bundle")
@@ -94,7 +97,7 @@ def test_keys_that_may_be_skipped_keep_the_networks_own_values(tmp_path):
     assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
-def test_an_airnet_without_its_key_encoder_begins_with_a_copy_of_the_other(tmp_path):
+def test_an_airnet_without_its_key_encoder_begins_with_a_copy_of_the_other(tmp_path: Path) -> None:
     whole = tiny("airnet", TINY["airnet"]).state_dict()
     state = {key: value for key, value in whole.items() if ".encoder_k." not in key}
     imported = import_checkpoint(checkpoint(tmp_path, "airnet", state), tmp_path / "bundle")
@@ -106,7 +109,9 @@ def test_an_airnet_without_its_key_encoder_begins_with_a_copy_of_the_other(tmp_p
     assert any(not torch.equal(whole[key], found[key]) for key, _ in pairs)
 
 
-def test_a_grey_restormer_restores_grey_photographs_as_published_and_colours_one_by_one(tmp_path):
+def test_a_grey_restormer_restores_grey_photographs_as_published_and_colours_one_by_one(
+    tmp_path: Path,
+) -> None:
     grey = tiny("restormer", TINY["restormer"] | {"colours": 1, "norm_bias": False})
     imported = import_checkpoint(checkpoint(tmp_path, "restormer", grey.state_dict()), tmp_path / "bundle")
     assert imported.options["colours"] == 1
@@ -123,7 +128,7 @@ def test_a_grey_restormer_restores_grey_photographs_as_published_and_colours_one
     assert float((tiled - whole).abs().max()) < 1e-4
 
 
-def test_half_precision_and_safetensors_are_imported(tmp_path):
+def test_half_precision_and_safetensors_are_imported(tmp_path: Path) -> None:
     state = {key: tensor.half() for key, tensor in tiny("nafnet", TINY["nafnet"]).state_dict().items()}
     save_file(state, tmp_path / "model.safetensors")
     import_checkpoint(tmp_path / "model.safetensors", tmp_path / "bundle")
@@ -145,7 +150,9 @@ def test_half_precision_and_safetensors_are_imported(tmp_path):
         (lambda state: state | {"output.weight": torch.full((3, 8, 3, 3), torch.inf)}, "not finite"),
     ],
 )
-def test_what_does_not_fit_leaves_nothing_behind(tmp_path, change, message):
+def test_what_does_not_fit_leaves_nothing_behind(
+    tmp_path: Path, change: Callable[[dict[str, Tensor]], object], message: str
+) -> None:
     state = dict(tiny("restormer", TINY["restormer"]).state_dict())
     path = checkpoint(tmp_path, "restormer", change(state))
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -154,7 +161,7 @@ def test_what_does_not_fit_leaves_nothing_behind(tmp_path, change, message):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nothing_is_overwritten_and_no_half_bundle_is_left(tmp_path):
+def test_nothing_is_overwritten_and_no_half_bundle_is_left(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, "nafnet")
     import_checkpoint(path, tmp_path / "bundle")
     before = {file: file.read_bytes() for file in (tmp_path / "bundle").iterdir()}
@@ -169,13 +176,13 @@ def test_nothing_is_overwritten_and_no_half_bundle_is_left(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bundle", "link", path.name]
 
 
-def test_options_that_are_given_must_fit(tmp_path):
+def test_options_that_are_given_must_fit(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, "restormer")
     for options in ({"dim": 8}, {"dimm": 4}, {"heads": [1, 1, 1, 3]}):
         with pytest.raises(CheckpointError, match="looks like restormer but"):
             import_checkpoint(path, tmp_path / "bundle", options=options)
 
 
-def test_the_manifest_is_plain_json(tmp_path):
+def test_the_manifest_is_plain_json(tmp_path: Path) -> None:
     import_checkpoint(checkpoint(tmp_path, "compact"), tmp_path / "bundle")
     assert json.loads((tmp_path / "bundle" / "model.json").read_text())["backbone"]["name"] == "compact"

@@ -1,18 +1,23 @@
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from polyrestore.bundles import Bundle
 from polyrestore.bundles.joining import join_bundles, with_recogniser
 from polyrestore.errors import BundleError
 
 
-def trained(bundle, part, **changes):
+def trained(bundle: Bundle, part: str, **changes: Any) -> Bundle:
     """Return a bundle whose one trained part is the given one."""
     info = bundle.info.model_copy(update={"training": {part: {"steps": 9}}, "provenance": ("more (CC0)",)})
     return replace(bundle, info=info, **changes)
 
 
-def test_only_what_a_later_bundle_trained_replaces_what_is_there(make_bundle, bundle):
+def test_only_what_a_later_bundle_trained_replaces_what_is_there(
+    make_bundle: Callable[..., Bundle], bundle: Bundle
+) -> None:
     first = replace(bundle, recogniser=None, prototypes={})
     other = make_bundle(1).adapters
     later = trained(bundle, "adapter rain", adapters=other, recogniser=None)
@@ -24,7 +29,9 @@ def test_only_what_a_later_bundle_trained_replaces_what_is_there(make_bundle, bu
     assert first.adapters == bundle.adapters
 
 
-def test_the_recogniser_comes_with_all_that_it_was_measured_by(make_bundle, bundle):
+def test_the_recogniser_comes_with_all_that_it_was_measured_by(
+    make_bundle: Callable[..., Bundle], bundle: Bundle
+) -> None:
     later = trained(make_bundle(1), "recogniser", adapters={})
     joined = join_bundles([bundle, later])
     assert joined.backbone is bundle.backbone
@@ -34,7 +41,9 @@ def test_the_recogniser_comes_with_all_that_it_was_measured_by(make_bundle, bund
     assert joined.info.training == {**bundle.info.training, "recogniser": {"steps": 9}}
 
 
-def test_how_adapters_are_composed_stays_with_them(make_bundle, bundle):
+def test_how_adapters_are_composed_stays_with_them(
+    make_bundle: Callable[..., Bundle], bundle: Bundle
+) -> None:
     own = replace(bundle, recognition_settings={"normalisation": "max", "temperature": 1.0})
     other = replace(make_bundle(1), recognition_settings={"normalisation": "sum", "temperature": 0.5})
     settings = with_recogniser(own, other).recognition_settings
@@ -42,11 +51,15 @@ def test_how_adapters_are_composed_stays_with_them(make_bundle, bundle):
     assert settings["normalisation"] == own.composing_settings(other.activation)["normalisation"] != "sum"
 
 
-def test_where_another_backbone_came_from_is_not_taken_over(make_bundle, bundle):
+def test_where_another_backbone_came_from_is_not_taken_over(
+    make_bundle: Callable[..., Bundle], bundle: Bundle
+) -> None:
     other = trained(make_bundle(1), "pretraining")
     assert with_recogniser(bundle, other).info.training == bundle.info.training
 
 
-def test_adapters_beside_another_backbone_are_refused(make_bundle, bundle):
+def test_adapters_beside_another_backbone_are_refused(
+    make_bundle: Callable[..., Bundle], bundle: Bundle
+) -> None:
     with pytest.raises(BundleError, match="adapters of 'tiny' belong to another backbone"):
         join_bundles([bundle, make_bundle(1)])

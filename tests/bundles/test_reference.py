@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +22,7 @@ from tests.support.networks import random_image
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, and a bundle on it with an adapter and skips that are not zero."""
     folder = tmp_path_factory.mktemp("place")
     save_model(folder / "model")
@@ -41,7 +43,7 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def copied(place, tmp_path):
+def copied(place: Path, tmp_path: Path) -> Path:
     """A copy of the bundle's folder and of its model, which the copy finds by name."""
     for name in ("model", "bundle"):
         shutil.copytree(place / name, tmp_path / name)
@@ -50,7 +52,7 @@ def copied(place, tmp_path):
     return tmp_path
 
 
-def test_the_base_is_named_and_not_copied(place):
+def test_the_base_is_named_and_not_copied(place: Path) -> None:
     bundle, image = load_bundle(place / "bundle"), random_image(32, 40)
     held = sum(path.stat().st_size for path in (place / "bundle").rglob("*.safetensors"))
     assert held < 0.5 * bundle.backbone.reference().size_bytes
@@ -65,7 +67,7 @@ def test_the_base_is_named_and_not_copied(place):
         assert torch.equal(bundle.backbone(image), bare(image))
 
 
-def test_no_text_encoder_is_needed_once_the_bundle_is_made(copied):
+def test_no_text_encoder_is_needed_once_the_bundle_is_made(copied: Path) -> None:
     shutil.rmtree(copied / "model" / "text_encoder")
     shutil.rmtree(copied / "model" / "tokenizer")
     assert load_bundle(copied / "bundle").backbone.prompt.abs().max() > 0
@@ -74,7 +76,7 @@ def test_no_text_encoder_is_needed_once_the_bundle_is_made(copied):
     assert not (copied / "again").exists()
 
 
-def test_a_restorer_shares_the_base_and_leaves_the_bundle_as_it_was(place):
+def test_a_restorer_shares_the_base_and_leaves_the_bundle_as_it_was(place: Path) -> None:
     bundle, image = load_bundle(place / "bundle"), random_image(40, 48)[0]
     before = {key: value.clone() for key, value in bundle.backbone.state_dict().items()}
     restorer = Restorer(bundle)
@@ -88,7 +90,7 @@ def test_a_restorer_shares_the_base_and_leaves_the_bundle_as_it_was(place):
     assert all(torch.equal(bundle.backbone.state_dict()[key], value) for key, value in before.items())
 
 
-def test_the_fingerprint_counts_steps_and_skips(place):
+def test_the_fingerprint_counts_steps_and_skips(place: Path) -> None:
     found = set()
     for change in range(3):
         bundle = load_bundle(place / "bundle")
@@ -102,22 +104,22 @@ def test_the_fingerprint_counts_steps_and_skips(place):
     assert fingerprint(load_bundle(place / "bundle")) in found
 
 
-def another(copied):
+def another(copied: Path) -> None:
     shutil.rmtree(copied / "model")
     save_model(copied / "model", seed=7)
 
 
-def larger(copied):
+def larger(copied: Path) -> None:
     shutil.rmtree(copied / "model")
     save_model(copied / "model", wide=True)
 
 
-def scheduled(copied):
+def scheduled(copied: Path) -> None:
     path = copied / "model" / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"prediction_type": "v_prediction"}))
 
 
-def replaced_by_text(copied):
+def replaced_by_text(copied: Path) -> None:
     shutil.rmtree(copied / "model")
     (copied / "model").mkdir()
     (copied / "model" / "notes.txt").write_text("no model")
@@ -133,7 +135,9 @@ def replaced_by_text(copied):
         (replaced_by_text, "no diffusion model in diffusers' layout"),
     ],
 )
-def test_a_wrong_base_is_said_before_anything_is_loaded(copied, monkeypatch, change, message):
+def test_a_wrong_base_is_said_before_anything_is_loaded(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object], message: str
+) -> None:
     monkeypatch.delenv(MODELS_VARIABLE, raising=False)
     change(copied)
     monkeypatch.setattr(parts, "_load", None)
@@ -142,14 +146,18 @@ def test_a_wrong_base_is_said_before_anything_is_loaded(copied, monkeypatch, cha
     assert "\n" not in str(caught.value)
 
 
-def test_a_base_that_was_moved_is_found_where_the_environment_says(copied, monkeypatch):
+def test_a_base_that_was_moved_is_found_where_the_environment_says(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (copied / "models").mkdir()
     (copied / "model").rename(copied / "models" / "model")
     monkeypatch.setenv(MODELS_VARIABLE, str(copied / "models"))
     assert set(load_bundle(copied / "bundle").adapters) == {"noise"}
 
 
-def test_an_adapter_for_another_base_is_said_before_anything_is_loaded(place, copied, monkeypatch):
+def test_an_adapter_for_another_base_is_said_before_anything_is_loaded(
+    place: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = save_model(copied / "other", seed=3)
     import_checkpoint(str(other), copied / "of-other")
     bundle = load_bundle(copied / "of-other")
@@ -161,7 +169,7 @@ def test_an_adapter_for_another_base_is_said_before_anything_is_loaded(place, co
     assert not (copied / "mixed").exists()
 
 
-def test_manifests_that_lack_or_spoil_the_reference_are_refused(copied):
+def test_manifests_that_lack_or_spoil_the_reference_are_refused(copied: Path) -> None:
     path = copied / "bundle" / "model.json"
     content = json.loads(path.read_text())
     reference = content["backbone"].pop("reference")
@@ -181,7 +189,7 @@ def test_manifests_that_lack_or_spoil_the_reference_are_refused(copied):
         load_bundle(copied / "bundle")
 
 
-def test_what_names_no_model_is_not_imported(tmp_path, monkeypatch):
+def test_what_names_no_model_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     (tmp_path / "empty").mkdir()
     for name, kind, message in (
@@ -194,7 +202,7 @@ def test_what_names_no_model_is_not_imported(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_tiny_model_is_held_whole(tmp_path):
+def test_a_tiny_model_is_held_whole(tmp_path: Path) -> None:
     from polyrestore.backbones import build_backbone
 
     backbone, image = build_backbone("latent", model="tiny").eval(), random_image(20, 24)

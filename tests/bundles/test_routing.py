@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,23 +13,25 @@ import torch
 from polyrestore.bundles import Bundle, load_bundle, route_bundle, save_bundle
 from polyrestore.degradations import degrade
 from polyrestore.errors import BundleError, CheckpointError, OutputError, RecognitionError
-from polyrestore.recognition import CLEAN, weigh
+from polyrestore.recognition import CLEAN, RecognitionSettings, weigh
 from polyrestore.recognition.clip.network import ClipRecogniser
 from polyrestore.restoration.restorer import Restorer
 from tests.support.tiny_clip import save_clip, save_da_clip, save_tokenizer
 
 
 @pytest.fixture
-def clip(tmp_path):
+def clip(tmp_path: Path) -> Path:
     return save_clip(tmp_path / "clip")
 
 
 @pytest.fixture
-def routed(tmp_path, folder, clip):
+def routed(tmp_path: Path, folder: Path, clip: Path) -> Path:
     return route_bundle(folder, tmp_path / "routed", clip=str(clip)).folder
 
 
-def test_a_routed_bundle_recognises_with_words(tmp_path, folder, clip, routed):
+def test_a_routed_bundle_recognises_with_words(
+    tmp_path: Path, folder: Path, clip: Path, routed: Path
+) -> None:
     loaded = load_bundle(routed)
     assert isinstance(loaded.recogniser, ClipRecogniser)
     assert set(loaded.prototypes) == {"rain", "noise", CLEAN}
@@ -46,12 +50,14 @@ def test_a_routed_bundle_recognises_with_words(tmp_path, folder, clip, routed):
 
 
 @pytest.mark.parametrize("own", ["max", "none"])
-def test_adapters_that_act_in_full_do_so_whatever_recognises(own, tmp_path, folder, clip):
+def test_adapters_that_act_in_full_do_so_whatever_recognises(
+    own: str, tmp_path: Path, folder: Path, clip: Path
+) -> None:
     full = load_bundle(folder)
     full.recognition_settings = {"normalisation": own, "temperature": 0.3, "saturation": 0.4}
     save_bundle(tmp_path / "full", full)
 
-    def settings(name, **options):
+    def settings(name: str, **options: object) -> RecognitionSettings:
         routed = route_bundle(tmp_path / "full", tmp_path / name, clip=str(clip), **options)
         return load_bundle(routed.folder).recognition_settings
 
@@ -60,7 +66,7 @@ def test_adapters_that_act_in_full_do_so_whatever_recognises(own, tmp_path, fold
     assert settings("told", settings={"normalisation": "sum"})["normalisation"] == "sum"
 
 
-def test_generated_mixtures_are_restored_by_what_the_words_say(routed):
+def test_generated_mixtures_are_restored_by_what_the_words_say(routed: Path) -> None:
     restorer = Restorer(load_bundle(routed), "cpu", settings={"clean_threshold": 1.1})
     generator = torch.Generator().manual_seed(0)
     for severities in ({"rain": 0.5}, {"rain": 0.5, "noise": 0.5}, {"noise": 0.9}):
@@ -77,7 +83,7 @@ def test_generated_mixtures_are_restored_by_what_the_words_say(routed):
             assert restored.recognition.similarities[name] == pytest.approx(expected, abs=1e-5)
 
 
-def test_da_clip_needs_the_folder_for_its_tokenizer_only(tmp_path, folder):
+def test_da_clip_needs_the_folder_for_its_tokenizer_only(tmp_path: Path, folder: Path) -> None:
     reference = save_da_clip(tmp_path / "daclip.pt")
     save_tokenizer(tmp_path / "words")
     settings = {"top_k": 1, "normalisation": "max"}
@@ -102,35 +108,35 @@ def test_da_clip_needs_the_folder_for_its_tokenizer_only(tmp_path, folder):
     assert restorer.recognise(image).weights == weigh(found[0], loaded.prototypes, restorer._settings).weights
 
 
-def test_saving_a_routed_bundle_again_changes_no_byte(routed):
+def test_saving_a_routed_bundle_again_changes_no_byte(routed: Path) -> None:
     before = {path: path.read_bytes() for path in routed.rglob("*") if path.is_file()}
     save_bundle(routed, load_bundle(routed))
     assert {path: path.read_bytes() for path in routed.rglob("*") if path.is_file()} == before
 
 
-def test_float32_weights_stay_exact(tmp_path, bundle, clip):
+def test_float32_weights_stay_exact(tmp_path: Path, bundle: Bundle, clip: Path) -> None:
     save_bundle(tmp_path / "exact", bundle, dtype=torch.float32)
     made = route_bundle(tmp_path / "exact", tmp_path / "routed", clip=str(clip))
     state = load_bundle(made.folder).backbone.state_dict()
     assert all(torch.equal(state[key], value) for key, value in bundle.backbone.state_dict().items())
 
 
-def test_a_recogniser_in_the_bundle_is_described_by_kind_and_options(folder):
+def test_a_recogniser_in_the_bundle_is_described_by_kind_and_options(folder: Path) -> None:
     content = json.loads((folder / "model.json").read_text())
     assert content["recogniser"] == {"kind": "fake", "options": {"dim": 4}, "source": None, "shared": None}
     assert content["backbone"]["reference"] is None
 
 
-def _missing(clip):
+def _missing(clip: Path) -> None:
     shutil.rmtree(clip)
 
 
-def _another(clip):
+def _another(clip: Path) -> None:
     shutil.rmtree(clip)
     save_clip(clip, seed=1)
 
 
-def _half(clip):
+def _half(clip: Path) -> None:
     (clip / "model.safetensors").unlink()
 
 
@@ -138,7 +144,9 @@ def _half(clip):
     ("spoil", "message"),
     [(_missing, "no CLIP folder"), (_another, "another encoder"), (_half, "no model.safetensors")],
 )
-def test_another_or_no_encoder_is_one_line(clip, routed, spoil, message):
+def test_another_or_no_encoder_is_one_line(
+    clip: Path, routed: Path, spoil: Callable[[Path], None], message: str
+) -> None:
     spoil(clip)
     with pytest.raises(BundleError, match=message) as caught:
         load_bundle(routed)
@@ -146,7 +154,7 @@ def test_another_or_no_encoder_is_one_line(clip, routed, spoil, message):
     assert "model.json" in str(caught.value)
 
 
-def test_another_checkpoint_is_one_line(tmp_path, folder, clip):
+def test_another_checkpoint_is_one_line(tmp_path: Path, folder: Path, clip: Path) -> None:
     path = tmp_path / "daclip.pt"
     save_da_clip(path)
     made = route_bundle(folder, tmp_path / "routed", clip=str(clip), da_clip=path)
@@ -158,7 +166,9 @@ def test_another_checkpoint_is_one_line(tmp_path, folder, clip):
         load_bundle(made.folder)
 
 
-def test_an_encoder_that_moved_is_found_where_the_manifest_says(tmp_path, clip, routed):
+def test_an_encoder_that_moved_is_found_where_the_manifest_says(
+    tmp_path: Path, clip: Path, routed: Path
+) -> None:
     clip.rename(tmp_path / "moved")
     path = routed / "model.json"
     path.write_text(path.read_text().replace(str(clip), str(tmp_path / "moved")))
@@ -176,7 +186,9 @@ def test_an_encoder_that_moved_is_found_where_the_manifest_says(tmp_path, clip, 
         ({"source": {"path": "x", "sha": "0"}}, "did you mean 'sha256'|sha256"),
     ],
 )
-def test_a_manifest_with_nonsense_in_it_is_refused(routed, change, message):
+def test_a_manifest_with_nonsense_in_it_is_refused(
+    routed: Path, change: dict[str, object], message: str
+) -> None:
     path = routed / "model.json"
     content = json.loads(path.read_text())
     content["recogniser"] |= change
@@ -185,7 +197,9 @@ def test_a_manifest_with_nonsense_in_it_is_refused(routed, change, message):
         load_bundle(routed)
 
 
-def test_what_cannot_be_routed_leaves_nothing(tmp_path, folder, bundle, clip):
+def test_what_cannot_be_routed_leaves_nothing(
+    tmp_path: Path, folder: Path, bundle: Bundle, clip: Path
+) -> None:
     target = tmp_path / "routed"
     save_bundle(tmp_path / "bare", Bundle("bare", bundle.backbone))
     (tmp_path / "text.pt").write_text("no checkpoint")

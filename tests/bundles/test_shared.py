@@ -1,27 +1,28 @@
 """One recogniser for several bundles: referred to by name and fingerprint; a bundle saved again holds it."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from polyrestore.bundles import load_bundle, save_bundle, shared
+from polyrestore.bundles import Bundle, load_bundle, save_bundle, shared
 from polyrestore.errors import BundleError
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(shared, "shipped_folder", lambda: tmp_path / "shipped")
     return tmp_path / "shipped/recognisers/one.safetensors"
 
 
 @pytest.fixture
-def two(tmp_path, place, bundle):
+def two(tmp_path: Path, place: Path, bundle: Bundle) -> list[Path]:
     entry = shared.save_shared("one", bundle.recogniser)
     return [save_bundle(tmp_path / name, bundle, shared=entry) for name in ("a", "b")]
 
 
-def test_two_bundles_share_one_file(two, place, bundle):
+def test_two_bundles_share_one_file(two: list[Path], place: Path, bundle: Bundle) -> None:
     for folder in two:
         assert not (folder / "recogniser.safetensors").exists()
         loaded = load_bundle(folder).recogniser
@@ -30,14 +31,14 @@ def test_two_bundles_share_one_file(two, place, bundle):
         assert (entry["name"], entry["size_bytes"]) == ("one", place.stat().st_size)
 
 
-def test_saved_again_a_bundle_holds_its_recogniser(two, place, tmp_path):
+def test_saved_again_a_bundle_holds_its_recogniser(two: list[Path], place: Path, tmp_path: Path) -> None:
     again = save_bundle(tmp_path / "again", load_bundle(two[0]))
     place.unlink()
     assert (again / "recogniser.safetensors").is_file()
     assert load_bundle(again).recogniser is not None
 
 
-def test_a_missing_or_changed_file_is_refused(two, place):
+def test_a_missing_or_changed_file_is_refused(two: list[Path], place: Path) -> None:
     content = place.read_bytes()
     place.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(BundleError, match="install polyrestore again"):
@@ -47,7 +48,9 @@ def test_a_missing_or_changed_file_is_refused(two, place):
         load_bundle(two[0])
 
 
-def test_a_name_that_bundles_refer_to_is_not_given_to_others(two, place, bundle):
+def test_a_name_that_bundles_refer_to_is_not_given_to_others(
+    two: list[Path], place: Path, bundle: Bundle
+) -> None:
     content = place.read_bytes()
     again = shared.save_shared("one", load_bundle(two[0]).recogniser)
     assert again.name == "one"
@@ -57,7 +60,7 @@ def test_a_name_that_bundles_refer_to_is_not_given_to_others(two, place, bundle)
     assert place.read_bytes() == content
 
 
-def test_weights_that_float16_cannot_hold_are_refused(place, bundle):
+def test_weights_that_float16_cannot_hold_are_refused(place: Path, bundle: Bundle) -> None:
     bundle.recogniser.linear.weight.data[0, 0] = 1e6
     with pytest.raises(BundleError, match=r"linear\.weight"):
         shared.save_shared("one", bundle.recogniser)

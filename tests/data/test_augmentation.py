@@ -1,16 +1,17 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from polyrestore.data.augmentation import add_stars, squeeze_range, vary_light
 
 
-def photographs(count, height, width, seed=0):
+def photographs(count: int, height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand((count, 3, height, width), generator=torch.Generator().manual_seed(seed))
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31 - 1))
-def test_any_image_keeps_its_shape_and_range(height, width, seed):
+def test_any_image_keeps_its_shape_and_range(height: int, width: int, seed: int) -> None:
     image = photographs(3, height, width, seed)
     varied = vary_light(image, 1.0, torch.Generator().manual_seed(seed))
     assert varied.shape == image.shape
@@ -18,7 +19,7 @@ def test_any_image_keeps_its_shape_and_range(height, width, seed):
     assert 0 <= float(varied.min()) <= float(varied.max()) <= 1
 
 
-def test_the_share_of_changed_patches_is_respected():
+def test_the_share_of_changed_patches_is_respected() -> None:
     image = photographs(200, 4, 4)
     varied = vary_light(image, 0.3, torch.Generator().manual_seed(0))
     changed = (varied != image).flatten(1).any(1).float().mean()
@@ -26,14 +27,14 @@ def test_the_share_of_changed_patches_is_respected():
     assert torch.equal(vary_light(image, 0.0, torch.Generator().manual_seed(0)), image)
 
 
-def test_the_generator_decides():
+def test_the_generator_decides() -> None:
     image = photographs(4, 8, 8)
     first, again, other = (vary_light(image, 1.0, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_some_photographs_get_black_areas_and_some_lose_their_colours():
+def test_some_photographs_get_black_areas_and_some_lose_their_colours() -> None:
     image = photographs(100, 8, 8)
     varied = vary_light(image, 1.0, torch.Generator().manual_seed(0))
     black = (varied.amax(1) == 0).flatten(1).any(1)
@@ -43,14 +44,14 @@ def test_some_photographs_get_black_areas_and_some_lose_their_colours():
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31 - 1))
-def test_stars_fit_any_image(height, width, seed):
+def test_stars_fit_any_image(height: int, width: int, seed: int) -> None:
     image = photographs(3, height, width, seed)
     starry = add_stars(image, 1.0, torch.Generator().manual_seed(seed))
     assert starry.shape == image.shape
     assert 0 <= float(starry.min()) <= float(starry.max()) <= 1
 
 
-def test_stars_are_bright_points_in_the_dark_and_white_where_there_is_no_colour():
+def test_stars_are_bright_points_in_the_dark_and_white_where_there_is_no_colour() -> None:
     grey = torch.full((12, 3, 64, 64), 0.1)
     starry = add_stars(grey, 1.0, torch.Generator().manual_seed(1))
     assert torch.equal(starry[:, 0], starry[:, 2])
@@ -68,7 +69,7 @@ def test_stars_are_bright_points_in_the_dark_and_white_where_there_is_no_colour(
     assert torch.equal(add_stars(grey, 0.0, torch.Generator()), grey)
 
 
-def test_squeezing_keeps_the_noise_in_proportion_to_the_picture():
+def test_squeezing_keeps_the_noise_in_proportion_to_the_picture() -> None:
     clean = photographs(64, 16, 16)
     noisy = (clean + 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
     squeezed, target = squeeze_range(noisy, clean, 1.0, torch.Generator().manual_seed(0))

@@ -1,4 +1,6 @@
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from polyrestore.errors import DataError
 from tests.support.set_trees import plant
 
 
-def scene(seed, size=(160, 120)):
+def scene(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
     """Patches of colour at many scales: as little alike as photographs are."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.zeros(1, 3, size[1], size[0])
@@ -20,7 +22,7 @@ def scene(seed, size=(160, 120)):
 
 
 @pytest.fixture
-def sides(tmp_path):
+def sides(tmp_path: Path) -> Path:
     for side, seeds in (("train", range(12)), ("test", range(100, 108))):
         (tmp_path / side).mkdir()
         for seed in seeds:
@@ -28,11 +30,11 @@ def sides(tmp_path):
     return tmp_path
 
 
-def files(folder):
+def files(folder: Path) -> list[ImageFile]:
     return [ImageFile(path) for path in sorted(folder.iterdir())]
 
 
-def test_different_scenes_are_no_duplicates(sides):
+def test_different_scenes_are_no_duplicates(sides: Path) -> None:
     assert find_duplicates(files(sides / "train"), files(sides / "test")) == []
 
 
@@ -47,7 +49,9 @@ def test_different_scenes_are_no_duplicates(sides):
     ids=["half the size", "mirrored", "grey", "cut"],
 )
 @pytest.mark.parametrize("ending", ["png", "jpg"])
-def test_a_changed_copy_is_found_and_named(sides, change, mirrored, ending):
+def test_a_changed_copy_is_found_and_named(
+    sides: Path, change: Callable[[Image.Image], Image.Image], mirrored: bool, ending: str
+) -> None:
     change(scene(7)).save(sides / "test" / f"copy.{ending}", quality=60)
     (found,) = find_duplicates(files(sides / "train"), files(sides / "test"))
     assert (found.training.path.name, found.held_out.path.name) == ("7.png", f"copy.{ending}")
@@ -56,7 +60,7 @@ def test_a_changed_copy_is_found_and_named(sides, change, mirrored, ending):
     assert ("mirrored" in str(found)) == mirrored
 
 
-def test_images_of_any_mode_are_hashed(sides):
+def test_images_of_any_mode_are_hashed(sides: Path) -> None:
     image = scene(7)
     image.convert("CMYK").save(sides / "test" / "c.tif")
     image.quantize(64).save(sides / "test" / "p.png")
@@ -67,28 +71,29 @@ def test_images_of_any_mode_are_hashed(sides):
     assert {each.held_out.path.name for each in found} == {"c.tif", "p.png", "a.png", "deep.png"}
 
 
-def test_hashes_are_kept_until_the_file_changes(sides, monkeypatch):
-    memory = HashMemory(sides / "hashes.json")
+def test_hashes_are_kept_until_the_file_changes(sides: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = sides / "hashes.json"
+    memory = HashMemory(path)
     find_duplicates(files(sides / "train"), files(sides / "test"), memory)
     with monkeypatch.context() as patch:
         patch.setattr("polyrestore.data.duplicates.image_hashes", lambda file: pytest.fail(f"hashed {file}"))
-        again = HashMemory(sides / "hashes.json")
+        again = HashMemory(path)
         assert find_duplicates(files(sides / "train"), files(sides / "test"), again) == []
     scene(3, (170, 120)).save(sides / "test" / "100.png")
-    (found,) = find_duplicates(files(sides / "train"), files(sides / "test"), HashMemory(memory.path))
+    (found,) = find_duplicates(files(sides / "train"), files(sides / "test"), HashMemory(path))
     assert found.training.path.name == "3.png"
-    memory.path.write_text("no JSON")
-    assert find_duplicates(files(sides / "train"), files(sides / "test"), HashMemory(memory.path)) == [found]
+    path.write_text("no JSON")
+    assert find_duplicates(files(sides / "train"), files(sides / "test"), HashMemory(path)) == [found]
 
 
-def test_nothing_to_compare_needs_no_library(monkeypatch, sides):
+def test_nothing_to_compare_needs_no_library(monkeypatch: pytest.MonkeyPatch, sides: Path) -> None:
     monkeypatch.setitem(sys.modules, "imagehash", None)
     assert find_duplicates(files(sides / "train"), []) == []
     with pytest.raises(DataError, match=r"pip install 'polyrestore\[data\]'"):
         find_duplicates(files(sides / "train"), files(sides / "test"))
 
 
-def test_unreadable_files_and_sizes_are_problems(tmp_path):
+def test_unreadable_files_and_sizes_are_problems(tmp_path: Path) -> None:
     folder = plant(tmp_path / "own", "input/a.png", "input/b.png", "input/c.png", "target/c.png")
     plant(folder, "target/a.png", size=(9, 9))
     (folder / "target" / "b.png").write_bytes((folder / "target" / "c.png").read_bytes()[:60])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -7,12 +9,12 @@ from polyrestore.data.images import random_patch
 from polyrestore.errors import DataError
 
 
-def save(path, value, size=(12, 10)):
+def save(path: Path, value: int, size: tuple[int, int] = (12, 10)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (value, value, value)).save(path)
 
 
-def test_clean_images_are_bytes(tmp_path):
+def test_clean_images_are_bytes(tmp_path: Path) -> None:
     save(tmp_path / "a.png", 200)
     (image,) = load_clean([tmp_path])
     assert image.dtype == torch.uint8
@@ -20,14 +22,14 @@ def test_clean_images_are_bytes(tmp_path):
     assert int(image.float().mean()) == 200
 
 
-def test_pairs_match_by_stem(tmp_path):
+def test_pairs_match_by_stem(tmp_path: Path) -> None:
     save(tmp_path / "input" / "x.png", 10)
     save(tmp_path / "target" / "x.bmp", 20)
     (pair,) = load_pairs(tmp_path)
     assert (pair.name, int(pair.degraded.max()), int(pair.clean.max())) == ("x", 10, 20)
 
 
-def test_files_without_a_partner_are_named(tmp_path):
+def test_files_without_a_partner_are_named(tmp_path: Path) -> None:
     save(tmp_path / "input" / "x.png", 10)
     save(tmp_path / "input" / "lonely.png", 10)
     save(tmp_path / "target" / "x.png", 20)
@@ -35,26 +37,26 @@ def test_files_without_a_partner_are_named(tmp_path):
         load_pairs(tmp_path)
 
 
-def test_pairs_of_different_size_are_refused(tmp_path):
+def test_pairs_of_different_size_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "input" / "x.png", 10)
     save(tmp_path / "target" / "x.png", 20, size=(9, 10))
     with pytest.raises(DataError, match="differ in size"):
         load_pairs(tmp_path)
 
 
-def test_an_empty_folder_is_refused(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no images"):
         load_clean([tmp_path])
 
 
-def test_aligning_undoes_a_shift():
+def test_aligning_undoes_a_shift() -> None:
     scene = torch.randint(0, 256, (3, 60, 70), generator=torch.Generator().manual_seed(1)).byte()
     pair = align_pair(Pair("p", scene.roll((3, -2), (1, 2)), scene))
     assert torch.equal(pair.degraded, pair.clean)
     assert pair.clean.shape == (3, 48, 58)
 
 
-def test_a_burst_averages_around_its_middle_frame(tmp_path):
+def test_a_burst_averages_around_its_middle_frame(tmp_path: Path) -> None:
     for index in range(5):
         save(tmp_path / f"b_{index:03}.png", 40 * index)
     pairs = load_burst(tmp_path)
@@ -65,7 +67,7 @@ def test_a_burst_averages_around_its_middle_frame(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(8, 8), (40, 17), (100, 130)])
-def test_patches_of_a_pair_show_the_same_place(size):
+def test_patches_of_a_pair_show_the_same_place(size: tuple[int, int]) -> None:
     image = torch.randint(0, 256, (3, *size), generator=torch.Generator().manual_seed(0)).byte()
     for seed in range(30):
         generator = torch.Generator().manual_seed(seed)
@@ -75,7 +77,7 @@ def test_patches_of_a_pair_show_the_same_place(size):
         assert 0 <= float(patches.min()) <= float(patches.max()) <= 1
 
 
-def test_enlarged_patches_are_softer_and_leave_the_others_as_they_are():
+def test_enlarged_patches_are_softer_and_leave_the_others_as_they_are() -> None:
     image = torch.randint(0, 256, (3, 100, 130), generator=torch.Generator().manual_seed(0)).byte()
     softer = 0
     for seed in range(40):

@@ -1,12 +1,16 @@
 import json
 import sys
 import tarfile
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 import torch
 
 from polyrestore.data import (
+    Batch,
     FixedNoise,
+    FoundSet,
     SampleGroup,
     Task,
     TaskSource,
@@ -20,7 +24,7 @@ from tests.support.set_trees import TREES, plant
 
 
 @pytest.fixture
-def packed(tmp_path):
+def packed(tmp_path: Path) -> tuple[Path, Path]:
     """RainDrop's two splits and some clean photographs, as files and as shards."""
     folder = plant(tmp_path / "sets" / "RainDrop", *TREES["RainDrop"][1]).parent
     plant(folder / "BSD400", "a.b.png", "2.jpg")
@@ -29,15 +33,15 @@ def packed(tmp_path):
     return folder, output
 
 
-def facts(found):
+def facts(found: FoundSet) -> list[tuple[object, ...]]:
     return [(s.task, s.split, s.clean.content(), s.degraded and s.degraded.content()) for s in found.samples]
 
 
-def everything(sets):
+def everything(sets: Iterable[FoundSet]) -> list[tuple[object, ...]]:
     return sorted((entry for found in sets for entry in facts(found)), key=str)
 
 
-def test_shards_hold_the_same_samples_byte_for_byte(packed):
+def test_shards_hold_the_same_samples_byte_for_byte(packed: tuple[Path, Path]) -> None:
     folder, shards = packed
     assert everything(find_shards(shards)) == everything(find_sets(folder))
     assert holds_shards(shards)
@@ -45,17 +49,17 @@ def test_shards_hold_the_same_samples_byte_for_byte(packed):
     assert everything(find_shards(shards / "*.tar")) == everything(find_sets(folder))
 
 
-def test_the_index_only_saves_time(packed):
+def test_the_index_only_saves_time(packed: tuple[Path, Path]) -> None:
     _, shards = packed
     with_index = everything(find_shards(shards))
     (shards / "index.json").unlink()
     assert everything(find_shards(shards)) == with_index
 
 
-def test_batches_from_shards_are_those_from_files(packed):
+def test_batches_from_shards_are_those_from_files(packed: tuple[Path, Path]) -> None:
     folder, shards = packed
 
-    def batch(sets):
+    def batch(sets: Iterable[FoundSet]) -> Batch:
         groups = {}
         for found in sets:
             for sample in found.samples:
@@ -73,7 +77,7 @@ def test_batches_from_shards_are_those_from_files(packed):
     )
 
 
-def test_shards_follow_the_webdataset_convention(packed):
+def test_shards_follow_the_webdataset_convention(packed: tuple[Path, Path]) -> None:
     _, shards = packed
     (shard,) = shards.glob("*.tar")
     with tarfile.open(shard) as archive:
@@ -85,7 +89,7 @@ def test_shards_follow_the_webdataset_convention(packed):
     assert said["degraded"].startswith("RainDrop/")
 
 
-def test_shards_are_closed_at_their_size(tmp_path):
+def test_shards_are_closed_at_their_size(tmp_path: Path) -> None:
     import random
 
     folder = tmp_path / "big"
@@ -98,7 +102,9 @@ def test_shards_are_closed_at_their_size(tmp_path):
     assert sum(len(found.samples) for found in find_shards(tmp_path / "out")) == 5
 
 
-def test_an_interrupted_packing_leaves_nothing_that_is_read(tmp_path, monkeypatch):
+def test_an_interrupted_packing_leaves_nothing_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = plant(tmp_path / "sets", "1.png", "2.png")
     found = find_sets(folder)
     (folder / "2.png").unlink()
@@ -120,7 +126,7 @@ def test_an_interrupted_packing_leaves_nothing_that_is_read(tmp_path, monkeypatc
     assert len(pack(found, folder, tmp_path / "out")) == 1
 
 
-def test_an_output_that_is_taken_is_left_alone(packed):
+def test_an_output_that_is_taken_is_left_alone(packed: tuple[Path, Path]) -> None:
     folder, shards = packed
     before = {path.name: path.read_bytes() for path in shards.iterdir()}
     with pytest.raises(OutputError, match="there already"):
@@ -128,7 +134,7 @@ def test_an_output_that_is_taken_is_left_alone(packed):
     assert {path.name: path.read_bytes() for path in shards.iterdir()} == before
 
 
-def test_damaged_shards_and_indices_are_named(packed):
+def test_damaged_shards_and_indices_are_named(packed: tuple[Path, Path]) -> None:
     _, shards = packed
     (shard,) = shards.glob("*.tar")
     whole = shard.read_bytes()
@@ -149,7 +155,7 @@ def test_damaged_shards_and_indices_are_named(packed):
         find_shards(shards)
 
 
-def test_an_unreadable_member_is_named_by_shard_and_member(tmp_path):
+def test_an_unreadable_member_is_named_by_shard_and_member(tmp_path: Path) -> None:
     folder = plant(tmp_path / "sets", "1.png")
     (folder / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 50)
     pack(find_sets(folder), folder, tmp_path / "out")
@@ -158,7 +164,7 @@ def test_an_unreadable_member_is_named_by_shard_and_member(tmp_path):
         found.samples[0].clean.pixels()
 
 
-def test_foreign_shards_need_no_json_but_a_clean_image(tmp_path):
+def test_foreign_shards_need_no_json_but_a_clean_image(tmp_path: Path) -> None:
     folder = plant(tmp_path / "in", "1.png")
     for name, member in (("good", "x/7.clean.png"), ("bad", "x/7.png")):
         (tmp_path / name).mkdir()
@@ -171,7 +177,7 @@ def test_foreign_shards_need_no_json_but_a_clean_image(tmp_path):
         find_shards(tmp_path / "bad")
 
 
-def test_packing_says_which_package_is_missing(tmp_path, monkeypatch):
+def test_packing_says_which_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "webdataset", None)
     folder = plant(tmp_path / "sets", "1.png")
     with pytest.raises(DataError, match=r"pip install 'polyrestore\[data\]'"):

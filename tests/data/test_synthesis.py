@@ -1,29 +1,32 @@
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
 from polyrestore.data import BatchSource, OneCompositionSource, Pair, Synthesis
 from polyrestore.errors import DataError
 
 
-def images(count=3):
+def images(count: int = 3) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.randint(0, 256, (3, 48, 56), generator=generator).byte() for _ in range(count)]
 
 
-def source(**options):
+def source(**options: Any) -> BatchSource:
     settings = {"batch_size": 24, "patch_px": 24, "zoom_out": 1.0, "seed": 3} | options
     synthesis = settings.pop("synthesis", Synthesis())
     return BatchSource(images(), synthesis, **settings)
 
 
-def test_a_batch_depends_on_seed_step_and_rank_alone():
+def test_a_batch_depends_on_seed_step_and_rank_alone() -> None:
     first, again = source().batch(5), source().batch(5)
     assert torch.equal(first.degraded, again.degraded)
     for other in (source().batch(6), source(seed=4).batch(5), source().batch(5, rank=1)):
         assert not torch.equal(first.clean, other.clean)
 
 
-def test_presence_holds_the_task_of_every_sample():
+def test_presence_holds_the_task_of_every_sample() -> None:
     drawn = source(synthesis=Synthesis(tasks=("rain", "noise"), mixture_share=0.5))
     assert drawn.names == ("rain", "noise")
     batch = drawn.batch(0)
@@ -32,7 +35,7 @@ def test_presence_holds_the_task_of_every_sample():
         assert presence[task] == 1
 
 
-def test_clean_samples_are_untouched():
+def test_clean_samples_are_untouched() -> None:
     batch = source(synthesis=Synthesis(clean_share=0.5, region_share=0)).batch(0)
     untouched = batch.task < 0
     assert 4 < int(untouched.sum()) < 20
@@ -40,25 +43,25 @@ def test_clean_samples_are_untouched():
     assert float(batch.presence[untouched].sum()) == 0
 
 
-def test_a_task_is_named_once():
+def test_a_task_is_named_once() -> None:
     with pytest.raises(DataError, match="'noise' is named twice"):
         Synthesis(tasks=("noise", "jpeg", "noise"))
 
 
-def test_mixture_share_is_respected():
+def test_mixture_share_is_respected() -> None:
     single = source(synthesis=Synthesis(mixture_share=0, region_share=0)).batch(0)
     assert bool((single.presence.sum(1) == 1).all())
     mixed = source(synthesis=Synthesis(mixture_share=1, region_share=0)).batch(0)
     assert float(mixed.presence.sum(1).mean()) > 2
 
 
-def test_partners_join_the_tasks():
+def test_partners_join_the_tasks() -> None:
     drawn = source(synthesis=Synthesis(tasks=("noise",), partners=("jpeg",), mixture_share=1))
     assert drawn.names == ("noise", "jpeg")
     assert bool((drawn.batch(0).presence == 1).all())
 
 
-def test_real_pairs_replace_their_task_only():
+def test_real_pairs_replace_their_task_only() -> None:
     pair = Pair("p", torch.zeros(3, 40, 40).byte(), torch.full((3, 40, 40), 255).byte())
     synthesis = Synthesis(tasks=("low_light", "jpeg"), mixture_share=0, region_share=0)
     batch = source(synthesis=synthesis, pairs={"low_light": [pair]}, pair_share=1.0).batch(0)
@@ -67,13 +70,13 @@ def test_real_pairs_replace_their_task_only():
         assert is_pair == (task == 0)
 
 
-def test_a_task_with_a_larger_share_is_drawn_more_often():
+def test_a_task_with_a_larger_share_is_drawn_more_often() -> None:
     synthesis = Synthesis(tasks=("noise", "jpeg"), task_shares={"noise": 9.0}, mixture_share=0)
     tasks = torch.cat([source(synthesis=synthesis).batch(step).task for step in range(10)])
     assert 0.8 < float((tasks == 0).float().mean()) < 0.97
 
 
-def test_light_is_varied_before_the_damage():
+def test_light_is_varied_before_the_damage() -> None:
     plain, varied = source(batch_size=8).batch(0), source(batch_size=8, vary_light=1.0).batch(0)
     assert not torch.equal(plain.clean, varied.clean)
     clean = Synthesis(clean_share=1.0, region_share=0)
@@ -81,7 +84,7 @@ def test_light_is_varied_before_the_damage():
     assert (batch.degraded - batch.clean).abs().max() <= 0.501 / 255
 
 
-def test_all_samples_of_a_batch_show_the_same_one_to_three_degradations():
+def test_all_samples_of_a_batch_show_the_same_one_to_three_degradations() -> None:
     synthesis = Synthesis(tasks=("noise", "jpeg", "rain"), mixture_share=0.5, task_shares={"noise": 4.0})
     batches = [OneCompositionSource(source(synthesis=synthesis, batch_size=3)).batch(s) for s in range(40)]
     names, first, kinds = synthesis.tasks, [], []
@@ -102,7 +105,7 @@ def test_all_samples_of_a_batch_show_the_same_one_to_three_degradations():
     assert not torch.equal(other_rank.clean, batches[7].clean)
 
 
-def test_adapters_act_fully_and_others_stand_by_where_asked():
+def test_adapters_act_fully_and_others_stand_by_where_asked() -> None:
     tasks = ("noise", "jpeg", "rain", "haze")
     synthesis = Synthesis(tasks=tasks, mixture_share=0.5)
     source_ = OneCompositionSource(source(synthesis=synthesis, batch_size=2), "full", bystander_share=0.3)
@@ -119,7 +122,7 @@ def test_adapters_act_fully_and_others_stand_by_where_asked():
     assert 8 < sum(bystanders) < 30
 
 
-def test_mixtures_are_never_replaced_by_real_pairs():
+def test_mixtures_are_never_replaced_by_real_pairs() -> None:
     pair = Pair("p", torch.zeros(3, 40, 40).byte(), torch.full((3, 40, 40), 255).byte())
     for share, expected in ((0.0, True), (1.0, False)):
         synthesis = Synthesis(tasks=("low_light", "jpeg"), mixture_share=share, task_shares={"jpeg": 1e-6})
@@ -128,7 +131,7 @@ def test_mixtures_are_never_replaced_by_real_pairs():
         assert (float(batch.clean.min()) == 1) == expected
 
 
-def test_stored_clean_samples_stay_untouched_and_damaged_ones_are_stored_after_the_damage():
+def test_stored_clean_samples_stay_untouched_and_damaged_ones_are_stored_after_the_damage() -> None:
     plain = source(synthesis=Synthesis(clean_share=0.5, region_share=0), stored=1.0).batch(0)
     untouched = plain.task < 0
     assert torch.equal(plain.degraded[untouched], plain.clean[untouched])
@@ -137,7 +140,7 @@ def test_stored_clean_samples_stay_untouched_and_damaged_ones_are_stored_after_t
     assert float((plain.clean - unstored.clean).abs().mean()) < 0.2
 
 
-def test_only_samples_with_noise_alone_use_a_part_of_the_range():
+def test_only_samples_with_noise_alone_use_a_part_of_the_range() -> None:
     synthesis = Synthesis(tasks=("noise", "rain"), mixture_share=0, region_share=0)
     batch = source(synthesis=synthesis, narrow=1.0).batch(0)
     whole = source(synthesis=synthesis).batch(0)
@@ -149,7 +152,7 @@ def test_only_samples_with_noise_alone_use_a_part_of_the_range():
     assert bool((spans[0] < spans[1]).all())
 
 
-def test_stars_belong_to_the_clean_sample():
+def test_stars_belong_to_the_clean_sample() -> None:
     synthesis = Synthesis(clean_share=1.0)
     batch = source(synthesis=synthesis, stars=1.0).batch(0)
     assert float((batch.degraded - batch.clean).abs().max()) < 0.51 / 255

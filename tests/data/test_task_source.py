@@ -1,4 +1,7 @@
 import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ from polyrestore.data import (
     FixedNoise,
     OneTaskSource,
     PixelCache,
+    Sample,
     SampleGroup,
     SyntheticDamage,
     Task,
@@ -20,12 +24,12 @@ from polyrestore.errors import DataError, DegradationError, ImageError, UnknownN
 from tests.support.set_trees import plant
 
 
-def samples(folder):
+def samples(folder: Path) -> list[Sample]:
     return [sample for found in find_sets(folder) for sample in found.samples]
 
 
 @pytest.fixture
-def tasks(tmp_path):
+def tasks(tmp_path: Path) -> tuple[Task, ...]:
     pairs = plant(tmp_path / "pairs", *(f"{side}/{n}.png" for side in ("input", "target") for n in range(6)))
     clean = plant(tmp_path / "clean", "1.png", "2.png")
     noise = SampleGroup(samples(clean), FixedNoise(25))
@@ -37,11 +41,11 @@ def tasks(tmp_path):
     )
 
 
-def source(tasks, **options):
+def source(tasks: Sequence[Task], **options: Any) -> TaskSource:
     return TaskSource(tasks, **{"batch_size": 9, "patch_px": 12, "seed": 7} | options)
 
 
-def test_a_batch_depends_on_seed_step_and_rank_alone(tasks):
+def test_a_batch_depends_on_seed_step_and_rank_alone(tasks: tuple[Task, ...]) -> None:
     first = source(tasks).batch(5)
     warm = source(tasks, cache=PixelCache(10**6))
     for step in (0, 9, 5):
@@ -54,7 +58,7 @@ def test_a_batch_depends_on_seed_step_and_rank_alone(tasks):
         assert not torch.equal(first.clean, other.clean)
 
 
-def test_shapes_ranges_and_presence(tasks):
+def test_shapes_ranges_and_presence(tasks: tuple[Task, ...]) -> None:
     batch = source(tasks).batch(0)
     assert batch.degraded.shape == batch.clean.shape == (9, 3, 12, 12)
     assert float(batch.degraded.min()) >= 0
@@ -66,7 +70,7 @@ def test_shapes_ranges_and_presence(tasks):
 
 
 @pytest.mark.parametrize("size", [9, 4, 2])
-def test_balanced_deals_the_tasks_out_in_turn(tasks, size):
+def test_balanced_deals_the_tasks_out_in_turn(tasks: tuple[Task, ...], size: int) -> None:
     batches = [source(tasks, batch_size=size).batch(step).task for step in range(12)]
     for task in batches:
         counts = torch.bincount(task, minlength=3)
@@ -74,7 +78,7 @@ def test_balanced_deals_the_tasks_out_in_turn(tasks, size):
     assert torch.bincount(torch.cat(batches)).tolist() == [4 * size] * 3
 
 
-def test_proportional_counts_samples_and_shares(tasks):
+def test_proportional_counts_samples_and_shares(tasks: tuple[Task, ...]) -> None:
     drawn = source(tasks, sampler="proportional", batch_size=300, patch_px=4)
     assert drawn.drawing_shares().tolist() == [6, 2, 2]
     counts = torch.bincount(drawn.batch(0).task, minlength=3) / 300
@@ -83,12 +87,12 @@ def test_proportional_counts_samples_and_shares(tasks):
     assert doubled.weight == 9
 
 
-def test_task_shares_are_followed(tasks):
+def test_task_shares_are_followed(tasks: tuple[Task, ...]) -> None:
     drawn = source(tasks, sampler="task_shares", task_shares={"rain": 8.0})
     assert drawn.drawing_shares().tolist() == [8, 1, 1]
 
 
-def test_groups_are_drawn_by_their_weight(tasks):
+def test_groups_are_drawn_by_their_weight(tasks: tuple[Task, ...]) -> None:
     clean, rest = tasks[1].groups[0], tasks[0].groups[0]
     task = Task("both", ("noise",), (SampleGroup((), share=9), clean, SampleGroup(rest.samples, share=1.0)))
     generator = torch.Generator().manual_seed(0)
@@ -97,7 +101,7 @@ def test_groups_are_drawn_by_their_weight(tasks):
     assert {len(group.samples) for group in drawn} == {2, 6}
 
 
-def test_fixed_noise_is_that_of_the_published_protocol():
+def test_fixed_noise_is_that_of_the_published_protocol() -> None:
     clean = torch.full((1, 3, 200, 200), 0.5)
     noisy = FixedNoise(25)(clean, torch.Generator().manual_seed(0)) * 255
     assert torch.equal(noisy, noisy.round())
@@ -109,7 +113,7 @@ def test_fixed_noise_is_that_of_the_published_protocol():
 @given(
     height=st.integers(1, 30), width=st.integers(1, 30), side=st.integers(1, 40)
 )  # fmt: skip
-def test_small_images_are_mirrored_to_the_patch(height, width, side):
+def test_small_images_are_mirrored_to_the_patch(height: int, width: int, side: int) -> None:
     image = torch.arange(3 * height * width).view(3, height, width)
     mirrored = reflected(image, side)
     assert mirrored.shape == (3, max(height, side), max(width, side))
@@ -119,7 +123,9 @@ def test_small_images_are_mirrored_to_the_patch(height, width, side):
 
 
 @given(st.integers(1, 24), st.integers(1, 24))
-def test_pairs_of_any_size_give_patches_that_belong_together(tmp_path_factory, width, height):
+def test_pairs_of_any_size_give_patches_that_belong_together(
+    tmp_path_factory: pytest.TempPathFactory, width: int, height: int
+) -> None:
     folder = plant(tmp_path_factory.mktemp("sizes") / "own", "input/a.png", size=(width, height))
     (folder / "target").mkdir()
     (folder / "target/a.png").write_bytes((folder / "input/a.png").read_bytes())
@@ -128,7 +134,7 @@ def test_pairs_of_any_size_give_patches_that_belong_together(tmp_path_factory, w
     assert torch.equal(batch.degraded, batch.clean)
 
 
-def test_different_sizes_and_unreadable_files_are_named(tmp_path):
+def test_different_sizes_and_unreadable_files_are_named(tmp_path: Path) -> None:
     folder = plant(tmp_path / "own", "input/a.png")
     plant(folder, "target/a.png", size=(8, 8))
     task = Task("rain", ("rain",), (SampleGroup(samples(folder)),))
@@ -139,7 +145,7 @@ def test_different_sizes_and_unreadable_files_are_named(tmp_path):
         source((task,)).batch(0)
 
 
-def test_a_task_needs_samples_and_known_degradations(tasks):
+def test_a_task_needs_samples_and_known_degradations(tasks: tuple[Task, ...]) -> None:
     with pytest.raises(DataError, match="task 'empty' has no samples"):
         Task("empty", ("rain",), (SampleGroup(()),))
     with pytest.raises(UnknownNameError, match="did you mean 'rain'"):
@@ -149,7 +155,7 @@ def test_a_task_needs_samples_and_known_degradations(tasks):
             Task("rain", (name,), tasks[0].groups)
 
 
-def test_a_task_of_pairs_needs_no_function(tasks):
+def test_a_task_of_pairs_needs_no_function(tasks: tuple[Task, ...]) -> None:
     own = Task("glass", ("window_dirt", "rain"), tasks[0].groups)
     drawn = source((tasks[0], own))
     assert drawn.names == ("rain", "window_dirt")
@@ -157,7 +163,7 @@ def test_a_task_of_pairs_needs_no_function(tasks):
     assert {tuple(row) for row in batch.presence[batch.task == 1].tolist()} == {(1.0, 1.0)}
 
 
-def test_all_samples_of_a_batch_belong_to_one_task(tasks):
+def test_all_samples_of_a_batch_belong_to_one_task(tasks: tuple[Task, ...]) -> None:
     one = OneTaskSource(source(tasks))
     for step in range(6):
         batch = one.batch(step)
@@ -170,7 +176,7 @@ def test_all_samples_of_a_batch_belong_to_one_task(tasks):
         assert not torch.equal(other.clean, batch.clean)
 
 
-def test_the_cache_holds_no_more_than_its_limit(tmp_path):
+def test_the_cache_holds_no_more_than_its_limit(tmp_path: Path) -> None:
     files = [sample.clean for sample in samples(plant(tmp_path / "c", "1.png", "2.png", "3.png"))]
     size = 3 * 20 * 16
     cache = PixelCache(2 * size)
@@ -184,7 +190,7 @@ def test_the_cache_holds_no_more_than_its_limit(tmp_path):
     assert nothing.read(files[0]) is not nothing.read(files[0])
 
 
-def test_a_source_can_be_sent_to_another_process(tasks):
+def test_a_source_can_be_sent_to_another_process(tasks: tuple[Task, ...]) -> None:
     here = source(tasks, cache=PixelCache(10**6))
     first = here.batch(4)
     there = pickle.loads(pickle.dumps(here))

@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from polyrestore.degradations import (
     DEGRADATIONS,
@@ -20,11 +21,11 @@ EXPECTED = {
 }  # fmt: skip
 
 
-def seeded(seed=0):
+def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def scene(count=2, height=96, width=112):
+def scene(count: int = 2, height: int = 96, width: int = 112) -> Tensor:
     """A picture with smooth areas, edges and fine texture."""
     rows = torch.linspace(0, 1, height).view(1, 1, -1, 1)
     columns = torch.linspace(0, 1, width).view(1, 1, 1, -1)
@@ -36,15 +37,15 @@ def scene(count=2, height=96, width=112):
     return (smooth * 0.7 + checks * 0.2 + texture).clamp(0, 1).expand(count, -1, -1, -1).clone()
 
 
-def psnr(first, second):
+def psnr(first: Tensor, second: Tensor) -> float:
     return float(-10 * torch.log10((first - second).square().mean()))
 
 
-def test_no_degradation_is_lost():
+def test_no_degradation_is_lost() -> None:
     assert set(DEGRADATIONS) >= EXPECTED
 
 
-def test_stages_follow_the_way_from_the_scene_to_the_file():
+def test_stages_follow_the_way_from_the_scene_to_the_file() -> None:
     order = ["scene", "lens", "sensor", "file"]
     stages = [order.index(degradation.stage) for degradation in DEGRADATIONS.values()]
     assert stages == sorted(stages)
@@ -52,8 +53,8 @@ def test_stages_follow_the_way_from_the_scene_to_the_file():
         Degradation("smear", "screen", "a smear", lambda image, severity, generator: image)
 
 
-def test_a_plugins_degradation_takes_its_place_by_its_stage(monkeypatch):
-    def whiten(image, severity, generator):
+def test_a_plugins_degradation_takes_its_place_by_its_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def whiten(image: Tensor, severity: Tensor, generator: torch.Generator) -> Tensor:
         return torch.ones_like(image)
 
     monkeypatch.setitem(DEGRADATIONS, "glare", Degradation("glare", "scene", "white", whiten))
@@ -65,7 +66,7 @@ def test_a_plugins_degradation_takes_its_place_by_its_stage(monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_same_seed_same_image(name):
+def test_same_seed_same_image(name: str) -> None:
     first = degrade(scene(), {name: 0.6}, seeded(3))
     assert torch.equal(first, degrade(scene(), {name: 0.6}, seeded(3)))
     others = [degrade(scene(), {name: 0.6}, seeded(seed)) for seed in range(10, 22)]
@@ -73,13 +74,13 @@ def test_same_seed_same_image(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_severity_0_leaves_the_image_alone(name):
+def test_severity_0_leaves_the_image_alone(name: str) -> None:
     clean = (scene() * 255).round() / 255
     assert torch.equal(degrade(clean, {name: 0.0}, seeded()), clean)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_photograph_without_colour_stays_without(name):
+def test_a_photograph_without_colour_stays_without(name: str) -> None:
     grey = scene(24)[:, :1].expand(-1, 3, -1, -1)
     damaged = degrade(grey, {name: 0.8}, seeded())
     without = int((damaged == damaged[:, :1]).flatten(1).all(1).sum())
@@ -90,7 +91,7 @@ def test_a_photograph_without_colour_stays_without(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_more_severity_means_more_damage(name):
+def test_more_severity_means_more_damage(name: str) -> None:
     clean = scene(6)
     mild = sum(psnr(degrade(clean, {name: 0.1}, seeded(k)), clean) for k in range(4))
     severe = sum(psnr(degrade(clean, {name: 1.0}, seeded(k)), clean) for k in range(4))
@@ -98,7 +99,7 @@ def test_more_severity_means_more_damage(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_input_is_left_alone(name):
+def test_input_is_left_alone(name: str) -> None:
     clean = scene()
     before = clean.clone()
     degrade(clean, {name: 0.8}, seeded())
@@ -113,7 +114,9 @@ def test_input_is_left_alone(name):
     severity=st.floats(0, 1),
     seed=st.integers(0, 1000),
 )
-def test_every_size_gives_an_8_bit_image_of_that_size(name, height, width, severity, seed):
+def test_every_size_gives_an_8_bit_image_of_that_size(
+    name: str, height: int, width: int, severity: float, seed: int
+) -> None:
     image = torch.rand((1, 3, height, width), generator=seeded(seed))
     damaged = degrade(image, {name: severity}, seeded(seed))
     assert damaged.shape == image.shape
@@ -122,13 +125,13 @@ def test_every_size_gives_an_8_bit_image_of_that_size(name, height, width, sever
     assert torch.equal(levels.round().clamp(0, 255) / 255, damaged)
 
 
-def test_order_of_names_does_not_matter():
+def test_order_of_names_does_not_matter() -> None:
     one = degrade(scene(), {"jpeg": 0.4, "rain": 0.6, "noise": 0.2}, seeded())
     other = degrade(scene(), {"noise": 0.2, "jpeg": 0.4, "rain": 0.6}, seeded())
     assert torch.equal(one, other)
 
 
-def test_a_mixture_is_applied_in_physical_order():
+def test_a_mixture_is_applied_in_physical_order() -> None:
     clean = scene(1)
     mixed = degrade(clean, {"jpeg": 0.8, "low_light": 0.9}, seeded(1))
     generator = seeded(1)
@@ -137,7 +140,7 @@ def test_a_mixture_is_applied_in_physical_order():
     assert psnr(mixed, expected) > 45
 
 
-def test_batch_rows_get_their_own_mixture():
+def test_batch_rows_get_their_own_mixture() -> None:
     severities = torch.tensor([[float("nan"), float("nan")], [1.0, float("nan")]])
     clean = scene()
     damaged = degrade_batch(clean, severities, ("noise", "window_dirt"), seeded())
@@ -147,18 +150,18 @@ def test_batch_rows_get_their_own_mixture():
         degrade_batch(clean, severities.flip(1), ("noise", "window_dirt"), seeded())
 
 
-def test_unknown_name_suggests_the_nearest():
+def test_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'noise'"):
         degrade(scene(), {"noize": 0.5}, seeded())
 
 
 @pytest.mark.parametrize("severity", [-0.1, 1.1, float("nan")])
-def test_severity_out_of_range_is_refused(severity):
+def test_severity_out_of_range_is_refused(severity: float) -> None:
     with pytest.raises(DegradationError, match="between 0 and 1"):
         degrade(scene(), {"noise": severity}, seeded())
 
 
-def test_regions_come_from_one_image_or_the_other():
+def test_regions_come_from_one_image_or_the_other() -> None:
     first, second = torch.zeros(2, 3, 64, 64), torch.ones(2, 3, 64, 64)
     mixed = mix_regions(first, second, seeded())
     share = mixed.mean((1, 2, 3))

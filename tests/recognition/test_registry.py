@@ -1,10 +1,15 @@
 """A kind of recogniser is a class and one line: a third one is saved, loaded and used as the others are."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.bundles import load_bundle, save_bundle
@@ -28,16 +33,16 @@ class MeanColour(BaseRecogniser):
 
     kind = "mean-colour"
 
-    def __init__(self, dimension=16):
+    def __init__(self, dimension: int = 16) -> None:
         super().__init__()
         self.options = {"dimension": dimension}
         self.dimension = dimension
         self.linear = nn.Linear(3, dimension)
 
-    def embed(self, image):
+    def embed(self, image: Tensor) -> Tensor:
         return functional.normalize(self.linear(image.mean((2, 3))), dim=1)
 
-    def read(self, image):
+    def read(self, image: Tensor) -> Reading:
         return Reading(self.embed(image)[0], {"noise": 0.25})
 
 
@@ -48,39 +53,39 @@ class Elsewhere(MeanColour):
     external = True
 
     @classmethod
-    def open(cls, reference, options):
+    def open(cls, reference: Reference, options: Mapping[str, Any]) -> Elsewhere:
         opened = cls(**options)
         if reference.path != "far":
             raise RecognitionError(f"nothing is at {reference.path}")
         nn.init.constant_(opened.linear.weight, 0.5)
         return opened
 
-    def reference(self):
+    def reference(self) -> Reference:
         return Reference("far", "0" * 64)
 
 
 @pytest.fixture(autouse=True)
-def third_kinds(monkeypatch):
+def third_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECOGNISERS, "mean-colour", MeanColour)
     monkeypatch.setitem(RECOGNISERS, "elsewhere", Elsewhere)
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     return save_tiny_bundle(tmp_path / "tiny")
 
 
-def save_with(recogniser, folder, target):
+def save_with(recogniser: BaseRecogniser, folder: Path, target: Path) -> Path:
     bundle = load_bundle(folder)
     bundle.recogniser = recogniser
     return save_bundle(target, bundle, dtype=torch.float32)
 
 
-def test_every_kind_is_listed_under_its_own_name():
+def test_every_kind_is_listed_under_its_own_name() -> None:
     assert {name: kind.kind for name, kind in RECOGNISERS.items()} == {name: name for name in RECOGNISERS}
 
 
-def test_a_third_kind_is_saved_loaded_and_used(folder, tmp_path):
+def test_a_third_kind_is_saved_loaded_and_used(folder: Path, tmp_path: Path) -> None:
     made = build_recogniser("mean-colour", dimension=16)
     saved = save_with(made, folder, tmp_path / "third")
     entry = json.loads((saved / "model.json").read_text())["recogniser"]
@@ -100,7 +105,7 @@ def test_a_third_kind_is_saved_loaded_and_used(folder, tmp_path):
     assert set(recognition.probabilities) == {*loaded.adapters, "clean"}
 
 
-def test_a_kind_that_keeps_its_weights_elsewhere_is_referred_to(folder, tmp_path):
+def test_a_kind_that_keeps_its_weights_elsewhere_is_referred_to(folder: Path, tmp_path: Path) -> None:
     saved = save_with(Elsewhere(), folder, tmp_path / "far")
     assert not (saved / "recogniser.safetensors").exists()
     assert float(load_bundle(saved).recogniser.linear.weight.detach().mean()) == 0.5
@@ -110,7 +115,7 @@ def test_a_kind_that_keeps_its_weights_elsewhere_is_referred_to(folder, tmp_path
         load_bundle(saved)
 
 
-def test_an_unknown_kind_and_unknown_options_are_one_line(folder, tmp_path):
+def test_an_unknown_kind_and_unknown_options_are_one_line(folder: Path, tmp_path: Path) -> None:
     saved = save_with(MeanColour(), folder, tmp_path / "third")
     manifest = saved / "model.json"
     manifest.write_text(manifest.read_text().replace('"mean-colour"', '"mean-color"'))
@@ -122,7 +127,7 @@ def test_an_unknown_kind_and_unknown_options_are_one_line(folder, tmp_path):
         build_recogniser("mean-colour", length=3)
 
 
-def test_a_third_kind_is_trained_by_a_recipe(folder, tmp_path):
+def test_a_third_kind_is_trained_by_a_recipe(folder: Path, tmp_path: Path) -> None:
     """The recogniser phase trains whatever embeds, and the bundle that comes of it recognises with it."""
     for place in ("clean", "validation"):
         for index in range(3):

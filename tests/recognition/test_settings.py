@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from polyrestore.recognition import (
     ACTIVATIONS,
     CLEAN,
     NORMALISATIONS,
+    Recognition,
     RecognitionSettings,
     composition_of,
     weigh,
@@ -24,7 +26,7 @@ from polyrestore.recognition import (
 NAMES = ("haze", "jpeg", "noise", "rain", "snow", CLEAN)
 
 
-def found_in(seed: int, chosen: RecognitionSettings):
+def found_in(seed: int, chosen: RecognitionSettings) -> Recognition:
     generator = torch.Generator().manual_seed(seed)
     vectors = functional.normalize(torch.randn(len(NAMES) + 1, 6, generator=generator), dim=1)
     return weigh(vectors[-1], dict(zip(NAMES, vectors, strict=False)), chosen)
@@ -41,7 +43,7 @@ def found_in(seed: int, chosen: RecognitionSettings):
     saturation=st.floats(0.05, 1),
     activation=st.sampled_from(ACTIVATIONS),
 )
-def test_weights_are_what_the_settings_say(seed, **values):
+def test_weights_are_what_the_settings_say(seed: int, **values: Any) -> None:
     chosen = RecognitionSettings(**values)
     found = found_in(seed, chosen)
     weights = list(found.weights.values())
@@ -69,7 +71,7 @@ def test_weights_are_what_the_settings_say(seed, **values):
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10_000), temperature=st.floats(0.02, 5), top_k=st.integers(1, 5))
-def test_softmax_is_that_of_the_similarities_that_are_kept(seed, temperature, top_k):
+def test_softmax_is_that_of_the_similarities_that_are_kept(seed: int, temperature: float, top_k: int) -> None:
     chosen = RecognitionSettings(temperature, top_k, minimum_share=0, clean_threshold=2)
     found = found_in(seed, chosen)
     damage = {name: value for name, value in found.similarities.items() if name != CLEAN}
@@ -80,11 +82,11 @@ def test_softmax_is_that_of_the_similarities_that_are_kept(seed, temperature, to
         assert found.weights.get(name, 0) == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_normalisations_differ_as_written():
+def test_the_normalisations_differ_as_written() -> None:
     shares = {"haze": 0.4, "rain": 0.2, "snow": 0.1, CLEAN: 0.3}
     similarities = {"haze": 0.3, "rain": 0.1, "snow": -0.2, CLEAN: 0.2}
 
-    def weights(normalisation, **values):
+    def weights(normalisation: str, **values: Any) -> dict[str, float]:
         chosen = RecognitionSettings(minimum_share=0, normalisation=normalisation, **values)
         return composition_of(shares, chosen, similarities)
 
@@ -100,13 +102,13 @@ def test_the_normalisations_differ_as_written():
     assert composition_of(shares, chosen, negative) == {"haze": 1}
 
 
-def test_a_sigmoid_compares_each_degradation_with_clean_alone():
+def test_a_sigmoid_compares_each_degradation_with_clean_alone() -> None:
     similarities = {"haze": 0.6, "rain": 0.5, "snow": 0.1, CLEAN: 0.3}
     chosen = RecognitionSettings(
         0.1, activation="sigmoid", minimum_share=0.5, normalisation="none", clean_threshold=0.5
     )
 
-    def sigmoid(value):
+    def sigmoid(value: float) -> float:
         return 1 / (1 + math.exp(-value))
 
     found = weigh_similarities(similarities, chosen)
@@ -120,10 +122,10 @@ def test_a_sigmoid_compares_each_degradation_with_clean_alone():
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_an_adapter_can_have_a_least_share_of_its_own(activation):
+def test_an_adapter_can_have_a_least_share_of_its_own(activation: str) -> None:
     shares = {"haze": 0.5, "rain": 0.3, "snow": 0.2, CLEAN: 0.0}
 
-    def weights(**values):
+    def weights(**values: Any) -> set[str]:
         return set(composition_of(shares, RecognitionSettings(activation=activation, **values), {}))
 
     assert weights(minimum_share=0.25) == {"haze", "rain"}
@@ -133,7 +135,7 @@ def test_an_adapter_can_have_a_least_share_of_its_own(activation):
     assert weights(minimum_share=0.0, minimum_shares={"haze": 0.9}, top_k=1) == {"rain"}
 
 
-def test_a_sigmoid_leaves_alone_what_resembles_clean_most():
+def test_a_sigmoid_leaves_alone_what_resembles_clean_most() -> None:
     chosen = RecognitionSettings(0.05, activation="sigmoid", minimum_share=0.5)
     assert weigh_similarities({"haze": 0.1, "rain": 0.2, CLEAN: 0.6}, chosen).is_clean
     # Clean it is not for certain, but nothing reaches the least probability.
@@ -142,13 +144,13 @@ def test_a_sigmoid_leaves_alone_what_resembles_clean_most():
     assert unsure.is_clean
 
 
-def test_a_sigmoid_without_clean_compares_with_nothing():
+def test_a_sigmoid_without_clean_compares_with_nothing() -> None:
     chosen = RecognitionSettings(0.1, activation="sigmoid", minimum_share=0.5)
     assert set(weigh_similarities({"haze": 0.2, "rain": -0.2}, chosen).weights) == {"haze"}
     assert weigh_similarities({}, chosen).is_clean
 
 
-def test_what_older_bundles_store_means_what_it_meant():
+def test_what_older_bundles_store_means_what_it_meant() -> None:
     stored = {"temperature": 0.1, "top_k": 3, "minimum_share": 0.12, "clean_threshold": 0.25}
     assert RecognitionSettings(**stored).normalisation == "softmax"
     assert RecognitionSettings(**stored).activation == "softmax"
@@ -167,6 +169,6 @@ def test_what_older_bundles_store_means_what_it_meant():
         *(("activation", value) for value in ("softmaxx", "", None, 3)),
     ],
 )
-def test_a_value_outside_its_range_is_refused(name, value):
+def test_a_value_outside_its_range_is_refused(name: str, value: object) -> None:
     with pytest.raises(RecognitionError, match=name):
         RecognitionSettings(**{name: value})

@@ -275,7 +275,7 @@ def test_a_device_that_is_not_there_is_named(device: str) -> None:
         usable_device(device)
 
 
-def test_a_network_that_sees_the_whole_anyway_takes_it_at_once_unless_tiles_are_asked_for():
+def test_a_network_that_sees_the_whole_anyway_takes_it_at_once_unless_tiles_are_asked_for() -> None:
     network = build_backbone("nafnet", **BACKBONES["nafnet"].tiny_options).eval()
     chosen, asked = (Restorer(Bundle("bare", network), "cpu", tile_px=tile) for tile in (None, 64))
     assert (chosen.tile_px_for(2000, 40), asked.tile_px_for(2000, 40)) == (2000, 64)

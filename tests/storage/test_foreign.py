@@ -6,13 +6,15 @@ import io
 import os
 from argparse import Namespace
 from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from polyrestore.errors import CheckpointError
 from polyrestore.storage.foreign import read_checkpoint
@@ -21,7 +23,7 @@ STATE = OrderedDict({"intro.weight": torch.arange(6.0).reshape(2, 3), "steps": t
 OTHER = {"intro.weight": torch.zeros(2, 3), "steps": torch.tensor(0)}
 
 
-def prefixed(prefix):
+def prefixed(prefix: str) -> dict[str, Tensor]:
     return {prefix + key: tensor for key, tensor in STATE.items()}
 
 
@@ -39,7 +41,9 @@ def prefixed(prefix):
     ],
 )
 @pytest.mark.parametrize("legacy", [False, True])
-def test_wrappers_and_prefixes_are_taken_off(tmp_path, content, wrappers, prefix, legacy):
+def test_wrappers_and_prefixes_are_taken_off(
+    tmp_path: Path, content: object, wrappers: tuple[str, ...], prefix: str, legacy: bool
+) -> None:
     path = tmp_path / "model.pth"
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     state = read_checkpoint(path)
@@ -49,14 +53,14 @@ def test_wrappers_and_prefixes_are_taken_off(tmp_path, content, wrappers, prefix
     assert all(torch.equal(state.tensors[key], STATE[key]) for key in STATE)
 
 
-def test_safetensors_and_files_without_an_ending_are_read(tmp_path):
+def test_safetensors_and_files_without_an_ending_are_read(tmp_path: Path) -> None:
     save_file(prefixed("module."), tmp_path / "model.safetensors")
     torch.save(STATE, tmp_path / "best")
     for name in ("model.safetensors", "best"):
         assert torch.equal(read_checkpoint(tmp_path / name).tensors["steps"], STATE["steps"])
 
 
-def test_words_that_do_not_precede_every_key_stay(tmp_path):
+def test_words_that_do_not_precede_every_key_stay(tmp_path: Path) -> None:
     torch.save({**prefixed("net."), "loss.weight": torch.ones(1)}, tmp_path / "a.pth")
     torch.save({"net": torch.ones(1), "net.a": torch.ones(1)}, tmp_path / "b.pth")
     for name in ("a.pth", "b.pth"):
@@ -64,15 +68,15 @@ def test_words_that_do_not_precede_every_key_stay(tmp_path):
 
 
 class Malicious:
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_code_is_named_and_never_run(tmp_path, legacy):
+def test_code_is_named_and_never_run(tmp_path: Path, legacy: bool) -> None:
     path, trap = tmp_path / "model.ckpt", tmp_path / "trap"
     for content, named in [
         (Malicious(trap), "mkdir"),
@@ -100,19 +104,19 @@ def test_code_is_named_and_never_run(tmp_path, legacy):
         ({"w": torch.ones(2, dtype=torch.complex64)}, "w is not a plain tensor"),
     ],
 )
-def test_what_is_no_state_dict_is_refused(tmp_path, content, message):
+def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: object, message: str) -> None:
     torch.save(content, tmp_path / "model.pth")
     with pytest.raises(CheckpointError, match=message):
         read_checkpoint(tmp_path / "model.pth")
 
 
 @pytest.mark.parametrize("name", ["gone.pth", "gone.safetensors", "."])
-def test_what_cannot_be_opened_is_named(tmp_path, name):
+def test_what_cannot_be_opened_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(CheckpointError, match="cannot read"):
         read_checkpoint(tmp_path / name)
 
 
-def test_programs_are_refused_without_a_warning(tmp_path, recwarn):
+def test_programs_are_refused_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "model.pt")
     recwarn.clear()
     with pytest.raises(CheckpointError, match="is not a checkpoint"):
@@ -120,7 +124,7 @@ def test_programs_are_refused_without_a_warning(tmp_path, recwarn):
     assert not recwarn.list
 
 
-def stored(legacy):
+def stored(legacy: bool) -> bytes:
     buffer = io.BytesIO()
     torch.save({"params": STATE}, buffer, _use_new_zipfile_serialization=not legacy)
     return buffer.getvalue()
@@ -128,7 +132,7 @@ def stored(legacy):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), legacy=st.booleans(), ending=st.sampled_from([".pth", ".safetensors"]))
-def test_damaged_files_are_one_line(tmp_path, data, legacy, ending):
+def test_damaged_files_are_one_line(tmp_path: Path, data: st.DataObject, legacy: bool, ending: str) -> None:
     content = bytearray(stored(legacy))
     if data.draw(st.booleans()):
         content = content[: data.draw(st.integers(0, len(content) - 1))]

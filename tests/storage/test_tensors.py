@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,7 +10,7 @@ from polyrestore.storage.tensors import check_finite, read_shapes, read_tensors,
 TENSORS = {"w": torch.tensor([[1.0, -2.5, 3.25]]), "count": torch.tensor(12345)}
 
 
-def test_what_is_written_is_read_in_the_type_that_was_asked_for(tmp_path):
+def test_what_is_written_is_read_in_the_type_that_was_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a" / "weights.safetensors"
     write_tensors(path, TENSORS, torch.float16, BundleError, {"base": "abc"})
     stored = read_tensors(path, BundleError, "again")
@@ -18,7 +21,7 @@ def test_what_is_written_is_read_in_the_type_that_was_asked_for(tmp_path):
     assert read_shapes(path, BundleError, "again") == {"w": (1, 3), "count": ()}
 
 
-def test_what_was_read_outlives_its_file(tmp_path):
+def test_what_was_read_outlives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     write_tensors(path, TENSORS, torch.float32, BundleError)
     found = read_tensors(path, BundleError, "again").tensors
@@ -27,7 +30,7 @@ def test_what_was_read_outlives_its_file(tmp_path):
     assert found["w"].equal(TENSORS["w"])
 
 
-def test_tensors_that_share_memory_are_written(tmp_path):
+def test_tensors_that_share_memory_are_written(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     shared = torch.arange(6.0).view(2, 3)
     write_tensors(path, {"tied": shared, "again": shared, "turned": shared.T}, torch.float32, BundleError)
@@ -37,7 +40,9 @@ def test_tensors_that_share_memory_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("read", [read_tensors, read_shapes])
-def test_a_missing_or_damaged_file_is_refused_as_the_caller_says(tmp_path, read):
+def test_a_missing_or_damaged_file_is_refused_as_the_caller_says(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
     path = tmp_path / "weights.safetensors"
     with pytest.raises(AdapterError, match=rf"^cannot read {path}: .*; copy it again$"):
         read(path, AdapterError, "copy it again")
@@ -47,7 +52,7 @@ def test_a_missing_or_damaged_file_is_refused_as_the_caller_says(tmp_path, read)
         read(path, AdapterError, "copy it again")
 
 
-def test_values_that_are_not_finite_are_neither_accepted_nor_written(tmp_path):
+def test_values_that_are_not_finite_are_neither_accepted_nor_written(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     with pytest.raises(BundleError, match=r"^w of weights.safetensors is not finite as torch.float16"):
         write_tensors(path, {"w": torch.tensor([1e6])}, torch.float16, BundleError)

@@ -131,7 +131,8 @@ class _Forgetful(Backbone):
         self.description = backbone.description
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
-        return self.backbone(image)
+        restored: Tensor = self.backbone(image)
+        return restored
 
 
 def check_context(backbone: Backbone) -> None:

@@ -41,7 +41,8 @@ class TinyBackbone(Backbone):
         self.tint = nn.Linear(3, 4)
 
     def context(self, image: Tensor) -> Tensor:
-        return self.tint(image.mean(dim=(2, 3)))
+        tint: Tensor = self.tint(image.mean(dim=(2, 3)))
+        return tint
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
@@ -52,7 +53,7 @@ class TinyBackbone(Backbone):
         half = torch.tanh(self.levels[0](self.down[0](full)))
         quarter = torch.tanh(self.levels[1](self.mix(self.down[1](half))) + context[:, :, None, None])
         half = torch.tanh(self.levels[2](half + self.up[0](quarter)))
-        restored = padded + self.leave(full + self.up[1](half))
+        restored: Tensor = padded + self.leave(full + self.up[1](half))
         return restored[..., :height, :width]
 
     def pad(self, image: Tensor) -> Tensor:

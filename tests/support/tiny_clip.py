@@ -6,10 +6,14 @@ import copy
 import json
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
 
 IMAGE_PX, PATCH_PX, WIDTH, TEXT_WIDTH, LAYERS, DIMENSION, CONTEXT = 32, 16, 128, 64, 2, 24, 24
 
@@ -27,7 +31,7 @@ def save_tokenizer(folder: Path) -> None:
     (folder / "merges.txt").write_text("#version: 0.2\nh a\n")
 
 
-def clip_model(seed: int = 0):
+def clip_model(seed: int = 0) -> CLIPModel:
     from transformers import CLIPConfig, CLIPModel
 
     common = {"num_hidden_layers": LAYERS, "num_attention_heads": 2, "projection_dim": DIMENSION}
@@ -65,7 +69,8 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         normed = self.ln_1(tokens)
         tokens = tokens + self.attn(normed, normed, normed, attn_mask=mask, need_weights=False)[0]
-        return tokens + self.mlp(self.ln_2(tokens))
+        mixed: Tensor = tokens + self.mlp(self.ln_2(tokens))
+        return mixed
 
 
 class Stack(nn.Module):
@@ -99,13 +104,13 @@ class Visual(nn.Module):
         tokens = self.conv1(pixels).flatten(2).transpose(1, 2)
         first = self.class_embedding.expand(len(pixels), 1, WIDTH)
         tokens = self.ln_pre(torch.cat([first, tokens], 1) + self.positional_embedding)
-        controlled = isinstance(self.transformer, Controlled)
-        stack = self.transformer.transformer if controlled else self.transformer
+        control_of = self.transformer if isinstance(self.transformer, Controlled) else None
+        stack = self.transformer.transformer if isinstance(self.transformer, Controlled) else self.transformer
         hiddens = []
         for index, block in enumerate(stack.resblocks):
             tokens = block(tokens)
-            if controlled:
-                hiddens.append(self.transformer.zero_modules[index](tokens))
+            if control_of is not None:
+                hiddens.append(control_of.zero_modules[index](tokens))
             if control is not None:
                 tokens = tokens + control.pop()
         return self.ln_post(tokens[:, 0]) @ self.proj, hiddens
@@ -133,9 +138,11 @@ class ReferenceDaClip(nn.Module):
             self.clip = Clip()
             self.visual = self.clip.visual
             self.visual_control = copy.deepcopy(self.visual)
-            self.visual_control.transformer = Controlled(self.visual_control.transformer, zero)
+            stack = self.visual_control.transformer
+            assert isinstance(stack, Stack)
+            self.visual_control.transformer = Controlled(stack, zero)
             with torch.no_grad():
-                for parameter in self.visual_control.transformer.transformer.parameters():
+                for parameter in stack.parameters():
                     parameter.add_(0.05 * torch.randn(parameter.shape))
             self.logit_scale = nn.Parameter(torch.tensor(4.6))
         self.eval().requires_grad_(False)

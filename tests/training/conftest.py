@@ -49,7 +49,7 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (56, 48)) -> None
     Image.fromarray(pixels).save(path)
 
 
-def toml_value(value) -> str:
+def toml_value(value: object) -> str:
     """Write a value as TOML has it inline."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {toml_value(each)}" for key, each in value.items()) + " }"
@@ -59,7 +59,7 @@ def toml_value(value) -> str:
 
 
 @pytest.fixture
-def workshop(tmp_path):
+def workshop(tmp_path: Path) -> Path:
     """A folder with a tiny recipe and generated images."""
     for index in range(4):
         write_image(tmp_path / "clean" / f"{index}.png", index)

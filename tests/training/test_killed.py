@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,20 +19,20 @@ from polyrestore.training.loop.checkpoint import load_newest_checkpoint
 STEPS = 40
 
 
-def command(recipe, folder):
+def command(recipe: Path, folder: Path) -> list[str]:
     overrides = [f"steps={STEPS}", "checkpoint_every=3", "validate_every=100", "weighting.name=pcgrad"]
     settings = [part for override in overrides for part in ("--set", override)]
     return [sys.executable, "-m", "polyrestore", "train", str(recipe), "-o", str(folder), *settings]
 
 
-def logged(folder):
+def logged(folder: Path) -> list[tuple[int, dict[str, float]]]:
     path = folder / "log.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     records = [json.loads(line) for line in lines if line.endswith("}")]
     return [(record["step"], record["losses"]) for record in records if record["event"] == "losses"]
 
 
-def test_a_run_killed_twice_ends_like_one_that_was_left_alone(workshop):
+def test_a_run_killed_twice_ends_like_one_that_was_left_alone(workshop: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     whole, killed, recipe = workshop / "whole", workshop / "killed", workshop / "pretraining.toml"
     run = subprocess.run(command(recipe, whole), env=environment, capture_output=True, text=True, timeout=300)
@@ -62,7 +63,7 @@ def test_a_run_killed_twice_ends_like_one_that_was_left_alone(workshop):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as on POSIX systems")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_saves_the_step_it_was_at(workshop, number, code):
+def test_an_interrupted_run_saves_the_step_it_was_at(workshop: Path, number: int, code: int) -> None:
     recipe, folder = workshop / "pretraining.toml", workshop / "interrupted"
     long = [*command(recipe, folder), "--set", "steps=100000", "--set", "checkpoint_every=100000"]
     process = subprocess.Popen(long, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

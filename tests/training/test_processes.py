@@ -15,7 +15,7 @@ from polyrestore.training.weighting import WEIGHTINGS
 SCRIPT = Path(__file__).with_name("halves.py")
 
 
-def run(*command, **variables):
+def run(*command: str, **variables: str) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **variables}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -23,7 +23,7 @@ def run(*command, **variables):
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of a run in one process and of one in two, with every strategy."""
     alone, together = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("together")
     run(sys.executable, str(SCRIPT), str(alone), *WEIGHTINGS)
@@ -35,7 +35,9 @@ def outcomes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", sorted(WEIGHTINGS))
-def test_two_processes_agree_with_each_other_and_with_a_doubled_batch(outcomes, name):
+def test_two_processes_agree_with_each_other_and_with_a_doubled_batch(
+    outcomes: tuple[Path, Path], name: str
+) -> None:
     alone, together = outcomes
     expected = load_file(alone / name / "rank-0.safetensors")
     ranks = [load_file(together / name / f"rank-{rank}.safetensors") for rank in (0, 1)]
@@ -46,14 +48,14 @@ def test_two_processes_agree_with_each_other_and_with_a_doubled_batch(outcomes, 
         assert float((expected["state:average"] - 0.1).abs().max()) > 1e-4
 
 
-def test_the_log_tells_the_effective_batch(outcomes):
+def test_the_log_tells_the_effective_batch(outcomes: tuple[Path, Path]) -> None:
     for folder, processes in zip(outcomes, (1, 2), strict=True):
         start = json.loads((folder / "art" / "log.jsonl").read_text().splitlines()[0])
         assert (start["processes"], start["effective_batch"], start["updates"]) == (processes, 8, 5)
 
 
 @pytest.mark.parametrize("name", ["adapters", "generative-pretraining"])
-def test_every_phase_finds_the_other_processes(tmp_path, name):
+def test_every_phase_finds_the_other_processes(tmp_path: Path, name: str) -> None:
     recipe = Path(__file__).parents[2] / "recipes" / f"{name}.toml"
     run(
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",

@@ -1,9 +1,11 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load, load_file
+from torch import nn
 
 from polyrestore.adapters import AdapterBank
 from polyrestore.backbones import build_backbone
@@ -20,6 +22,7 @@ from polyrestore.errors import (
 from polyrestore.recognition import CLEAN
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.training.loop.events import Noticed, Started
+from polyrestore.training.loop.job import TaskLosses
 from polyrestore.training.phases.recogniser import clean_threshold
 from polyrestore.training.phases.restoration_job import RestorationJob, compositions
 from polyrestore.training.reading import load_recipe
@@ -61,7 +64,7 @@ clean_share = 0.2
 """
 
 
-def losses(folder):
+def losses(folder: Path) -> dict[int, dict[str, float]]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return {line["step"]: line["losses"] for line in lines if line["event"] == "losses"}
 
@@ -70,11 +73,11 @@ class KilledError(Exception):
     """Stands for the end of the process."""
 
 
-def stop_after(monkeypatch, steps):
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Let the training process die when it asks for the batch of step ``steps``."""
     batch = RestorationJob.batch
 
-    def dying(self, step, rank):
+    def dying(self: RestorationJob, step: int, rank: int) -> Batch:
         if step == steps:
             raise KilledError
         return batch(self, step, rank)
@@ -82,7 +85,7 @@ def stop_after(monkeypatch, steps):
     monkeypatch.setattr(RestorationJob, "batch", dying)
 
 
-def test_the_three_phases_make_a_whole_bundle(workshop):
+def test_the_three_phases_make_a_whole_bundle(workshop: Path) -> None:
     (workshop / "adapters.toml").write_text(ADAPTERS)
     (workshop / "recogniser.toml").write_text(RECOGNISER)
     run_recipe(workshop / "pretraining.toml", output_folder=workshop / "pretrained")
@@ -99,7 +102,7 @@ def test_the_three_phases_make_a_whole_bundle(workshop):
     assert any(float(tensor.abs().max()) > 0 for tensor in moved)
 
 
-def test_adapters_that_learned_to_act_in_full_are_composed_so(workshop):
+def test_adapters_that_learned_to_act_in_full_are_composed_so(workshop: Path) -> None:
     text = ADAPTERS.replace("steps = 4", 'steps = 6\nmixture_weights = "full"\nbystander_share = 0.5')
     (workshop / "adapters.toml").write_text(f"{text}\n[synthesis]\nmixture_share = 0.7\n")
     (workshop / "recogniser.toml").write_text(RECOGNISER)
@@ -113,7 +116,9 @@ def test_adapters_that_learned_to_act_in_full_are_composed_so(workshop):
 @pytest.mark.parametrize(
     ("killed_at", "joint_rank", "optimiser"), [(1, 0, "adamw"), (3, 2, "adamw"), (5, 2, "muon")]
 )
-def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at, joint_rank, optimiser):
+def test_a_killed_run_resumes_bit_for_bit(
+    workshop: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, joint_rank: int, optimiser: str
+) -> None:
     recipe = workshop / "pretraining.toml"
     overrides = [f"joint_rank={joint_rank}", f"optimiser.name={optimiser}"]
     whole = run_recipe(recipe, output_folder=workshop / "whole", overrides=overrides)
@@ -128,7 +133,7 @@ def test_a_killed_run_resumes_bit_for_bit(workshop, monkeypatch, killed_at, join
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_routed_adapters_come_out_with_the_backbone_and_are_gone_on_with(workshop):
+def test_routed_adapters_come_out_with_the_backbone_and_are_gone_on_with(workshop: Path) -> None:
     (workshop / "adapters.toml").write_text(ADAPTERS)
     recipe = workshop / "pretraining.toml"
     folder = run_recipe(recipe, output_folder=workshop / "pretrained", overrides=["joint_rank=2"])
@@ -145,7 +150,7 @@ def test_routed_adapters_come_out_with_the_backbone_and_are_gone_on_with(worksho
     assert all(torch.equal(value, bare[key]) for key, value in first.backbone.state_dict().items())
 
 
-def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop):
+def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop: Path) -> None:
     (workshop / "adapters.toml").write_text(ADAPTERS)
     run_recipe(workshop / "pretraining.toml", output_folder=workshop / "pretrained")
     first = load_bundle(str(run_recipe(workshop / "adapters.toml", output_folder=workshop / "adapted")))
@@ -169,13 +174,13 @@ def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop):
         run_recipe(workshop / "adapters.toml", output_folder=workshop / "shrunk", overrides=overrides)
 
 
-def test_a_task_counts_as_much_as_it_is_drawn(workshop):
+def test_a_task_counts_as_much_as_it_is_drawn(workshop: Path) -> None:
     recipe = load_recipe(workshop / "pretraining.toml", ["synthesis.task_shares={ noise = 4.0 }"])
     job = RestorationJob(build_backbone("compact", width=8), training_source(recipe), None)
     assert job.shares().tolist() == [2.0, 0.5, 0.5]
 
 
-def test_a_run_can_start_from_a_bundle_of_the_same_backbone(workshop):
+def test_a_run_can_start_from_a_bundle_of_the_same_backbone(workshop: Path) -> None:
     recipe = workshop / "pretraining.toml"
     start = run_recipe(recipe, output_folder=workshop / "first")
     overrides = [f"start_from={start}", "optimiser.learning_rate=1e-12"]
@@ -186,7 +191,7 @@ def test_a_run_can_start_from_a_bundle_of_the_same_backbone(workshop):
         run_recipe(recipe, output_folder=workshop / "x", overrides=[*overrides, "backbone_options.width=16"])
 
 
-def test_compositions_share_the_weight_equally_unless_the_batch_says_otherwise():
+def test_compositions_share_the_weight_equally_unless_the_batch_says_otherwise() -> None:
     names = first, second, third = ("noise", "wet_glass", "jpeg")
     presence = torch.tensor([[1.0, 0, 0], [1.0, 1, 0], [0.0, 0, 0]])
     images, task = torch.zeros(3, 3, 4, 4), torch.zeros(3, dtype=torch.long)
@@ -198,20 +203,20 @@ def test_compositions_share_the_weight_equally_unless_the_batch_says_otherwise()
     assert compositions(said, names, (first,)) == [{}, {}, {}]
 
 
-def test_at_most_two_checkpoints_remain_and_they_are_whole(workshop):
+def test_at_most_two_checkpoints_remain_and_they_are_whole(workshop: Path) -> None:
     run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
     names = sorted(path.name for path in (workshop / "out").glob("*.safetensors"))
     assert names == ["checkpoint-00000004.safetensors", "checkpoint-00000006.safetensors"]
     assert not list((workshop / "out").glob(".part-*"))
 
 
-def test_another_recipe_does_not_continue_a_run(workshop):
+def test_another_recipe_does_not_continue_a_run(workshop: Path) -> None:
     run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
     with pytest.raises(TrainingError, match="different recipe"):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=["seed=6"])
 
 
-def test_a_damaged_newest_checkpoint_gives_way_and_the_run_ends_alike(workshop):
+def test_a_damaged_newest_checkpoint_gives_way_and_the_run_ends_alike(workshop: Path) -> None:
     recipe, whole = workshop / "pretraining.toml", workshop / "out"
     run_recipe(recipe, output_folder=whole)
     newest = max(whole.glob("*.safetensors"))
@@ -224,7 +229,7 @@ def test_a_damaged_newest_checkpoint_gives_way_and_the_run_ends_alike(workshop):
     assert all(torch.equal(value, before[key]) for key, value in load_file(newest).items())
 
 
-def test_checkpoints_that_are_all_damaged_are_named(workshop):
+def test_checkpoints_that_are_all_damaged_are_named(workshop: Path) -> None:
     run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
     for path in (workshop / "out").glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:100])
@@ -232,10 +237,10 @@ def test_checkpoints_that_are_all_damaged_are_named(workshop):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
 
 
-def test_two_runs_do_not_share_a_folder(workshop):
+def test_two_runs_do_not_share_a_folder(workshop: Path) -> None:
     recipe, folder, refusals = workshop / "pretraining.toml", workshop / "out", []
 
-    def second(event):
+    def second(event: object) -> None:
         if isinstance(event, Started):
             with pytest.raises(TrainingError, match="another run is training in") as caught:
                 run_recipe(recipe, output_folder=folder)
@@ -245,7 +250,7 @@ def test_two_runs_do_not_share_a_folder(workshop):
     assert len(refusals) == 1
 
 
-def test_a_run_that_is_stopped_saves_its_step_and_goes_on(workshop):
+def test_a_run_that_is_stopped_saves_its_step_and_goes_on(workshop: Path) -> None:
     recipe, events = workshop / "pretraining.toml", []
     with pytest.raises(StoppedError, match="stopped after step 1 of"):
         run_recipe(recipe, output_folder=workshop / "cut", stop_when=lambda: True)
@@ -257,10 +262,12 @@ def test_a_run_that_is_stopped_saves_its_step_and_goes_on(workshop):
     assert all(torch.equal(value, second[key]) for key, value in first.items())
 
 
-def test_a_loss_that_is_not_finite_stops_with_step_and_task(workshop, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_with_step_and_task(
+    workshop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     measure = RestorationJob.losses
 
-    def exploding(self, module, batch):
+    def exploding(self: RestorationJob, module: nn.Module, batch: Batch) -> TaskLosses:
         result = measure(self, module, batch)
         return replace(result, sums=result.sums * torch.tensor([1.0, float("nan"), 1.0]))
 
@@ -269,7 +276,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_task(workshop, monkeypatc
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out")
 
 
-def test_training_lowers_the_loss(workshop):
+def test_training_lowers_the_loss(workshop: Path) -> None:
     run_recipe(
         workshop / "pretraining.toml",
         output_folder=workshop / "out",
@@ -281,27 +288,27 @@ def test_training_lowers_the_loss(workshop):
     assert last < 0.8 * first
 
 
-def test_missing_images_and_unknown_tasks_are_named(workshop):
+def test_missing_images_and_unknown_tasks_are_named(workshop: Path) -> None:
     with pytest.raises(DataError, match="no folder"):
         run_recipe(workshop / "pretraining.toml", overrides=["data.clean=['nowhere']"])
     with pytest.raises(UnknownNameError, match="did you mean 'noise'"):
         run_recipe(workshop / "pretraining.toml", overrides=["synthesis.tasks=['noize']"])
 
 
-def test_the_clean_threshold_leaves_nearly_all_clean_images_alone():
+def test_the_clean_threshold_leaves_nearly_all_clean_images_alone() -> None:
     assert clean_threshold([0.9] * 9 + [0.35]) == 0.35
     assert clean_threshold([0.9] * 37 + [0.45, 0.4, 0.1]) == 0.45
     assert clean_threshold([0.9, 0.95]) == 0.6
     assert clean_threshold([0.01] * 4) == 0.3
 
 
-def test_routed_adapters_need_linear_layers(workshop):
+def test_routed_adapters_need_linear_layers(workshop: Path) -> None:
     overrides = ["backbone=nafnet", f"backbone_options={toml_value(TINY['nafnet'])}", "joint_rank=2"]
     with pytest.raises(RecipeError, match="no linear layers"):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)
 
 
-def test_a_fresh_start_is_not_mixed_with_the_old_run(workshop, monkeypatch):
+def test_a_fresh_start_is_not_mixed_with_the_old_run(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, folder = workshop / "pretraining.toml", workshop / "out"
     run_recipe(recipe, output_folder=folder)
     with monkeypatch.context() as patch:

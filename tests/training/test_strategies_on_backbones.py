@@ -1,6 +1,7 @@
 """Every strategy trains every backbone, and goes on from a checkpoint as if nothing had happened."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,14 +15,14 @@ from tests.support.networks import TINY
 from tests.training.conftest import toml_value
 
 
-def losses(folder):
+def losses(folder: Path) -> dict[int, dict[str, float]]:
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return {record["step"]: record["losses"] for record in records if record["event"] == "losses"}
 
 
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 @pytest.mark.parametrize("weighting", sorted(WEIGHTINGS))
-def test_it_trains_and_resumes(workshop, backbone, weighting):
+def test_it_trains_and_resumes(workshop: Path, backbone: str, weighting: str) -> None:
     common = [
         f"backbone={backbone}", f"backbone_options={toml_value(TINY[backbone])}",
         f"weighting.name={weighting}", "synthesis.tasks=['noise', 'low_light']", "validate_every=100",

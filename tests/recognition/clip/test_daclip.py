@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from polyrestore.errors import CheckpointError, RecognitionError
@@ -14,11 +18,13 @@ from polyrestore.recognition.clip.preprocessing import Preprocessing
 from polyrestore.recognition.clip.reference import file_fingerprint
 from tests.support.tiny_clip import CONTEXT, IMAGE_PX, ReferenceDaClip, save_da_clip, save_tokenizer
 
+Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+
 PIXELS = torch.randn(2, 3, IMAGE_PX, IMAGE_PX, generator=torch.Generator().manual_seed(3))
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_the_outputs_are_those_of_the_published_network(tmp_path, wrapped):
+def test_the_outputs_are_those_of_the_published_network(tmp_path: Path, wrapped: bool) -> None:
     reference = ReferenceDaClip()
     state = reference.state_dict()
     if wrapped:
@@ -33,7 +39,7 @@ def test_the_outputs_are_those_of_the_published_network(tmp_path, wrapped):
     assert not model.training
 
 
-def test_without_control_the_content_is_that_of_plain_clip(tmp_path):
+def test_without_control_the_content_is_that_of_plain_clip(tmp_path: Path) -> None:
     save_da_clip(tmp_path / "zero.pt", zero=True)
     save_da_clip(tmp_path / "trained.pt", zero=False)
     zero, trained = read_da_clip(tmp_path / "zero.pt"), read_da_clip(tmp_path / "trained.pt")
@@ -43,7 +49,7 @@ def test_without_control_the_content_is_that_of_plain_clip(tmp_path):
         assert float((trained(PIXELS)[0] - plain).abs().max()) > 1e-3
 
 
-def test_the_control_runs_from_the_last_layer_to_the_first(tmp_path):
+def test_the_control_runs_from_the_last_layer_to_the_first(tmp_path: Path) -> None:
     reference = save_da_clip(tmp_path / "daclip.pt")
     model = read_da_clip(tmp_path / "daclip.pt")
     with torch.no_grad():
@@ -54,7 +60,7 @@ def test_the_control_runs_from_the_last_layer_to_the_first(tmp_path):
     assert float((other - expected).abs().max()) > 1e-3
 
 
-def test_texts_are_embedded_as_by_the_published_network(tmp_path):
+def test_texts_are_embedded_as_by_the_published_network(tmp_path: Path) -> None:
     reference = save_da_clip(tmp_path / "daclip.pt")
     save_tokenizer(tmp_path)
     tokenizer = read_tokenizer(tmp_path)
@@ -67,7 +73,7 @@ def test_texts_are_embedded_as_by_the_published_network(tmp_path):
             torch.testing.assert_close(found, reference.encode_text(tokens), atol=1e-5, rtol=0)
 
 
-def test_half_precision_is_read_as_float32(tmp_path):
+def test_half_precision_is_read_as_float32(tmp_path: Path) -> None:
     state = {key: value.half() for key, value in ReferenceDaClip().state_dict().items()}
     torch.save(state, tmp_path / "half.pt")
     assert {parameter.dtype for parameter in read_da_clip(tmp_path / "half.pt").parameters()} == {
@@ -75,11 +81,11 @@ def test_half_precision_is_read_as_float32(tmp_path):
     }
 
 
-def _drop(key):
+def _drop(key: str) -> Change:
     return lambda state: {name: value for name, value in state.items() if name != key}
 
 
-def _set(key, value):
+def _set(key: str, value: Tensor) -> Change:
     return lambda state: {**state, key: value}
 
 
@@ -105,7 +111,7 @@ def _set(key, value):
         (lambda state: {}, "no state dict"),
     ],
 )
-def test_what_does_not_fit_is_one_line(tmp_path, spoil, message):
+def test_what_does_not_fit_is_one_line(tmp_path: Path, spoil: Change, message: str) -> None:
     path = tmp_path / "daclip.pt"
     torch.save(spoil(dict(ReferenceDaClip().state_dict())), path)
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -114,7 +120,7 @@ def test_what_does_not_fit_is_one_line(tmp_path, spoil, message):
     assert str(path) in str(caught.value)
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "daclip.pt"
     with pytest.raises(CheckpointError, match="cannot read"):
         read_da_clip(path)
@@ -126,7 +132,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         read_da_clip(path, "relu")
 
 
-def test_the_controller_is_the_recogniser(tmp_path):
+def test_the_controller_is_the_recogniser(tmp_path: Path) -> None:
     path = tmp_path / "daclip.pt"
     reference = save_da_clip(path)
     source = Reference(str(path), file_fingerprint(path))

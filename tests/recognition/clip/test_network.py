@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from polyrestore.errors import RecognitionError
 from polyrestore.recognition import Reference
@@ -24,14 +27,16 @@ from polyrestore.recognition.clip.preprocessing import Preprocessing
 from polyrestore.recognition.clip.reference import find_folder
 from tests.support.tiny_clip import DIMENSION, IMAGE_PX, clip_model
 
+Spoil = Callable[[Path], object]
 
-def recogniser_of(folder):
+
+def recogniser_of(folder: Path) -> ClipRecogniser:
     return ClipRecogniser(
         clip_tower(read_clip(folder)), Preprocessing(IMAGE_PX), clip_reference(str(folder), folder, None)
     )
 
 
-def test_images_are_embedded_as_by_transformers(clip_folder):
+def test_images_are_embedded_as_by_transformers(clip_folder: Path) -> None:
     recogniser, image = recogniser_of(clip_folder), torch.rand(2, 3, 50, 70)
     with torch.no_grad():
         pixels = recogniser.preprocessing(image)
@@ -42,14 +47,14 @@ def test_images_are_embedded_as_by_transformers(clip_folder):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4000), (300, 7), (32, 32), (33, 31), (640, 480)])
-def test_any_size_gives_a_unit_vector(clip_folder, size):
+def test_any_size_gives_a_unit_vector(clip_folder: Path, size: tuple[int, int]) -> None:
     with torch.no_grad():
         vector = recogniser_of(clip_folder).embed(torch.rand(1, 3, *size))
     assert vector.shape == (1, DIMENSION)
     assert float(vector.norm()) == pytest.approx(1, abs=1e-5)
 
 
-def test_texts_are_embedded_as_by_transformers(clip_folder):
+def test_texts_are_embedded_as_by_transformers(clip_folder: Path) -> None:
     model, tokenizer = read_clip(clip_folder), read_tokenizer(clip_folder)
     texts = ["hazy", "a low-light photo"]
     padded = tokenizer(texts, padding=True, return_tensors="pt")
@@ -59,38 +64,38 @@ def test_texts_are_embedded_as_by_transformers(clip_folder):
     torch.testing.assert_close(found, torch.nn.functional.normalize(expected, dim=1), atol=1e-5, rtol=0)
 
 
-def test_a_text_that_is_too_long_is_refused(clip_folder):
+def test_a_text_that_is_too_long_is_refused(clip_folder: Path) -> None:
     with pytest.raises(RecognitionError, match="too long"):
         embed_texts(read_clip(clip_folder), read_tokenizer(clip_folder), ["hazy " * 30])
 
 
-def test_reading_leaves_random_numbers_alone(clip_folder):
+def test_reading_leaves_random_numbers_alone(clip_folder: Path) -> None:
     before = torch.get_rng_state()
     read_clip(clip_folder)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def _without(name):
+def _without(name: str) -> Spoil:
     return lambda folder: (folder / name).unlink()
 
 
-def _config(**changes):
-    def change(folder):
+def _config(**changes: object) -> Spoil:
+    def change(folder: Path) -> None:
         path = folder / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
     return change
 
 
-def _weights(change):
-    def rewrite(folder):
+def _weights(change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> Spoil:
+    def rewrite(folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
         save_file(change(tensors), folder / "model.safetensors")
 
     return rewrite
 
 
-def _text(name, content):
+def _text(name: str, content: str) -> Spoil:
     return lambda folder: (folder / name).write_text(content)
 
 
@@ -110,7 +115,9 @@ def _text(name, content):
         (_weights(lambda t: t | {"logit_scale": torch.tensor(float("nan"))}), "not finite"),
     ],
 )
-def test_a_folder_that_is_no_whole_clip_is_refused(clip_folder, tmp_path, spoil, message):
+def test_a_folder_that_is_no_whole_clip_is_refused(
+    clip_folder: Path, tmp_path: Path, spoil: Spoil, message: str
+) -> None:
     folder = tmp_path / "clip"
     shutil.copytree(clip_folder, folder)
     spoil(folder)
@@ -119,7 +126,7 @@ def test_a_folder_that_is_no_whole_clip_is_refused(clip_folder, tmp_path, spoil,
     assert "\n" not in str(caught.value)
 
 
-def test_old_buffers_of_positions_are_no_error(clip_folder, tmp_path):
+def test_old_buffers_of_positions_are_no_error(clip_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "clip"
     shutil.copytree(clip_folder, folder)
     positions = {"text_model.embeddings.position_ids": torch.arange(24)[None]}
@@ -134,7 +141,9 @@ def test_old_buffers_of_positions_are_no_error(clip_folder, tmp_path):
         (_text("vocab.json", "nonsense"), "tokenizer .* is damaged"),
     ],
 )
-def test_a_folder_without_a_tokenizer_is_refused(clip_folder, tmp_path, spoil, message):
+def test_a_folder_without_a_tokenizer_is_refused(
+    clip_folder: Path, tmp_path: Path, spoil: Spoil, message: str
+) -> None:
     folder = tmp_path / "clip"
     shutil.copytree(clip_folder, folder)
     spoil(folder)
@@ -142,7 +151,7 @@ def test_a_folder_without_a_tokenizer_is_refused(clip_folder, tmp_path, spoil, m
         read_tokenizer(folder)
 
 
-def test_another_models_tokenizer_is_refused(clip_folder, tmp_path):
+def test_another_models_tokenizer_is_refused(clip_folder: Path, tmp_path: Path) -> None:
     words = json.loads((clip_folder / "vocab.json").read_text())
     words = {key: value + 40 for key, value in words.items()}
     (tmp_path / "vocab.json").write_text(json.dumps(words))
@@ -151,13 +160,13 @@ def test_another_models_tokenizer_is_refused(clip_folder, tmp_path):
         embed_texts(read_clip(clip_folder), read_tokenizer(tmp_path), ["hazy"])
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path, monkeypatch):
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecognitionError, match="no CLIP folder"):
         find_folder(str(tmp_path / "gone"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import huggingface_hub
 
-    def fail(name, **options):
+    def fail(name: str, **options: object) -> None:
         raise OSError("first line\nsecond")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
@@ -165,12 +174,14 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path, monkeypatch):
         find_folder("nobody/nothing")
 
 
-def test_a_hub_name_comes_from_the_cache_when_it_is_whole_there(clip_folder, monkeypatch):
+def test_a_hub_name_comes_from_the_cache_when_it_is_whole_there(
+    clip_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import huggingface_hub
 
     asked = []
 
-    def give(name, *, revision, local_files_only, **patterns):
+    def give(name: str, *, revision: str | None, local_files_only: bool, **patterns: object) -> str:
         asked.append((name, revision, local_files_only))
         return str(clip_folder)
 
@@ -182,7 +193,7 @@ def test_a_hub_name_comes_from_the_cache_when_it_is_whole_there(clip_folder, mon
     assert asked[1:] == [("owner/model", None, True), ("owner/model", None, False)]
 
 
-def test_a_missing_library_is_one_line(clip_folder, monkeypatch):
+def test_a_missing_library_is_one_line(clip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(RecognitionError, match=r"polyrestore\[clip\]"):
         read_clip(clip_folder)
@@ -190,7 +201,7 @@ def test_a_missing_library_is_one_line(clip_folder, monkeypatch):
         read_tokenizer(clip_folder)
 
 
-def test_a_recogniser_is_opened_again_from_its_reference(clip_folder):
+def test_a_recogniser_is_opened_again_from_its_reference(clip_folder: Path) -> None:
     recogniser, image = recogniser_of(clip_folder), torch.rand(1, 3, 40, 40)
     again = ClipRecogniser.open(recogniser.reference(), recogniser.options)
     with torch.no_grad():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional
@@ -17,20 +19,20 @@ DA_CLIP = {
 }  # fmt: skip
 
 
-def test_every_degradation_has_words_and_da_clips_are_among_them():
+def test_every_degradation_has_words_and_da_clips_are_among_them() -> None:
     assert set(word_bank(DEGRADATIONS).words) == {*DEGRADATIONS, "clean"}
     assert set(WORDS) <= {*DEGRADATIONS, "clean"}
     assert {word for words in WORDS.values() for word in words} >= DA_CLIP
 
 
-def test_the_bank_has_words_for_the_adapters_and_for_clean_images():
+def test_the_bank_has_words_for_the_adapters_and_for_clean_images() -> None:
     bank = word_bank(["haze", "rain"])
     assert dict(bank.words) == {"haze": ("hazy",), "rain": ("rainy",), "clean": ("clean",)}
     assert bank.texts("haze") == ["hazy"]
     assert word_bank(["wet_glass"]).texts("wet_glass") == ["wet glass"]
 
 
-def test_a_file_changes_words_and_template(tmp_path):
+def test_a_file_changes_words_and_template(tmp_path: Path) -> None:
     path = tmp_path / "words.toml"
     path.write_text(
         'template = "a {} photo"\n[words]\nhaze = ["hazy", "foggy"]\nmoire = "wavy"\nclean = []\n'
@@ -57,7 +59,7 @@ def test_a_file_changes_words_and_template(tmp_path):
         ("[words]\nhaze = []", "no words"),
     ],
 )
-def test_a_bad_file_is_one_line(tmp_path, content, message):
+def test_a_bad_file_is_one_line(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "words.toml"
     path.write_text(content)
     with pytest.raises(RecognitionError, match=message) as caught:
@@ -67,7 +69,7 @@ def test_a_bad_file_is_one_line(tmp_path, content, message):
         word_bank(["haze"], tmp_path / "gone.toml")
 
 
-def test_several_words_are_averaged(clip_folder):
+def test_several_words_are_averaged(clip_folder: Path) -> None:
     model, tokenizer = read_clip(clip_folder), read_tokenizer(clip_folder)
     bank = WordBank({"haze": ("hazy", "foggy"), "rain": ("rainy",)}, "a {} photo")
     found = embed_words(bank, model, tokenizer)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from polyrestore.errors import RecognitionError
 from polyrestore.recognition.encoder import EncoderRecogniser
@@ -13,14 +14,14 @@ from polyrestore.recognition.encoder.statistics import COUNT, measure_statistics
 from polyrestore.recognition.encoder.views import CROPS, cut_crops, reduce_whole
 
 
-def tiny():
+def tiny() -> EncoderRecogniser:
     torch.manual_seed(0)
     return EncoderRecogniser(["noise", "haze"], taps=(0, 2), members=2, hidden=8, dimension=4).eval()
 
 
 @settings(max_examples=12, deadline=None)
 @given(height=st.integers(1, 400), width=st.integers(1, 400))
-def test_any_size_gives_a_unit_vector_and_severities(height, width):
+def test_any_size_gives_a_unit_vector_and_severities(height: int, width: int) -> None:
     with torch.no_grad():
         reading = tiny().read(torch.rand(1, 3, height, width))
     assert reading.embedding.shape == (8,)
@@ -29,7 +30,7 @@ def test_any_size_gives_a_unit_vector_and_severities(height, width):
     assert all(0 <= value <= 1 for value in reading.severities.values())
 
 
-def test_samples_of_a_batch_do_not_mix():
+def test_samples_of_a_batch_do_not_mix() -> None:
     images = torch.rand(2, 3, 90, 150)
     with torch.no_grad():
         together = tiny().embed(images)
@@ -37,7 +38,7 @@ def test_samples_of_a_batch_do_not_mix():
     assert torch.allclose(together, alone, atol=1e-5)
 
 
-def test_the_similarity_to_a_joint_prototype_is_the_mean_of_the_members():
+def test_the_similarity_to_a_joint_prototype_is_the_mean_of_the_members() -> None:
     network, image = tiny(), torch.rand(1, 3, 80, 80)
     with torch.no_grad():
         features = network.standardise(network.extract_features(image))
@@ -48,7 +49,7 @@ def test_the_similarity_to_a_joint_prototype_is_the_mean_of_the_members():
         assert float(network.embed(image)[0] @ joint) == pytest.approx(sum(each) / 2, abs=1e-5)
 
 
-def test_the_flattest_and_the_busiest_part_are_looked_at():
+def test_the_flattest_and_the_busiest_part_are_looked_at() -> None:
     image = torch.full((1, 3, 600, 600), 0.5)
     image[..., 440:, :130] = torch.rand(1, 3, 160, 130)
     image[..., :300, :] = 0.45 + 0.1 * torch.rand(1, 3, 300, 600)
@@ -62,12 +63,12 @@ def test_the_flattest_and_the_busiest_part_are_looked_at():
     assert float(busy.std()) > 0.2
 
 
-def test_statistics_tell_noise_compression_and_grey_apart():
+def test_statistics_tell_noise_compression_and_grey_apart() -> None:
     generator = torch.Generator().manual_seed(3)
     small = torch.rand(1, 3, 12, 16, generator=generator)
     clean = torch.nn.functional.interpolate(small, size=(240, 320), mode="bicubic").clamp(0, 1)
 
-    def measured(image):
+    def measured(image: Tensor) -> Tensor:
         whole = reduce_whole(image)
         return measure_statistics(image, whole, cut_crops(image, whole))
 
@@ -86,16 +87,16 @@ def test_statistics_tell_noise_compression_and_grey_apart():
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_an_image_without_anything_in_it_is_measured_too(level):
+def test_an_image_without_anything_in_it_is_measured_too(level: float) -> None:
     image = torch.full((1, 3, 140, 150), level)
     whole = reduce_whole(image)
     assert bool(torch.isfinite(measure_statistics(image, whole, cut_crops(image, whole))).all())
 
 
-def test_a_photograph_of_many_megapixels_costs_hardly_more_than_a_small_one():
+def test_a_photograph_of_many_megapixels_costs_hardly_more_than_a_small_one() -> None:
     network = tiny()
 
-    def seconds(side):
+    def seconds(side: int) -> float:
         image = torch.rand(1, 3, side, side)
         best = 9.0
         for _ in range(3):
@@ -109,7 +110,7 @@ def test_a_photograph_of_many_megapixels_costs_hardly_more_than_a_small_one():
 
 
 @pytest.mark.parametrize("taps", [(), (3, 1), (1, 1), (0, 16)])
-def test_impossible_taps_are_refused(taps):
+def test_impossible_taps_are_refused(taps: tuple[int, ...]) -> None:
     with pytest.raises(RecognitionError, match="taps"):
         EncoderRecogniser(taps=taps)
 
@@ -117,6 +118,6 @@ def test_impossible_taps_are_refused(taps):
 @pytest.mark.parametrize(
     "options", [{"members": 0}, {"hidden": -1}, {"dimension": 10**9}, {"taps": ["x"]}, {"membres": 3}]
 )
-def test_options_out_of_bounds_are_refused(options):
+def test_options_out_of_bounds_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(RecognitionError, match=f"'encoder' cannot be built: .*{next(iter(options))}"):
         EncoderRecogniser.build(options)

@@ -1,19 +1,22 @@
 """The trunk: shapes of the published network, and batch normalisation folded in exactly."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from polyrestore.errors import RecognitionError
 from polyrestore.recognition.encoder.trunk import Trunk, block_shapes, fold_published_weights
 
 
-def published(taps, seed=0):
+def published(taps: Sequence[int], seed: int = 0) -> dict[str, Tensor]:
     """Return random weights under the published names, with batch normalisation that is not the identity."""
     generator = torch.Generator().manual_seed(seed)
     found = {}
 
-    def convolution(name, norm, out, inputs, kernel):
+    def convolution(name: str, norm: str, out: int, inputs: int, kernel: int) -> None:
         found[f"{name}.weight"] = torch.randn(out, inputs, kernel, kernel, generator=generator) * 0.2
         for key in ("weight", "bias", "running_mean", "running_var"):
             found[f"{norm}.{key}"] = torch.rand(out, generator=generator) + 0.5
@@ -28,12 +31,12 @@ def published(taps, seed=0):
     return found
 
 
-def normalise(found, norm, x):
+def normalise(found: dict[str, Tensor], norm: str, x: Tensor) -> Tensor:
     parts = [found[f"{norm}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")]
     return functional.batch_norm(x, *parts, eps=1e-3)
 
 
-def test_folded_weights_do_what_convolution_and_normalisation_did():
+def test_folded_weights_do_what_convolution_and_normalisation_did() -> None:
     taps = (0,)
     found = published(taps)
     trunk = Trunk(taps).eval()
@@ -52,7 +55,7 @@ def test_folded_weights_do_what_convolution_and_normalisation_did():
         assert torch.allclose(trunk(image)[0], x, atol=1e-3)
 
 
-def test_blocks_halve_the_resolution_where_the_published_ones_do():
+def test_blocks_halve_the_resolution_where_the_published_ones_do() -> None:
     taps = (0, 2, 4, 7, 10, 14)
     trunk = Trunk(taps).eval()
     with torch.no_grad():
@@ -64,7 +67,7 @@ def test_blocks_halve_the_resolution_where_the_published_ones_do():
     assert whole == pytest.approx(4.652e6 - 1280 * (320 + 2) - 1000 * 1281, rel=0.01)
 
 
-def test_a_missing_tensor_is_named():
+def test_a_missing_tensor_is_named() -> None:
     found = published((1,))
     del found["_blocks.1._project_conv.weight"]
     with pytest.raises(RecognitionError, match="_blocks.1._project_conv.weight"):

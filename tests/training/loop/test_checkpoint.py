@@ -1,4 +1,6 @@
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,21 +18,21 @@ from polyrestore.training.loop.checkpoint import (
 from polyrestore.training.recipes.recipe import PretrainingRecipe
 
 
-def recipe(data=(), **keys):
+def recipe(data: Mapping[str, object] = (), **keys: object) -> PretrainingRecipe:
     table = {"clean": ["photographs"], "validation": "held-out", **dict(data)}
     return PretrainingRecipe.model_validate(
         {"phase": "pretraining", "name": "night", "steps": 4, "data": table, **keys}
     )
 
 
-def made(step):
+def made(step: int) -> Checkpoint:
     return Checkpoint(step, {"parameters": {"weight": torch.full((3,), float(step))}}, "{}")
 
 
-def test_a_full_disk_costs_no_older_checkpoint(tmp_path, monkeypatch):
+def test_a_full_disk_costs_no_older_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = save_checkpoint(tmp_path, made(1))
 
-    def full(*_):
+    def full(*_: object) -> None:
         raise SafetensorError("No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
@@ -40,7 +42,7 @@ def test_a_full_disk_costs_no_older_checkpoint(tmp_path, monkeypatch):
     assert load_checkpoint(first).step == 1
 
 
-def test_the_two_newest_stay_and_later_ones_of_an_abandoned_run_go(tmp_path):
+def test_the_two_newest_stay_and_later_ones_of_an_abandoned_run_go(tmp_path: Path) -> None:
     for step in (5, 10, 15):
         save_checkpoint(tmp_path, made(step))
     assert sorted(load_checkpoint(path).step for path in tmp_path.iterdir()) == [10, 15]
@@ -48,14 +50,14 @@ def test_the_two_newest_stay_and_later_ones_of_an_abandoned_run_go(tmp_path):
     assert [load_checkpoint(path).step for path in tmp_path.iterdir()] == [4]
 
 
-def damage(path, offset):
+def damage(path: Path, offset: int) -> None:
     content = bytearray(path.read_bytes())
     content[offset] ^= 0xFF
     path.write_bytes(bytes(content))
 
 
 @pytest.mark.parametrize("fault", ["changed", "cut", "empty"])
-def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, fault):
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path: Path, fault: str) -> None:
     save_checkpoint(tmp_path, made(5))
     newest = save_checkpoint(tmp_path, made(10))
     if fault == "changed":
@@ -71,24 +73,24 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, fault
     assert "\n" not in messages[0]
 
 
-def test_checkpoints_that_are_all_damaged_are_refused(tmp_path):
+def test_checkpoints_that_are_all_damaged_are_refused(tmp_path: Path) -> None:
     damage(save_checkpoint(tmp_path, made(5)), -1)
     with pytest.raises(TrainingError, match="damaged.*start --fresh"):
         load_newest_checkpoint(tmp_path)
 
 
-def test_a_folder_without_checkpoints_has_none(tmp_path):
+def test_a_folder_without_checkpoints_has_none(tmp_path: Path) -> None:
     assert load_newest_checkpoint(tmp_path) == (None, ())
 
 
-def test_a_mended_name_licence_or_provenance_keeps_checkpoints_usable(tmp_path):
+def test_a_mended_name_licence_or_provenance_keeps_checkpoints_usable(tmp_path: Path) -> None:
     first = recipe(name="night", licence="MIT", seed=1, data={"provenance": ["a"], "workers": 3})
     second = recipe(name="day", licence="CC0-1.0", seed=1, checkpoint_every=7)
     assert same_recipe(first.model_dump_json(), second)
     assert not same_recipe(first.model_dump_json(), second.model_copy(update={"seed": 2}))
 
 
-def test_a_key_that_a_checkpoint_does_not_have_has_its_default():
+def test_a_key_that_a_checkpoint_does_not_have_has_its_default() -> None:
     current = recipe(optimiser={"ema_decay": 0.999}, data={"zoom_in": 1.0})
     saved = current.model_dump(mode="json")
     del saved["optimiser"], saved["data"]["zoom_in"], saved["data"]["sets"]
@@ -96,7 +98,7 @@ def test_a_key_that_a_checkpoint_does_not_have_has_its_default():
     assert not same_recipe(json.dumps(saved), recipe(data={"zoom_in": 1.5}))
 
 
-def test_what_is_no_recipe_of_this_phase_is_another_one():
+def test_what_is_no_recipe_of_this_phase_is_another_one() -> None:
     current = recipe()
     saved = current.model_dump(mode="json")
     assert not same_recipe(json.dumps({**saved, "gone_key": 1}), current)

@@ -10,12 +10,12 @@ from polyrestore.training.recipes.recipe import Recipe
 from tests.support.networks import random_image
 
 
-def test_every_loss_can_be_named_in_a_recipe():
+def test_every_loss_can_be_named_in_a_recipe() -> None:
     assert set(get_args(Recipe.model_fields["loss"].annotation)) == set(LOSSES)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_a_loss_is_zero_for_equal_images_and_grows_sample_by_sample(name):
+def test_a_loss_is_zero_for_equal_images_and_grows_sample_by_sample(name: str) -> None:
     clean = random_image(40, 33, batch=3)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     restored = clean + noise * torch.tensor([0.0, 0.02, 0.1])[:, None, None, None]
@@ -26,7 +26,7 @@ def test_a_loss_is_zero_for_equal_images_and_grows_sample_by_sample(name):
     torch.testing.assert_close(LOSSES[name](restored[1:2], clean[1:2]), losses[1:2])
 
 
-def test_structure_at_one_scale_is_the_published_ssim():
+def test_structure_at_one_scale_is_the_published_ssim() -> None:
     # Too small to be halved: one scale alone, here window by window in double precision.
     first, second = random_image(13, 13), random_image(13, 13, seed=1)
     found = []
@@ -40,7 +40,7 @@ def test_structure_at_one_scale_is_the_published_ssim():
     assert float(1 - structure_error(first, second)) == pytest.approx(sum(found) / len(found), abs=1e-5)
 
 
-def test_structure_sees_blur_that_costs_little_l1():
+def test_structure_sees_blur_that_costs_little_l1() -> None:
     clean = random_image(48, 48)
     blurred = functional.avg_pool2d(functional.pad(clean, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     tinted = clean + (blurred - clean).abs().mean()
@@ -52,7 +52,7 @@ def test_structure_sees_blur_that_costs_little_l1():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 9), (64, 64)])
-def test_gradients_are_finite_for_every_size_and_for_flat_images(size):
+def test_gradients_are_finite_for_every_size_and_for_flat_images(size: tuple[int, int]) -> None:
     clean = torch.full((2, 3, *size), 0.5)
     restored = clean.clone().requires_grad_(True)
     LOSSES["l1+structure"](restored, clean).sum().backward()

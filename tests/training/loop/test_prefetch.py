@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
+from polyrestore.data import Batch
 from polyrestore.errors import DataError
 from polyrestore.training.loop.job import Job
 from polyrestore.training.loop.prefetch import batches
@@ -13,11 +15,13 @@ from polyrestore.training.run import run_recipe
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_come_in_order_and_are_the_same_for_any_number_of_workers(workshop, workers):
+def test_batches_come_in_order_and_are_the_same_for_any_number_of_workers(
+    workshop: Path, workers: int
+) -> None:
     source = training_source(load_recipe(workshop / "pretraining.toml"))
 
     class Plain(Job):
-        def batch(self, step, rank):
+        def batch(self, step: int, rank: int) -> Batch:
             return source.batch(step, rank)
 
     for index, batch in zip(range(3, 8), batches(Plain(), range(3, 8), 1, workers), strict=True):
@@ -27,21 +31,21 @@ def test_batches_come_in_order_and_are_the_same_for_any_number_of_workers(worksh
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_arrives_whole(workers):
+def test_an_error_arrives_whole(workers: int) -> None:
     class Broken(Job):
-        def batch(self, step, rank):
+        def batch(self, step: int, rank: int) -> Batch:
             raise DataError(f"cannot read number {step}")
 
     with pytest.raises(DataError, match=r"^cannot read number 4$"):
         next(batches(Broken(), range(4, 9), 0, workers))
 
 
-def test_a_run_may_go_on_with_workers(workshop, monkeypatch):
+def test_a_run_may_go_on_with_workers(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = workshop / "pretraining.toml"
     run_recipe(recipe, output_folder=workshop / "whole")
     make = RestorationJob.batch
 
-    def dying(self, step, rank):
+    def dying(self: RestorationJob, step: int, rank: int) -> Batch:
         if step == 3:
             raise DataError("gone")
         return make(self, step, rank)
@@ -52,7 +56,7 @@ def test_a_run_may_go_on_with_workers(workshop, monkeypatch):
             run_recipe(recipe, output_folder=workshop / "killed", overrides=["data.workers=1"])
     run_recipe(recipe, output_folder=workshop / "killed", overrides=["data.workers=2"])
 
-    def losses(folder):
+    def losses(folder: Path) -> list[dict[str, float]]:
         records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         return [record["losses"] for record in records if record["event"] == "losses"]
 

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,12 +21,12 @@ AIRNET = [
 ]  # fmt: skip
 
 
-def events(folder, name):
+def events(folder: Path, name: str) -> list[dict[str, Any]]:
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [record for record in records if record["event"] == name]
 
 
-def test_the_encoder_learns_alone_and_then_with_the_restorer(workshop):
+def test_the_encoder_learns_alone_and_then_with_the_restorer(workshop: Path) -> None:
     folder = workshop / "out"
     bundle = run_recipe(workshop / "pretraining.toml", output_folder=folder, overrides=AIRNET)
     alone = load_newest_checkpoint(folder / "encoder")[0]
@@ -42,7 +44,7 @@ def test_the_encoder_learns_alone_and_then_with_the_restorer(workshop):
     assert bool((state["E.E.encoder_q.E_pre.backbone.1.running_var"] != 1).all())
 
 
-def test_it_resumes_bit_for_bit_in_either_part(workshop):
+def test_it_resumes_bit_for_bit_in_either_part(workshop: Path) -> None:
     recipe = workshop / "pretraining.toml"
     run_recipe(recipe, output_folder=workshop / "whole", overrides=AIRNET)
     run_recipe(recipe, output_folder=workshop / "cut", overrides=AIRNET)
@@ -55,7 +57,7 @@ def test_it_resumes_bit_for_bit_in_either_part(workshop):
             assert all(torch.equal(value, second[group][name]) for name, value in tensors.items())
 
 
-def test_the_two_crops_show_the_same_damaged_images(workshop):
+def test_the_two_crops_show_the_same_damaged_images(workshop: Path) -> None:
     from polyrestore.backbones import build_backbone
     from polyrestore.data import load_clean
     from polyrestore.training.phases.contrast import ContrastiveJob
@@ -95,7 +97,7 @@ def test_the_two_crops_show_the_same_damaged_images(workshop):
         ("joint_rank=2", "exclude each other"),
     ],
 )
-def test_what_does_not_go_together_is_refused(workshop, override, problem):
+def test_what_does_not_go_together_is_refused(workshop: Path, override: str, problem: str) -> None:
     overrides = [*AIRNET, override]
     if override == "backbone=compact":
         overrides[1] = f"backbone_options={toml_value(TINY['compact'])}"
@@ -103,7 +105,7 @@ def test_what_does_not_go_together_is_refused(workshop, override, problem):
         run_recipe(workshop / "pretraining.toml", output_folder=workshop / "out", overrides=overrides)
 
 
-def test_the_encoder_has_a_schedule_of_its_own(workshop):
+def test_the_encoder_has_a_schedule_of_its_own(workshop: Path) -> None:
     recipe = load_recipe(
         workshop / "pretraining.toml",
         [*AIRNET, "contrast.encoder_milestones=[2]", "optimiser.warmup_steps=0"],

@@ -1,7 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
@@ -46,7 +48,7 @@ ema_decay = 0.0
 """
 
 
-def job(**changes):
+def job(**changes: object) -> GenerativeJob:
     torch.manual_seed(0)
     content = {
         "phase": "generative",
@@ -60,7 +62,7 @@ def job(**changes):
     return GenerativeJob(build_backbone("flow", **TINY), source, recipe, photographs)
 
 
-def test_states_lie_on_straight_paths_and_are_always_the_same():
+def test_states_lie_on_straight_paths_and_are_always_the_same() -> None:
     generative = job(time_centre=1.5)
     batch, again = generative.batch(3, 0), generative.batch(3, 0)
     assert torch.equal(batch.state, again.state)
@@ -73,11 +75,11 @@ def test_states_lie_on_straight_paths_and_are_always_the_same():
     assert abs(float(torch.logit(times).mean()) - 1.5) < 0.2
 
 
-def test_the_right_velocity_has_no_loss():
+def test_the_right_velocity_has_no_loss() -> None:
     generative = job()
     batch = generative.batch(0, 0)
 
-    def right(state, time):
+    def right(state: Tensor, time: Tensor) -> Tensor:
         return (2 * batch.clean - 1 - state) / (1 - time[:, None, None, None])
 
     assert float(generative.losses(right, batch).sums) < 1e-6
@@ -85,16 +87,16 @@ def test_the_right_velocity_has_no_loss():
     assert float(wrong.sums / wrong.counts) == pytest.approx(0.25, rel=1e-3)
 
 
-def test_the_tone_curve_is_left_to_the_adapters():
+def test_the_tone_curve_is_left_to_the_adapters() -> None:
     assert not any("tone" in name for name in job().trainable())
 
 
-def test_a_network_that_does_not_generate_is_refused():
+def test_a_network_that_does_not_generate_is_refused() -> None:
     with pytest.raises(RecipeError, match="'compact' does not generate"):
         GenerativeJob(build_backbone("compact", **TINY), job().source, job().recipe, [])
 
 
-def test_training_lowers_the_loss_and_gives_a_bundle_for_adapters(workshop):
+def test_training_lowers_the_loss_and_gives_a_bundle_for_adapters(workshop: Path) -> None:
     path = workshop / "generative.toml"
     path.write_text(RECIPE)
     folder = run_recipe(path, output_folder=workshop / "out")
@@ -111,7 +113,7 @@ def test_training_lowers_the_loss_and_gives_a_bundle_for_adapters(workshop):
     }
 
 
-def test_sets_are_refused(workshop):
+def test_sets_are_refused(workshop: Path) -> None:
     path = workshop / "generative.toml"
     path.write_text(RECIPE.replace('clean = ["clean"]', 'sets = [{ folder = "clean", layout = "clean" }]'))
     with pytest.raises(RecipeError, match="generative"):

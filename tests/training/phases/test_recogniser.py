@@ -1,5 +1,8 @@
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from polyrestore.data import Batch, BatchSource, Synthesis
@@ -15,14 +18,14 @@ from polyrestore.training.phases.recogniser import (
 NAMES = ("low_light", "noise", "jpeg")
 
 
-def photographs(count=4, side=48):
+def photographs(count: int = 4, side: int = 48) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     small = torch.rand(count, 3, 6, 6, generator=generator)
     large = functional.interpolate(small, size=(side, side), mode="bicubic").clamp(0, 1)
     return list((large * 255).byte())
 
 
-def job(**synthesis):
+def job(**synthesis: Any) -> RecogniserJob:
     torch.manual_seed(1)
     classifier = PrototypeClassifier(build_recogniser("network", width=8, dimension=16), len(NAMES) + 1)
     drawn = Synthesis(tasks=NAMES, severity=(0.7, 1.0), **synthesis)
@@ -33,15 +36,15 @@ def job(**synthesis):
 class Told(torch.nn.Module):
     """A classifier whose similarities are given."""
 
-    def __init__(self, similarities):
+    def __init__(self, similarities: Tensor) -> None:
         super().__init__()
         self.similarities = similarities
 
-    def forward(self, image):
+    def forward(self, image: Tensor) -> Tensor:
         return self.similarities
 
 
-def test_every_degradation_is_compared_with_clean_by_itself():
+def test_every_degradation_is_compared_with_clean_by_itself() -> None:
     # Low light and noise are there and seen, JPEG is neither.
     presence = torch.tensor([[1.0, 1.0, 0.0]])
     batch = Batch(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), torch.tensor([1]), presence)
@@ -51,11 +54,11 @@ def test_every_degradation_is_compared_with_clean_by_itself():
     assert found.counts.tolist() == [0, 1, 0, 0]
 
 
-def test_training_learns_what_is_there_alone_and_together():
+def test_training_learns_what_is_there_alone_and_together() -> None:
     work = job(mixture_share=0.5, clean_share=0.25, region_share=0.0)
     optimiser = torch.optim.Adam(work.module.parameters(), 3e-3)
 
-    def loss(step):
+    def loss(step: int) -> Tensor:
         return work.losses(work.module, work.batch(step, 0)).sums.sum() / 12
 
     with torch.no_grad():
@@ -84,7 +87,7 @@ def test_training_learns_what_is_there_alone_and_together():
     assert kept.similarities == pytest.approx(expected, abs=1e-5)
 
 
-def test_held_out_images_are_damaged_alone_and_together():
+def test_held_out_images_are_damaged_alone_and_together() -> None:
     images = photographs(count=8)
     samples = validation_samples(images, NAMES, seed=5)
     assert {name: len(each) for name, each in samples.items()} == {

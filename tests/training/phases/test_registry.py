@@ -28,7 +28,7 @@ def shrink(recipe: CountingRecipe, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def recipe(monkeypatch, workshop):
+def recipe(monkeypatch: pytest.MonkeyPatch, workshop: Path) -> Path:
     monkeypatch.setitem(PHASES, "counting", Phase(CountingRecipe, count, shrink))
     path = workshop / "counting.toml"
     path.write_text(
@@ -38,7 +38,7 @@ def recipe(monkeypatch, workshop):
     return path
 
 
-def test_another_phase_is_one_registry_line(recipe, tmp_path):
+def test_another_phase_is_one_registry_line(recipe: Path, tmp_path: Path) -> None:
     loaded = load_recipe(recipe)
     assert isinstance(loaded, CountingRecipe)
     folder = run_recipe(recipe, output_folder=tmp_path / "a", overrides=["data.check_duplicates=false"])
@@ -46,7 +46,7 @@ def test_another_phase_is_one_registry_line(recipe, tmp_path):
     assert (run_recipe(recipe, output_folder=tmp_path / "b", tiny=True) / "counted").read_text() == "1"
 
 
-def test_its_keys_are_checked_like_those_of_the_others(recipe):
+def test_its_keys_are_checked_like_those_of_the_others(recipe: Path) -> None:
     with pytest.raises(RecipeError, match="unknown key 'goall'; did you mean 'goal'"):
         load_recipe(recipe, ["goall=3"])
     with pytest.raises(RecipeError, match="phase must be one of .*counting, not 'pretrain'"):

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[3] / "recipes" / "papers"
 @pytest.mark.parametrize(
     ("name", "parameters"), [("adair-adapters", 2_624_208), ("adair-adapters-lora", 1_913_472)]
 )
-def test_the_size_in_the_recipe_is_that_of_the_adapter(name, parameters):
+def test_the_size_in_the_recipe_is_that_of_the_adapter(name: str, parameters: int) -> None:
     path = FOLDER / f"{name}.toml"
     recipe = load_recipe(path)
     with torch.device("meta"):
@@ -30,7 +30,7 @@ def test_the_size_in_the_recipe_is_that_of_the_adapter(name, parameters):
     assert stated[1] == f"{parameters:,}"
 
 
-def test_the_two_differ_in_the_adapters_alone():
+def test_the_two_differ_in_the_adapters_alone() -> None:
     convolutional, lora = (load_recipe(FOLDER / f"adair-adapters{kind}.toml") for kind in ("", "-lora"))
     changes = {name: getattr(lora, name) for name in ("name", "kind", "adapter_options")}
     assert convolutional.model_copy(update=changes) == lora

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from polyrestore.errors import RecipeError
@@ -24,7 +26,9 @@ from polyrestore.training.run import run_recipe
         ("steps=" + "[" * 5000, "nested too deeply"),
     ],
 )
-def test_values_outside_their_bounds_are_refused_in_one_short_line(workshop, change, message):
+def test_values_outside_their_bounds_are_refused_in_one_short_line(
+    workshop: Path, change: str, message: str
+) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(workshop / "pretraining.toml", [change])
     assert message in str(caught.value)
@@ -32,7 +36,7 @@ def test_values_outside_their_bounds_are_refused_in_one_short_line(workshop, cha
     assert len(str(caught.value)) < 500
 
 
-def test_a_deeply_nested_file_is_refused_in_one_line(tmp_path):
+def test_a_deeply_nested_file_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "deep.toml"
     path.write_text("a = " + "[" * 20000 + "]" * 20000)
     with pytest.raises(RecipeError, match="nested too deeply"):
@@ -40,7 +44,9 @@ def test_a_deeply_nested_file_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["data.batch_size=100000000", "data.patch_px=1000000"])
-def test_batches_beyond_the_memory_are_refused_before_anything_is_read(workshop, change, tmp_path):
+def test_batches_beyond_the_memory_are_refused_before_anything_is_read(
+    workshop: Path, change: str, tmp_path: Path
+) -> None:
     with pytest.raises(RecipeError, match="of memory for a batch"):
         run_recipe(
             workshop / "pretraining.toml",
@@ -51,7 +57,9 @@ def test_batches_beyond_the_memory_are_refused_before_anything_is_read(workshop,
 
 
 @pytest.mark.parametrize("options", ["{ temperature = -1 }", "{ average_rate = 2.0 }", "{ tempo = 1 }"])
-def test_options_of_a_strategy_are_refused_before_anything_is_read(workshop, options, tmp_path):
+def test_options_of_a_strategy_are_refused_before_anything_is_read(
+    workshop: Path, options: str, tmp_path: Path
+) -> None:
     with pytest.raises(RecipeError, match="weighting"):
         run_recipe(
             workshop / "pretraining.toml",

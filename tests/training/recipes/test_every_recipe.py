@@ -16,7 +16,7 @@ names = [str(path.relative_to(FOLDER)) for path in RECIPES]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=names)
-def test_it_runs_in_small(path, tmp_path):
+def test_it_runs_in_small(path: Path, tmp_path: Path) -> None:
     recipe = load_recipe(path)
     folder = run_recipe(path, output_folder=tmp_path / "out", tiny=True)
     bundle = load_bundle(str(folder))
@@ -31,7 +31,7 @@ def test_it_runs_in_small(path, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["airnet-three-tasks", "transweather-allweather", "promptir-three-tasks"])
-def test_the_recipes_with_art_differ_in_nothing_else(name):
+def test_the_recipes_with_art_differ_in_nothing_else(name: str) -> None:
     plain, art = (load_recipe(FOLDER / "papers" / f"{each}.toml") for each in (name, f"{name}-art"))
     assert (plain.weighting.name, art.weighting.name) == ("uniform", "art")
     assert art.model_copy(update={"name": plain.name, "weighting": plain.weighting}) == plain

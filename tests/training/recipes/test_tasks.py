@@ -1,11 +1,13 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
 from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
-from polyrestore.data import FixedNoise, SyntheticDamage, find_sets, pack
+from polyrestore.data import Batch, FixedNoise, SyntheticDamage, find_sets, pack
 from polyrestore.errors import DataError, RecipeError, UnknownNameError
 from polyrestore.training.phases.pretraining import joint_bank
 from polyrestore.training.phases.restoration_job import RestorationJob
@@ -14,6 +16,7 @@ from polyrestore.training.recipes.batches import training_source
 from polyrestore.training.recipes.tasks import load_tasks
 from polyrestore.training.run import run_recipe
 from polyrestore.training.validation.tasks import validation_of
+from tests.cli.conftest import Outcome
 from tests.cli.conftest import call as call
 from tests.data.test_duplicates import scene
 from tests.support.set_trees import TREES, plant
@@ -53,7 +56,7 @@ TASKS = ("low_light", "low_light+haze", "rain", "noise_25", "compressed")
 
 
 @pytest.fixture
-def library(tmp_path):
+def library(tmp_path: Path) -> Path:
     for name in ("LOL", "CDD-11_train", "BSD400"):
         plant(tmp_path / name, *TREES[name][1])
     plant(tmp_path / "CBSD68", "t1.png", "t2.png", "t3.png", size=(30, 24))
@@ -62,13 +65,13 @@ def library(tmp_path):
     return tmp_path
 
 
-def write(folder, tables, keys='sampler = "balanced"\ncheck_duplicates = false\n'):
+def write(folder: Path, tables: str, keys: str = 'sampler = "balanced"\ncheck_duplicates = false\n') -> Path:
     path = folder / "sets.toml"
     path.write_text(HEAD.replace("[data]\n", f"[data]\n{keys}") + tables)
     return path
 
 
-def test_sets_become_tasks_with_degradations(library):
+def test_sets_become_tasks_with_degradations(library: Path) -> None:
     recipe = load_recipe(library / "sets.toml")
     tasks = {task.name: task for task in load_tasks(recipe.data.sets, (0.0, 1.0))}
     assert tuple(tasks) == TASKS
@@ -85,7 +88,7 @@ def test_sets_become_tasks_with_degradations(library):
     assert set(source.names) == {"low_light", "haze", "rain", "noise", "jpeg"}
 
 
-def test_one_task_may_come_from_several_sets(library):
+def test_one_task_may_come_from_several_sets(library: Path) -> None:
     plant(library / "own", "input/a.png", "target/a.png")
     table = '[[data.sets]]\nfolder = "own"\ntask = "rain"\nshare = 3.0\n'
     recipe = load_recipe(write(library, SETS + table + HELD_OUT, 'sampler = "proportional"\n'))
@@ -93,7 +96,7 @@ def test_one_task_may_come_from_several_sets(library):
     assert dict(zip(source.tasks, source.drawing_shares().tolist(), strict=True))["rain"] == 2 + 3
 
 
-def test_training_on_sets_resumes_bit_for_bit(library, monkeypatch):
+def test_training_on_sets_resumes_bit_for_bit(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = library / "sets.toml"
     overrides = [
         "steps=4", "checkpoint_every=1", "validate_every=4", "data.patch_px=16",
@@ -103,7 +106,7 @@ def test_training_on_sets_resumes_bit_for_bit(library, monkeypatch):
     with monkeypatch.context() as patch:
         batch = RestorationJob.batch
 
-        def dying(self, step, rank):
+        def dying(self: RestorationJob, step: int, rank: int) -> Batch:
             if step == 3:
                 raise KeyboardInterrupt
             return batch(self, step, rank)
@@ -123,7 +126,7 @@ def test_training_on_sets_resumes_bit_for_bit(library, monkeypatch):
     assert "BSD400" in record
 
 
-def test_validation_without_sets_is_synthetic_by_task(library):
+def test_validation_without_sets_is_synthetic_by_task(library: Path) -> None:
     keys = f'sampler = "balanced"\nvalidation = "{library}/held"\n'
     recipe = load_recipe(write(library, SETS, keys))
     validation = validation_of(recipe, training_source(recipe))
@@ -135,7 +138,7 @@ def test_validation_without_sets_is_synthetic_by_task(library):
     assert figures == validation.measure(network)
 
 
-def test_validation_is_on_the_middle_or_on_whole_images(library):
+def test_validation_is_on_the_middle_or_on_whole_images(library: Path) -> None:
     recipe = load_recipe(library / "sets.toml", ["data.validation_crop_px=10", "data.validation_images=2"])
     pairs = validation_of(recipe, training_source(recipe)).samples("noise_25")
     assert [clean.shape[-2:] for _, clean in pairs] == [(10, 10), (10, 10)]
@@ -144,7 +147,9 @@ def test_validation_is_on_the_middle_or_on_whole_images(library):
     assert [clean.shape[-2:] for _, clean in pairs] == [(24, 30)] * 3
 
 
-def test_a_task_is_validated_with_the_adapters_of_its_composition(library, monkeypatch):
+def test_a_task_is_validated_with_the_adapters_of_its_composition(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = f'sampler = "balanced"\nvalidation = "{library}/held"\n'
     recipe = load_recipe(write(library, SETS, keys), ["joint_rank=2"])
     source = training_source(recipe)
@@ -171,7 +176,7 @@ def test_a_task_is_validated_with_the_adapters_of_its_composition(library, monke
         ),
     ],
 )  # fmt: skip
-def test_sets_that_do_not_have_what_is_asked_for_are_named(library, tables, message):
+def test_sets_that_do_not_have_what_is_asked_for_are_named(library: Path, tables: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         run_recipe(write(library, tables + HELD_OUT), output_folder=library / "out")
     assert message in str(caught.value)
@@ -196,14 +201,14 @@ def test_sets_that_do_not_have_what_is_asked_for_are_named(library, tables, mess
         (SETS + HELD_OUT, 'sampler = "even"\n', "data.sampler = 'even'"),
     ],
 )  # fmt: skip
-def test_contradictions_in_a_recipe_are_one_line(library, tables, keys, message):
+def test_contradictions_in_a_recipe_are_one_line(library: Path, tables: str, keys: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         run_recipe(write(library, tables, keys), output_folder=library / "out")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_tasks_and_missing_folders_are_named(library):
+def test_unknown_tasks_and_missing_folders_are_named(library: Path) -> None:
     tables = SETS + HELD_OUT + "[synthesis.task_shares]\nraim = 2.0\n"
     with pytest.raises(UnknownNameError, match="did you mean 'rain'"):
         run_recipe(write(library, tables, ""), output_folder=library / "out")
@@ -211,7 +216,7 @@ def test_unknown_tasks_and_missing_folders_are_named(library):
         run_recipe(write(library, '[[data.sets]]\nfolder = "gone"\n' + HELD_OUT), output_folder=library / "o")
 
 
-def test_the_recogniser_refuses_sets(library):
+def test_the_recogniser_refuses_sets(library: Path) -> None:
     path = write(library, SETS + HELD_OUT)
     text = (
         path.read_text()
@@ -224,7 +229,7 @@ def test_the_recogniser_refuses_sets(library):
         run_recipe(path, output_folder=library / "out")
 
 
-def test_samplers_hold_for_synthetic_recipes_too(workshop):
+def test_samplers_hold_for_synthetic_recipes_too(workshop: Path) -> None:
     recipe = load_recipe(workshop / "pretraining.toml", ['data.sampler="balanced"', "data.batch_size=6"])
     source = training_source(recipe)
     assert torch.bincount(source.batch(1).task, minlength=3).tolist() == [2, 2, 2]
@@ -233,7 +238,7 @@ def test_samplers_hold_for_synthetic_recipes_too(workshop):
     assert training_source(recipe).drawing_shares().tolist() == [4, 4, 4]
 
 
-def test_training_on_validation_images_is_refused(library):
+def test_training_on_validation_images_is_refused(library: Path) -> None:
     copy = library / "CBSD68" / "copy.jpg"
     scene(5).save(library / "BSD400" / "5.png")
     scene(5).resize((100, 75)).save(copy, quality=50)
@@ -245,7 +250,7 @@ def test_training_on_validation_images_is_refused(library):
     assert "\n" not in str(caught.value)
 
 
-def test_a_recipe_is_checked_on_the_command_line(library, call):
+def test_a_recipe_is_checked_on_the_command_line(library: Path, call: Callable[..., Outcome]) -> None:
     scene(5).save(library / "BSD400" / "5.png")
     scene(5).resize((100, 75)).save(library / "CBSD68" / "copy.jpg", quality=50)
     outcome = call("data", "check", library / "sets.toml")
@@ -253,7 +258,7 @@ def test_a_recipe_is_checked_on_the_command_line(library, call):
     assert "BSD400/5.png shows what" in outcome.out
 
 
-def test_shards_take_the_place_of_a_folder(library):
+def test_shards_take_the_place_of_a_folder(library: Path) -> None:
     for name in ("LOL", "CDD-11_train", "BSD400"):
         pack(find_sets(library / name), library / name, library / "shards" / name)
     recipe = load_recipe(library / "sets.toml")
@@ -267,7 +272,7 @@ def test_shards_take_the_place_of_a_folder(library):
     )
 
 
-def test_adapters_train_on_sets_a_task_a_batch(library, tmp_path):
+def test_adapters_train_on_sets_a_task_a_batch(library: Path, tmp_path: Path) -> None:
     start = run_recipe(library / "sets.toml", output_folder=tmp_path / "start", overrides=["steps=1"])
     content = (library / "sets.toml").read_text()
     head, tables = content[: content.index("[data]")], content[content.index("[data]") :]

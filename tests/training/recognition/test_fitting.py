@@ -1,5 +1,7 @@
 """Features are kept on disk, members learn from them, and thresholds weigh what acting wrongly costs."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -15,12 +17,12 @@ from polyrestore.training.recognition.thresholds import choose_threshold, choose
 NAMES = ("haze", "noise")
 
 
-def tiny():
+def tiny() -> EncoderRecogniser:
     torch.manual_seed(0)
     return EncoderRecogniser(["noise"], taps=(0,), members=2, hidden=8, dimension=4).eval()
 
 
-def made(number):
+def made(number: int) -> Sample:
     """Every second sample is noisy."""
     generator = torch.Generator().manual_seed(number)
     label = Label(NAMES)
@@ -33,11 +35,13 @@ def made(number):
     return Sample(image.clamp(0, 1), label, "synthetic", "left out" if number % 3 == 0 else "")
 
 
-def test_features_are_computed_once_and_a_run_goes_on(tmp_path, monkeypatch):
+def test_features_are_computed_once_and_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("polyrestore.training.recognition.features.SHARD", 4)
     counted = []
 
-    def make(number):
+    def make(number: int) -> Sample:
         counted.append(number)
         return made(number)
 
@@ -59,7 +63,7 @@ def test_features_are_computed_once_and_a_run_goes_on(tmp_path, monkeypatch):
         extract_features(tiny(), NAMES, make, 6, tmp_path)
 
 
-def test_members_learn_presence_and_severity_and_are_seeded(tmp_path):
+def test_members_learn_presence_and_severity_and_are_seeded(tmp_path: Path) -> None:
     found = extract_features(tiny(), NAMES, made, 96, tmp_path)
     how, told = Fit(epochs=12, batch=16, learning_rate=2e-2, dropout=0.1), []
     recogniser = tiny()
@@ -85,7 +89,7 @@ def test_members_learn_presence_and_severity_and_are_seeded(tmp_path):
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_too_few_samples_are_refused():
+def test_too_few_samples_are_refused() -> None:
     labels = {key: torch.zeros(3, len(NAMES)) for key in ("presence", "certainty", "severity")}
     found = FeatureSet(
         NAMES, torch.zeros(3, len(tiny().centre)), **labels, kinds=("a",) * 3, collections=("",) * 3
@@ -94,7 +98,7 @@ def test_too_few_samples_are_refused():
         fit_members(tiny(), found, ("noise",), Fit(), 0)
 
 
-def test_a_threshold_weighs_what_acting_wrongly_costs():
+def test_a_threshold_weighs_what_acting_wrongly_costs() -> None:
     damaged, clean = [0.55, 0.7, 0.8, 0.95], [0.1, 0.2, 0.6, 0.75]
     assert choose_threshold(damaged, clean, cost=0.1) <= 0.55
     # Between the highest clean one and the lowest of what is found above it, away from both.
@@ -103,7 +107,7 @@ def test_a_threshold_weighs_what_acting_wrongly_costs():
     assert choose_threshold([], [0.1], cost=1) == pytest.approx(0.99)
 
 
-def test_adapters_that_change_tones_need_near_certainty():
+def test_adapters_that_change_tones_need_near_certainty() -> None:
     assert min(cost_of("low_light"), cost_of("haze"), cost_of("missing_pixels")) > 2 * cost_of("noise")
     probabilities = torch.tensor([[0.7, 0.7], [0.95, 0.95], [0.05, 0.05]])
     presence = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])

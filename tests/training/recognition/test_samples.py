@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,23 +19,23 @@ NAMES = ("haze", "rain", "shadow", "low_light", "motion_blur", "defocus_blur", "
 COLUMN = {name: index for index, name in enumerate(NAMES)}
 
 
-def draws(seed=0):
+def draws(seed: int = 0) -> Draws:
     return Draws(torch.Generator().manual_seed(seed))
 
 
-def save(path, seed, size=(90, 110)):
+def save(path: Path, seed: int, size: tuple[int, int] = (90, 110)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = (generated_photograph(seed, size) * 255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(path)
     return path
 
 
-def photograph(path, *labels, strength="clear", kind=""):
+def photograph(path: Path, *labels: str, strength: str = "clear", kind: str = "") -> LabelledPhotograph:
     return LabelledPhotograph(path, frozenset(labels), strength, kind)
 
 
 @pytest.fixture
-def source(tmp_path):
+def source(tmp_path: Path) -> SampleSource:
     clean = [save(tmp_path / f"clean/{index}.png", index) for index in range(3)]
     noisy = [save(tmp_path / "noisy/input/a.png", 8)]
     save(tmp_path / "noisy/target/a.png", 9)
@@ -43,7 +44,7 @@ def source(tmp_path):
     return SampleSource(NAMES, 4, clean, labelled, noisy, [clean[2]], [clean[2]], bursts)
 
 
-def test_a_sample_is_decided_by_seed_and_number(source):
+def test_a_sample_is_decided_by_seed_and_number(source: SampleSource) -> None:
     for number in (0, 5, 9):
         first, again = source.sample(number), source.sample(number)
         assert torch.equal(first.image, again.image)
@@ -53,7 +54,7 @@ def test_a_sample_is_decided_by_seed_and_number(source):
     assert any(source.sample(n).image.shape != other.sample(n).image.shape for n in range(6))
 
 
-def test_every_way_of_making_samples_comes_up_and_fits_its_label(source):
+def test_every_way_of_making_samples_comes_up_and_fits_its_label(source: SampleSource) -> None:
     kinds = Counter()
     for number in range(120):
         sample = source.sample(number)
@@ -70,13 +71,13 @@ def test_every_way_of_making_samples_comes_up_and_fits_its_label(source):
     assert kinds["synthetic"] > kinds["noisy"]
 
 
-def test_without_labelled_photographs_the_other_ways_remain(source):
+def test_without_labelled_photographs_the_other_ways_remain(source: SampleSource) -> None:
     alone = SampleSource(NAMES, 4, source.photographs)
     kinds = {alone.sample(number).kind.split(":")[0] for number in range(60)}
     assert kinds == {"synthetic", "look", "drawn", "drawing damaged"}
 
 
-def test_pairs_show_one_degradation_and_leave_the_rest_open(source, tmp_path):
+def test_pairs_show_one_degradation_and_leave_the_rest_open(source: SampleSource, tmp_path: Path) -> None:
     names = (*NAMES, "wet_glass")
     shown, clean = save(tmp_path / "input.png", 20), save(tmp_path / "target.png", 21)
     mixed = replace(source, names=names, pairs={"wet_glass": [(shown, clean)]})
@@ -88,7 +89,7 @@ def test_pairs_show_one_degradation_and_leave_the_rest_open(source, tmp_path):
         assert not label.presence[:-1].any()
 
 
-def test_what_cannot_be_synthesised_is_not_damaged_with(tmp_path):
+def test_what_cannot_be_synthesised_is_not_damaged_with(tmp_path: Path) -> None:
     clean = [save(tmp_path / "clean.png", 0)]
     own = SampleSource(("wet_glass", "rain"), 4, clean)
     damaged = [each for each in map(own.sample, range(40)) if each.kind == "synthetic"]
@@ -98,7 +99,7 @@ def test_what_cannot_be_synthesised_is_not_damaged_with(tmp_path):
     assert "synthetic" not in {alone.sample(number).kind for number in range(20)}
 
 
-def test_one_more_degradation_changes_no_sample(source):
+def test_one_more_degradation_changes_no_sample(source: SampleSource) -> None:
     before = [source.sample(number) for number in range(20)]
     with registered():
         after = [source.sample(number) for number in range(20)]
@@ -107,7 +108,7 @@ def test_one_more_degradation_changes_no_sample(source):
         assert torch.equal(one.label.presence, other.label.presence)
 
 
-def test_slight_damage_and_like_damage_count_less():
+def test_slight_damage_and_like_damage_count_less() -> None:
     label = label_of_severities({"motion_blur": 0.12, "jpeg": 0.6, "snow": 0.5}, NAMES)
     assert label.presence.sum() == 2
     assert float(label.certainty[COLUMN["jpeg"]]) == 1
@@ -116,7 +117,7 @@ def test_slight_damage_and_like_damage_count_less():
     assert float(label.certainty[COLUMN["rain"]]) == 1
 
 
-def test_labels_by_eye_say_nothing_of_compression_nor_of_haze_beside_rain(tmp_path):
+def test_labels_by_eye_say_nothing_of_compression_nor_of_haze_beside_rain(tmp_path: Path) -> None:
     rain = label_by_eye(photograph(tmp_path, "rain", strength="strong"), NAMES)
     assert rain.presence.nonzero().flatten().tolist() == [COLUMN["rain"]]
     assert float(rain.certainty[COLUMN["jpeg"]]) == 0
@@ -130,7 +131,7 @@ def test_labels_by_eye_say_nothing_of_compression_nor_of_haze_beside_rain(tmp_pa
     assert bool(faint.severity[COLUMN["noise"]].isnan())
 
 
-def test_labelled_photographs_are_stored_again_and_the_label_follows(source):
+def test_labelled_photographs_are_stored_again_and_the_label_follows(source: SampleSource) -> None:
     rain = source.labelled["real"][1]
     image, seen = read(rain.path), Counter()
     for seed in range(60):

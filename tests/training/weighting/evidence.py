@@ -1,9 +1,10 @@
 import torch
+from torch import Tensor
 
 from polyrestore.training.weighting import Evidence
 
 
-def made_up(kind, task_count, seed=0):
+def made_up(kind: Evidence, task_count: int, seed: int = 0) -> Tensor | None:
     """Return evidence of the kind that a strategy asks for."""
     generator = torch.Generator().manual_seed(seed)
     if kind is Evidence.NONE:

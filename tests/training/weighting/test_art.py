@@ -6,7 +6,7 @@ import torch
 from polyrestore.training.weighting.art import Art
 
 
-def test_weights_of_a_hand_computed_step():
+def test_weights_of_a_hand_computed_step() -> None:
     art = Art(2)
     weights = art.weights(torch.tensor([0.2, 0.05]), torch.tensor([True, True]))
     # r_k = (L / 0.1) * (log10 0.1 / log10 L)
@@ -19,7 +19,7 @@ def test_weights_of_a_hand_computed_step():
     assert art.best.tolist() == pytest.approx([0.1, 0.05])
 
 
-def test_weights_of_the_second_step_use_the_state_of_the_first():
+def test_weights_of_the_second_step_use_the_state_of_the_first() -> None:
     art = Art(2, temperature=1.0)
     both = torch.tensor([True, True])
     art.weights(torch.tensor([0.2, 0.05]), both)
@@ -30,7 +30,7 @@ def test_weights_of_the_second_step_use_the_state_of_the_first():
     assert float(weights[0]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_an_absent_task_gets_no_weight_and_keeps_its_state():
+def test_an_absent_task_gets_no_weight_and_keeps_its_state() -> None:
     art = Art(3)
     weights = art.weights(torch.tensor([0.1, 0.0, 0.3]), torch.tensor([True, False, True]))
     assert float(weights[1]) == 0
@@ -40,7 +40,7 @@ def test_an_absent_task_gets_no_weight_and_keeps_its_state():
 
 
 @pytest.mark.parametrize("loss", [0.0, 1.0, 5.0, 1e-12])
-def test_losses_outside_the_domain_of_the_logarithm_give_finite_weights(loss):
+def test_losses_outside_the_domain_of_the_logarithm_give_finite_weights(loss: float) -> None:
     art = Art(2)
     for _ in range(3):
         weights = art.weights(torch.tensor([loss, 0.1]), torch.tensor([True, True]))
@@ -48,7 +48,7 @@ def test_losses_outside_the_domain_of_the_logarithm_give_finite_weights(loss):
         assert float(weights.sum()) == pytest.approx(1.0)
 
 
-def test_a_loss_of_exactly_nothing_is_not_remembered():
+def test_a_loss_of_exactly_nothing_is_not_remembered() -> None:
     art, untouched = Art(2, forgetting=0.1), Art(2, forgetting=0.1)
     both, other = torch.tensor([True, True]), torch.tensor([False, True])
     for strategy, present in ((art, both), (untouched, other)):
@@ -61,7 +61,7 @@ def test_a_loss_of_exactly_nothing_is_not_remembered():
     assert float(nearly.best[0]) == pytest.approx(1e-4)
 
 
-def test_forgetting_lets_the_best_loss_rise_again():
+def test_forgetting_lets_the_best_loss_rise_again() -> None:
     art, paper = Art(1, forgetting=0.1), Art(1)
     lucky, usual, present = torch.tensor([0.001]), torch.tensor([0.05]), torch.tensor([True])
     for strategy in (art, paper):
@@ -72,7 +72,7 @@ def test_forgetting_lets_the_best_loss_rise_again():
     assert float(art.best) > 0.02
 
 
-def test_state_is_saved_and_restored():
+def test_state_is_saved_and_restored() -> None:
     art = Art(2)
     art.weights(torch.tensor([0.2, 0.05]), torch.tensor([True, True]))
     again = Art(2)

@@ -8,7 +8,7 @@ from polyrestore.training.weighting.dwa import DynamicWeightAverage
 BOTH = torch.tensor([True, True])
 
 
-def test_two_windows_weigh_alike_and_the_third_prefers_the_slow_task():
+def test_two_windows_weigh_alike_and_the_third_prefers_the_slow_task() -> None:
     dwa = DynamicWeightAverage(2, temperature=2.0, window_steps=2)
     for losses in ([0.3, 0.3], [0.1, 0.1], [0.1, 0.2], [0.1, 0.2]):
         assert dwa.weights(torch.tensor(losses), BOTH).tolist() == pytest.approx([0.5, 0.5])
@@ -17,7 +17,7 @@ def test_two_windows_weigh_alike_and_the_third_prefers_the_slow_task():
     assert weights.tolist() == pytest.approx([first / (first + second), second / (first + second)])
 
 
-def test_a_task_that_was_absent_for_a_window_keeps_its_means():
+def test_a_task_that_was_absent_for_a_window_keeps_its_means() -> None:
     dwa = DynamicWeightAverage(2, window_steps=1)
     for losses in ([0.4, 0.4], [0.2, 0.2]):
         dwa.weights(torch.tensor(losses), BOTH)

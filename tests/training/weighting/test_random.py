@@ -3,7 +3,7 @@ import torch
 from polyrestore.training.weighting.random import RandomWeighting
 
 
-def test_weights_change_every_step_and_depend_on_the_seed_alone():
+def test_weights_change_every_step_and_depend_on_the_seed_alone() -> None:
     present, losses = torch.tensor([True, True, True]), torch.ones(3)
     first, same, other = (RandomWeighting(3, seed=s) for s in (1, 1, 2))
     drawn = [first.weights(losses, present) for _ in range(50)]

@@ -10,7 +10,7 @@ FREE_SUM = {"pcgrad", "tur"}
 
 
 @pytest.mark.parametrize("name", sorted(WEIGHTINGS))
-def test_every_strategy_gives_weights_to_the_present_tasks_and_continues_from_its_state(name):
+def test_every_strategy_gives_weights_to_the_present_tasks_and_continues_from_its_state(name: str) -> None:
     weighting = build_weighting(name, 4)
     present = torch.tensor([True, False, True, True])
     for step in range(5):
@@ -28,7 +28,7 @@ def test_every_strategy_gives_weights_to_the_present_tasks_and_continues_from_it
 
 
 @pytest.mark.parametrize("name", sorted(WEIGHTINGS))
-def test_no_present_task_gives_no_weight_and_nothing_infinite(name):
+def test_no_present_task_gives_no_weight_and_nothing_infinite(name: str) -> None:
     weighting = build_weighting(name, 3)
     nothing = torch.zeros(3)
     evidence = made_up(weighting.evidence, 3)
@@ -38,7 +38,7 @@ def test_no_present_task_gives_no_weight_and_nothing_infinite(name):
     assert all(bool(torch.isfinite(value).all()) for value in weighting.state().values())
 
 
-def test_the_state_does_not_change_with_the_strategy_that_it_was_taken_from():
+def test_the_state_does_not_change_with_the_strategy_that_it_was_taken_from() -> None:
     for name in WEIGHTINGS:
         weighting = build_weighting(name, 2)
         state = weighting.state()
@@ -48,14 +48,14 @@ def test_the_state_does_not_change_with_the_strategy_that_it_was_taken_from():
         assert all(torch.equal(value, kept[key]) for key, value in state.items())
 
 
-def test_what_is_asked_for_is_declared():
+def test_what_is_asked_for_is_declared() -> None:
     asking = {name: build_weighting(name, 2).evidence for name in WEIGHTINGS}
     assert {name for name, kind in asking.items() if kind is not Evidence.NONE} == {
         "gradnorm", "pcgrad", "tur",
     }  # fmt: skip
 
 
-def test_unknown_names_and_options_are_refused():
+def test_unknown_names_and_options_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'art'"):
         build_weighting("arts", 3)
     with pytest.raises(RecipeError, match="does not take"):

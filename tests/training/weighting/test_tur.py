@@ -2,16 +2,17 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from polyrestore.training.weighting.tur import TaskUncertainty
 
 
-def test_weights_and_slopes_are_the_derivatives_of_the_published_loss():
+def test_weights_and_slopes_are_the_derivatives_of_the_published_loss() -> None:
     losses, scales = torch.tensor([0.2, 0.05, 0.0]), torch.tensor([0.5, 0.1, 0.0])
     present = torch.tensor([True, True, False])
     strategy = TaskUncertainty(3)
 
-    def published(loss, scale):
+    def published(loss: Tensor, scale: Tensor) -> Tensor:
         scale = scale + 1e-6
         return sum(loss[k] / scale[k] + 2 * torch.log(scale[k]) for k in range(2)) / 2
 
@@ -21,7 +22,7 @@ def test_weights_and_slopes_are_the_derivatives_of_the_published_loss():
     assert torch.allclose(strategy.scale_slopes(losses, present, scales), slopes[1])
 
 
-def test_a_task_weighs_most_where_its_expected_error_is_half_its_loss():
+def test_a_task_weighs_most_where_its_expected_error_is_half_its_loss() -> None:
     loss = torch.tensor([0.08])
     strategy, present = TaskUncertainty(1), torch.tensor([True])
     scale = torch.tensor([0.7])
