@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from polyrestore.adapters.config import AdapterConfig, BottleneckConfig
+from polyrestore.adapters.config import AdapterConfig
 from polyrestore.adapters.part import AdapterPart, Scale, Weights
 from polyrestore.backbones.base import AdaptableLayers
+from polyrestore.errors import AdapterError
+
+
+@dataclass(frozen=True)
+class BottleneckConfig(AdapterConfig):
+    """AdaIR's convolutional adapter beside convolutions (arXiv 2404.11475).
+
+    Without ``targets`` and with a backbone that names none, every 1x1 or 3x3 convolution that keeps the image
+    size is adapted.
+
+    Attributes:
+        reduction: the bottleneck has this many times fewer channels than its layer's narrower side.
+
+    Raises:
+        AdapterError: a value is out of range.
+    """
+
+    kind: ClassVar[str] = "bottleneck"
+    reduction: int = 4
+
+    def __post_init__(self) -> None:
+        if isinstance(self.reduction, bool) or not isinstance(self.reduction, int) or self.reduction < 1:
+            raise AdapterError(
+                f"a bottleneck reduction must be a whole number of at least 1, not {self.reduction!r}"
+            )
 
 
 class BottleneckPart(AdapterPart):
@@ -21,7 +47,6 @@ class BottleneckPart(AdapterPart):
     bare backbone does.
     """
 
-    kind: ClassVar[str] = "bottleneck"
     config_class = BottleneckConfig
     mergeable: ClassVar[bool] = False
     tensor_names: ClassVar[tuple[str, ...]] = tuple(
@@ -62,6 +87,10 @@ class BottleneckPart(AdapterPart):
         nn.init.zeros_(self.bottleneck_up.weight)
         if self.bottleneck_up.bias is not None:
             nn.init.zeros_(self.bottleneck_up.bias)
+
+    def added_reach(self, layer: nn.Module) -> int:
+        """Return 1 beside a 1x1 convolution, and 0 beside a 3x3 one, which sees as far."""
+        return int(layer.kernel_size == (1, 1))
 
     def forward(self, features: Tensor, layer: nn.Module, scale: Scale) -> Tensor:
         """Return what is added to ``layer``'s output, (B, C_out, H, W), for ``features`` (B, C_in, H, W)."""

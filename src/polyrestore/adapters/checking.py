@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor, nn
 
-from polyrestore.adapters.config import Adapter, AdapterConfig, LoraConfig
+from polyrestore.adapters.config import Adapter, AdapterConfig
 from polyrestore.adapters.layer import AdaptedLayer
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
@@ -70,11 +70,11 @@ def resolve_targets(
 
 
 def _check_own_values(config: AdapterConfig, targets: Collection[str]) -> None:
-    """Refuse a rank or an alpha for a layer that is not adapted."""
-    named = {*config.ranks, *config.alphas} if isinstance(config, LoraConfig) else set()
-    for path in sorted(named - set(targets)):
+    """Refuse values of its own for a layer that is not adapted."""
+    for path in sorted(config.own_layers() - set(targets)):
         raise AdapterError(
-            f"ranks and alphas name {path!r}, which is not a target; {nearest_names(path, targets)}"
+            f"the configuration has values for {path!r}, which is not a target; "
+            f"{nearest_names(path, targets)}"
         )
 
 
@@ -98,6 +98,11 @@ def split_tensors(kind: str, tensors: Mapping[str, Tensor]) -> dict[str, dict[st
     if not by_path:
         raise AdapterError(f"a {kind} adapter without any tensor does nothing; was the file cut short?")
     return by_path
+
+
+def layer_count(adapter: Adapter) -> int:
+    """Return how many layers an adapter sits beside."""
+    return len(split_tensors(adapter.config.kind, adapter.tensors))
 
 
 def check_values(adapter: Adapter) -> None:

@@ -3,98 +3,97 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from polyrestore.errors import AdapterError
+from polyrestore.errors import AdapterError, nearest_names
 
 MAXIMUM_ADAPTER_BYTES = 1_900_000
 """How large a shipped adapter may be on disk: a new degradation must stay a light download."""
 
-MAXIMUM_RANK = 4096
-"""More than any layer has channels."""
-
+_DESCRIPTION_KEY = "base_model_name_or_path"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
-@dataclass(frozen=True)
-class LoraConfig:
-    """Low-rank updates of convolutions and linear layers (Hu et al., ICLR 2022, arXiv 2106.09685).
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """What the configurations of all kinds have in common; each kind's own is a frozen dataclass below it.
+
+    A kind whose fields are plain JSON values with bounds of its own needs no more than those fields.
 
     Attributes:
-        rank: inner width of every update.
-        alpha: the update is multiplied by ``alpha / rank``, as PEFT does.
+        kind: its name in :data:`polyrestore.adapters.ADAPTER_KINDS`.
         targets: module paths to adapt; None means those that the backbone names, or where it names none,
-            every layer that can be (1x1 and 3x3 convolutions without groups, and linear layers).
-        ranks: by module path, the ranks of the layers that have another one than ``rank``.
-        alphas: likewise for ``alpha``.
-
-    Raises:
-        AdapterError: a value is out of range.
+            every layer that can be.
     """
 
-    rank: int = 4
-    alpha: float = 4.0
+    kind: ClassVar[str]
     targets: tuple[str, ...] | None = None
-    kind: str = "lora"
-    ranks: Mapping[str, int] = field(default_factory=dict)
-    alphas: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _check_kind(self.kind, "lora")
-        for rank in (self.rank, *self.ranks.values()):
-            if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= MAXIMUM_RANK:
-                raise AdapterError(
-                    f"a LoRA rank must be a whole number from 1 to {MAXIMUM_RANK}, not {rank!r}"
-                )
-        for alpha in (self.alpha, *self.alphas.values()):
-            if not 0 < alpha < float("inf"):
-                raise AdapterError(f"LoRA alpha must be positive and finite, not {alpha!r}")
-
-    def at(self, path: str) -> LoraConfig:
-        """Return what holds for one layer: its own rank and alpha."""
-        rank, alpha = self.ranks.get(path, self.rank), self.alphas.get(path, self.alpha)
-        return replace(self, rank=rank, alpha=alpha, ranks={}, alphas={})
-
-    def scaling_at(self, path: str) -> float:
-        """Return what the update of one layer is multiplied by."""
-        return self.at(path).alpha / self.at(path).rank
-
-
-@dataclass(frozen=True)
-class BottleneckConfig:
-    """AdaIR's convolutional adapter beside convolutions (arXiv 2404.11475).
-
-    Attributes:
-        reduction: the bottleneck has this many times fewer channels than its layer's narrower side.
-        targets: module paths to adapt; None means those that the backbone names, or where it names none,
-            every 1x1 or 3x3 convolution that keeps the image size.
-
-    Raises:
-        AdapterError: a value is out of range.
-    """
-
-    reduction: int = 4
-    targets: tuple[str, ...] | None = None
-    kind: str = "bottleneck"
-
-    def __post_init__(self) -> None:
-        _check_kind(self.kind, "bottleneck")
-        if isinstance(self.reduction, bool) or not isinstance(self.reduction, int) or self.reduction < 1:
-            raise AdapterError(
-                f"a bottleneck reduction must be a whole number of at least 1, not {self.reduction!r}"
-            )
 
     def at(self, path: str) -> Self:
-        """Return what holds for one layer: the same for all."""
+        """Return what holds for one layer: the same for all, unless a kind says otherwise."""
         return self
 
+    def own_layers(self) -> frozenset[str]:
+        """Return the paths of the layers that have values of their own; they must be targets."""
+        return frozenset()
 
-AdapterConfig = LoraConfig | BottleneckConfig
+    def size_text(self) -> str:
+        """Return how large the adapter is, for people: "reduction 4"."""
+        return ", ".join(f"{name} {getattr(self, name)}" for name in sorted(_own_names(type(self))))
+
+    @classmethod
+    def shrink_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of a recipe with sizes for a trial run of a few seconds."""
+        return dict(options)
+
+    def to_json(self, targets: Sequence[str], base_description: str) -> dict[str, Any]:
+        """Return the content of ``adapter_config.json``.
+
+        Args:
+            targets: the paths of the adapter's layers.
+            base_description: which backbone it belongs to, for the reader of the file.
+        """
+        own = {name: getattr(self, name) for name in _own_names(type(self))}
+        return {**own, "kind": self.kind, "targets": list(targets), _DESCRIPTION_KEY: base_description}
+
+    @classmethod
+    def reads(cls, raw: Mapping[str, Any]) -> bool:
+        """Return whether the content of an ``adapter_config.json`` is of this kind."""
+        return raw.get("kind") == cls.kind
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> Self:
+        """Return the configuration that ``adapter_config.json`` describes.
+
+        Args:
+            raw: the content of the file.
+            tensors: the adapter's tensors by module path, then by name within the layer.
+
+        Raises:
+            AdapterError: a key is unknown or missing, a value is out of range, or other layers have tensors.
+        """
+        names = _own_names(cls)
+        known = {*names, "kind", "targets", _DESCRIPTION_KEY}
+        for key in sorted(set(raw) - known):
+            raise AdapterError(f"unknown key {key!r}; {nearest_names(key, known)}")
+        for key in sorted(names - set(raw)):
+            raise AdapterError(f"the configuration lacks {key!r}; save the adapter again")
+        targets = sorted(tensors)
+        if raw.get("targets") != targets:
+            raise AdapterError(
+                "targets in the configuration and tensors in the weights file name other layers"
+            )
+        return cls(**{name: raw[name] for name in names}, targets=tuple(targets))
+
+
+def _own_names(kind: type[AdapterConfig]) -> set[str]:
+    """Return the names of the fields that a kind has beside those of all kinds."""
+    return {field.name for field in fields(kind)} - {field.name for field in fields(AdapterConfig)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +123,6 @@ class Adapter:
         """How many numbers the adapter holds."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
-    @property
-    def layer_count(self) -> int:
-        """How many layers the adapter sits beside."""
-        # Every kind has as many tensors in each of its layers; what precedes the last two parts is the layer.
-        return len({key.rsplit(".", 2)[0] for key in self.tensors})
-
     def size_bytes(self, dtype: torch.dtype = torch.float16) -> int:
         """Return how many bytes the weights take on disk in ``dtype``, the small file header apart."""
         return self.parameter_count * dtype.itemsize
@@ -156,11 +149,6 @@ def check_adapter_size(
     size = adapter.size_bytes(dtype)
     if size > limit_bytes:
         raise AdapterError(
-            f"adapter {adapter.name!r} takes {size} bytes, more than {limit_bytes}; "
-            "lower its rank (lora), raise its reduction (bottleneck), or name fewer targets"
+            f"adapter {adapter.name!r} ({adapter.config.size_text()}) takes {size} bytes, more than "
+            f"{limit_bytes}; make it smaller, or name fewer targets"
         )
-
-
-def _check_kind(kind: str, expected: str) -> None:
-    if kind != expected:
-        raise AdapterError(f"this configuration is of kind {expected!r}, not {kind!r}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, cast
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from polyrestore.adapters.config import AdapterConfig, LoraConfig
+from polyrestore.adapters.config import AdapterConfig
+from polyrestore.adapters.lora_config import LoraConfig
 from polyrestore.adapters.part import AdapterPart, Scale, Weights
 from polyrestore.backbones.base import AdaptableLayers
 
@@ -23,7 +24,6 @@ class LoraPart(AdapterPart):
     product is then exactly a convolution of the layer's own shape, and merging loses nothing.
     """
 
-    kind: ClassVar[str] = "lora"
     config_class = LoraConfig
     mergeable: ClassVar[bool] = True
     tensor_names: ClassVar[tuple[str, ...]] = ("lora_A.weight", "lora_B.weight")
@@ -99,6 +99,21 @@ class LoraPart(AdapterPart):
         pixels = features.flatten(2)
         added = torch.bmm(up.transpose(1, 2), torch.bmm(down.transpose(1, 2), pixels))
         return output + added.reshape(output.shape)
+
+    @classmethod
+    def grow(
+        cls,
+        fresh: Mapping[str, Tensor],
+        config: AdapterConfig,
+        smaller: Mapping[str, Tensor],
+        smaller_config: AdapterConfig,
+    ) -> dict[str, Tensor]:
+        """Return the larger A and B with the smaller ones in their corners; B makes up for the scaling."""
+        assert isinstance(config, LoraConfig)
+        assert isinstance(smaller_config, LoraConfig)
+        ratio = smaller_config.alpha / smaller_config.rank / (config.alpha / config.rank)
+        rescaled = {**smaller, "lora_B.weight": smaller["lora_B.weight"] * ratio}
+        return super().grow(fresh, config, rescaled, smaller_config)
 
     def weight_update(self) -> Tensor:
         """Return ``(alpha / rank) * B A`` in the shape of the layer's weight, float32."""

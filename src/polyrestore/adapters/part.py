@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -21,10 +21,14 @@ class AdapterPart(nn.Module):
 
     ``state_dict()`` keys are the names of the tensors in files, after the layer's module path. A part never
     owns its layer: the layer is handed to each call, so that several parts can share it.
+
+    Attributes:
+        config_class: the kind's configuration, which also says how it is written to a file.
+        mergeable: whether the part can become an update of its layer's weight.
+        tensor_names: the keys of the part's state dict.
     """
 
-    kind: ClassVar[str]
-    config_class: ClassVar[Callable[..., AdapterConfig]]
+    config_class: ClassVar[type[AdapterConfig]]
     mergeable: ClassVar[bool]
     tensor_names: ClassVar[tuple[str, ...]]
 
@@ -44,6 +48,43 @@ class AdapterPart(nn.Module):
     def initialise(self, generator: Generator) -> None:
         """Draw starting values from ``generator`` such that the part adds nothing yet."""
         raise NotImplementedError
+
+    def added_reach(self, layer: nn.Module) -> int:
+        """Return how many pixels further than with ``layer`` alone an output sees, at the layer's resolution.
+
+        A part that can be merged into the layer's weight adds none.
+        """
+        return 0
+
+    @classmethod
+    def grow(
+        cls,
+        fresh: Mapping[str, Tensor],
+        config: AdapterConfig,
+        smaller: Mapping[str, Tensor],
+        smaller_config: AdapterConfig,
+    ) -> dict[str, Tensor]:
+        """Return the tensors with which a larger part of one layer computes what a smaller one did.
+
+        Every tensor of the smaller part takes the first places of the larger one's; what is left stays as
+        :meth:`initialise` made it, and adds nothing.
+
+        Args:
+            fresh: tensors by name of a part that adds nothing yet.
+            config: what holds for it.
+            smaller: tensors by name of the trained part.
+            smaller_config: what held for that one.
+
+        Raises:
+            ValueError: the smaller part is not smaller in every direction.
+        """
+        grown = {name: tensor.clone() for name, tensor in fresh.items()}
+        for name, old in smaller.items():
+            new = grown[name]
+            if old.dim() != new.dim() or any(o > n for o, n in zip(old.shape, new.shape, strict=True)):
+                raise ValueError(f"{name} of shape {tuple(old.shape)} is no part of {tuple(new.shape)}")
+            new[tuple(slice(0, length) for length in old.shape)] = old
+        return grown
 
     def forward(self, features: Tensor, layer: nn.Module, scale: Scale) -> Tensor:
         """Return what is added to the layer's output, multiplied by ``scale``."""

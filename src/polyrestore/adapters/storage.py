@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from polyrestore.adapters.checking import check_values, split_tensors
-from polyrestore.adapters.config import Adapter, AdapterConfig, BottleneckConfig, LoraConfig
-from polyrestore.adapters.peft_config import from_peft, to_peft
-from polyrestore.errors import AdapterError, UnknownNameError, nearest_names
+from polyrestore.adapters.config import Adapter
+from polyrestore.adapters.registry import ADAPTER_KINDS, adapter_kind
+from polyrestore.errors import AdapterError, UnknownNameError
 from polyrestore.files import write_text
 from polyrestore.storage.tensors import read_tensors, write_tensors
 
@@ -22,7 +22,6 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 
 _PREFIX = "base_model.model."
 _BASE_KEY = "base_sha256"
-_BOTTLENECK_KEYS = {"kind", "reduction", "targets", "base_model_name_or_path"}
 
 
 def save_adapter(
@@ -46,7 +45,7 @@ def save_adapter(
     }
     check_values(Adapter(adapter.name, adapter.config, tensors))
     targets = sorted(split_tensors(adapter.config.kind, adapter.tensors))
-    config = _config_to_json(adapter.config, targets, base_description)
+    config = adapter.config.to_json(targets, base_description)
     write_text(folder / CONFIG_FILE, json.dumps(config, indent=2, sort_keys=True) + "\n")
     # Beside the tensors, since PEFT warns of keys in the configuration that it does not know.
     base = {_BASE_KEY: adapter.base_sha256} if adapter.base_sha256 else {}
@@ -95,39 +94,9 @@ def _assemble(name: str, raw: dict[str, Any], stored: dict[str, Tensor]) -> Adap
     if foreign:
         raise AdapterError(f"tensor {foreign[0]!r} does not start with {_PREFIX!r}; not an adapter file")
     tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in stored.items()}
-    kind = "lora" if "peft_type" in raw else raw.get("kind", "lora")
-    targets = tuple(sorted(split_tensors(str(kind), tensors)))
-    config = from_peft(raw, targets) if kind == "lora" else _bottleneck_from_json(raw, targets)
-    adapter = Adapter(name, config, tensors)
+    kinds = [kind for kind, part in ADAPTER_KINDS.items() if part.config_class.reads(raw)]
+    part_class = adapter_kind(kinds[0] if kinds else str(raw.get("kind")))
+    by_path = split_tensors(part_class.config_class.kind, tensors)
+    adapter = Adapter(name, part_class.config_class.from_json(raw, by_path), tensors)
     check_values(adapter)
-    if isinstance(config, LoraConfig):
-        _check_ranks(config, tensors)
-    return Adapter(name, config, {key: tensor.float() for key, tensor in tensors.items()})
-
-
-def _config_to_json(config: AdapterConfig, targets: list[str], base_description: str) -> dict[str, Any]:
-    if isinstance(config, BottleneckConfig):
-        return {
-            "kind": config.kind,
-            "reduction": config.reduction,
-            "targets": targets,
-            "base_model_name_or_path": base_description,
-        }
-    return to_peft(config, targets, base_description)
-
-
-def _bottleneck_from_json(raw: dict[str, Any], targets: tuple[str, ...]) -> BottleneckConfig:
-    unknown = sorted(set(raw) - _BOTTLENECK_KEYS)
-    if unknown:
-        raise AdapterError(f"unknown key {unknown[0]!r}; {nearest_names(unknown[0], _BOTTLENECK_KEYS)}")
-    if raw.get("targets") != list(targets):
-        raise AdapterError("targets in the configuration and tensors in the weights file name other layers")
-    return BottleneckConfig(reduction=raw.get("reduction", 0), targets=targets)
-
-
-def _check_ranks(config: LoraConfig, tensors: dict[str, Tensor]) -> None:
-    for key, tensor in sorted(tensors.items()):
-        rank = config.at(key.rsplit(".", 2)[0]).rank
-        found = tensor.shape[0 if key.endswith("lora_A.weight") else 1] if tensor.ndim >= 2 else 0
-        if found != rank:
-            raise AdapterError(f"{key} has rank {found}, but the configuration says {rank}")
+    return replace(adapter, tensors={key: tensor.float() for key, tensor in tensors.items()})

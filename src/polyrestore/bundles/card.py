@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.adapters import Adapter, BottleneckConfig, bare_state_dict
+from polyrestore.adapters import bare_state_dict, layer_count
 from polyrestore.backbones.capabilities import reference_of
 from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo
 
@@ -98,23 +98,14 @@ def _adapters(bundle: Bundle, dtype: torch.dtype) -> str:
         (
             f"`{name}`",
             adapter.config.kind,
-            _size(adapter),
-            str(adapter.layer_count),
+            adapter.config.size_text(),
+            str(layer_count(adapter)),
             f"{adapter.parameter_count:,}",
             f"{adapter.size_bytes(dtype) / 1e6:.2f} MB",
         )
         for name, adapter in sorted(bundle.adapters.items())
     ]
-    return _table(("adapter", "kind", "rank or reduction", "layers", "parameters", "on disk"), rows)
-
-
-def _size(adapter: Adapter) -> str:
-    config = adapter.config
-    if isinstance(config, BottleneckConfig):
-        return f"reduction {config.reduction}"
-    ranks = [config.at(path).rank for path in config.targets or ()] or [config.rank]
-    rank = f"rank {min(ranks)}" if len(set(ranks)) == 1 else f"ranks {min(ranks)} to {max(ranks)}"
-    return f"{rank}, alpha {config.alpha:g}" + (" and others" if config.alphas else "")
+    return _table(("adapter", "kind", "size", "layers", "parameters", "on disk"), rows)
 
 
 def _recognition(bundle: Bundle) -> str:

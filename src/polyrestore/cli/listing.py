@@ -76,6 +76,7 @@ def _mixtures() -> Entries:
 
 
 def _adapters(bundle: str) -> Entries:
+    from polyrestore.adapters import layer_count
     from polyrestore.bundles import load_bundle
 
     adapters = load_bundle(bundle).adapters
@@ -83,7 +84,7 @@ def _adapters(bundle: str) -> Entries:
         {
             "name": name,
             "kind": adapters[name].config.kind,
-            "layers": adapters[name].layer_count,
+            "layers": layer_count(adapters[name]),
             "parameters": adapters[name].parameter_count,
         }
         for name in sorted(adapters)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, LoraConfig
+from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, grow_adapter
 from polyrestore.adapters.registry import adapter_kind
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
@@ -21,7 +19,7 @@ from polyrestore.training.loop.train import train
 from polyrestore.training.phases.base import Phase
 from polyrestore.training.phases.export import extended_info, save_trained, training_record
 from polyrestore.training.phases.restoration_job import RestorationJob
-from polyrestore.training.phases.shrinking import reduce_rank, save_tiny_bundle
+from polyrestore.training.phases.shrinking import save_tiny_bundle
 from polyrestore.training.recipes.batches import (
     batch_source,
     load_real_pairs,
@@ -119,40 +117,22 @@ def adapter_config(recipe: AdapterRecipe, name: str) -> AdapterConfig:
 
 
 def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
-    """Let a new adapter start where an older one of fewer layers or, for LoRA, of a smaller rank ended.
+    """Let a new adapter start where a smaller one ended.
 
     Raises:
-        AdapterError: the older one is of another kind, of a larger rank, or has other layers.
+        AdapterError: the older one is of another kind, is larger somewhere, or has other layers.
     """
-    fresh = bank.export(name)
-    tensors = dict(fresh.tensors)
-    for key, old in start.tensors.items():
-        if key not in tensors or not _fits_into(old, tensors[key]):
-            raise AdapterError(
-                f"adapter {name!r} cannot go on from the one in the bundle: another kind, a larger rank or "
-                "other layers"
-            )
-        corner = tuple(slice(0, length) for length in old.shape)
-        ratio = _scaling_of(start, key) / _scaling_of(fresh, key)
-        tensors[key][corner] = old * ratio if key.endswith("lora_B.weight") else old
+    grown = grow_adapter(bank.export(name), start)
     bank.remove(name)
-    bank.add(replace(fresh, tensors=tensors))
-
-
-def _fits_into(old: Tensor, new: Tensor) -> bool:
-    return old.dim() == new.dim() and all(o <= n for o, n in zip(old.shape, new.shape, strict=True))
-
-
-def _scaling_of(adapter: Adapter, key: str) -> float:
-    path = key.rsplit(".", 2)[0]
-    return adapter.config.scaling_at(path) if isinstance(adapter.config, LoraConfig) else 1.0
+    bank.add(grown)
 
 
 def _shrink(recipe: AdapterRecipe, folder: Path) -> dict[str, Any]:
+    shrink = adapter_kind(recipe.kind).config_class.shrink_options
     return {
         "bundle": str(save_tiny_bundle(recipe.backbone or "compact", folder / "bundle")),
-        "adapter_options": reduce_rank(recipe.adapter_options),
-        "options_for": {name: reduce_rank(options) for name, options in recipe.options_for.items()},
+        "adapter_options": shrink(recipe.adapter_options),
+        "options_for": {name: shrink(options) for name, options in recipe.options_for.items()},
     }
 
 

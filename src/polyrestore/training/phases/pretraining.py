@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from polyrestore.adapters import AdapterBank, LoraConfig, eligible_layers
+from polyrestore.adapters.lora_config import TINY_RANK
 from polyrestore.backbones import Backbone
 from polyrestore.data import Source
 from polyrestore.errors import RecipeError
@@ -19,7 +20,7 @@ from polyrestore.training.phases.contrast import ContrastiveJob, encoder_recipe
 from polyrestore.training.phases.expected_error import ExpectedErrorJob
 from polyrestore.training.phases.export import export_backbone
 from polyrestore.training.phases.restoration_job import RestorationJob
-from polyrestore.training.phases.shrinking import RANK, tiny_backbone_options
+from polyrestore.training.phases.shrinking import tiny_backbone_options
 from polyrestore.training.recipes.batches import starting_backbone, training_source
 from polyrestore.training.recipes.recipe import ContrastTable, PretrainingRecipe
 from polyrestore.training.validation.crops import Validation
@@ -100,7 +101,7 @@ def _shrink(recipe: PretrainingRecipe, folder: Path) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "backbone_options": tiny_backbone_options(recipe.backbone),
         "start_from": "",
-        "joint_rank": min(recipe.joint_rank, RANK),
+        "joint_rank": min(recipe.joint_rank, TINY_RANK),
     }
     if recipe.contrast is not None:
         small = {"encoder_steps": min(recipe.contrast.encoder_steps, 2), "crop_px": _TINY_CROP_PX}

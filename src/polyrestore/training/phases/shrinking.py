@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,6 @@ from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.bundles import Bundle, BundleInfo
 from polyrestore.errors import unknown_name
 from polyrestore.training.phases.export import save_trained
-
-RANK = 2
 
 
 def tiny_backbone_options(name: str) -> dict[str, Any]:
@@ -30,8 +27,3 @@ def save_tiny_bundle(backbone: str, folder: Path) -> Path:
     network = build_backbone(backbone, **tiny_backbone_options(backbone))
     info = BundleInfo(licence="CC0-1.0", summary="An untrained tiny backbone.")
     return save_trained(folder, Bundle("tiny", network, info=info))
-
-
-def reduce_rank(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return adapter options with a rank of at most ``RANK``."""
-    return {**options, "rank": min(options["rank"], RANK)} if "rank" in options else dict(options)
