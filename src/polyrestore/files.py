@@ -12,6 +12,7 @@ from pathlib import Path
 from polyrestore.errors import OutputError
 
 TEMPORARY_MARK = ".part-"
+_LONGEST_ENDING = 16
 
 
 @contextlib.contextmanager
@@ -19,24 +20,72 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` that replaces it when the block ends without an error.
 
     The data are flushed to disk before the rename, so that ``target`` is whole or absent even after a crash.
-    The temporary name keeps the target's ending, because encoders choose their format by it.
 
     Raises:
         OutputError: the folder cannot be made, or the file cannot be written (full disk, no permission).
     """
-    temporary = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(4)}-{target.name}")
+    token = secrets.token_hex(4)
+    with _staged(target, token) as temporary:
+        yield temporary
+    put_in_place(target, token)
+
+
+def stage_bytes(target: Path, token: str, content: bytes) -> None:
+    """Write ``content`` beside ``target`` and flush it, for :func:`put_in_place` to make it the file.
+
+    Args:
+        target: the file to be.
+        token: begins with eight hexadecimal digits that no other file beside it has.
+        content: its bytes.
+
+    Raises:
+        OutputError: the folder cannot be made, or the file cannot be written; nothing is left of it then.
+    """
+    with _staged(target, token) as temporary:
+        temporary.write_bytes(content)
+
+
+def put_in_place(target: Path, token: str) -> None:
+    """Let the file that was staged with a token become ``target``, in the place of one that is there.
+
+    Raises:
+        OutputError: it cannot; nothing is left of the staged file then.
+    """
+    try:
+        os.replace(_temporary(target, token), target)
+    except OSError as error:
+        discard_staged(target, token)
+        raise _cannot_write(target, error) from error
+
+
+def discard_staged(target: Path, token: str) -> None:
+    """Remove the file that was staged with a token, if it is there."""
+    with contextlib.suppress(OSError):
+        _temporary(target, token).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _staged(target: Path, token: str) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb") as written:
+        yield _temporary(target, token)
+        with open(_temporary(target, token), "rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {target}: {reason}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        discard_staged(target, token)
+        if isinstance(error, OSError):
+            raise _cannot_write(target, error) from error
+        raise
+
+
+def _temporary(target: Path, token: str) -> Path:
+    # Encoders choose their format by the ending. The rest of a name as long as names can be has no room.
+    ending = target.suffix if len(target.suffix) <= _LONGEST_ENDING else ""
+    return target.with_name(f"{TEMPORARY_MARK}{token}{ending}")
+
+
+def _cannot_write(target: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {target}: {error.strerror or error}")
 
 
 def write_bytes(target: Path, content: bytes) -> None:

@@ -1,37 +1,26 @@
-"""Explanations in a batch: as whole, as accounted for and as careful with others' files as the results."""
+"""Explanations in a run: as whole, as accounted for and as careful with others' files as the results."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
 from polyrestore.bulk.report import REPORT_NAME
-from polyrestore.bulk.run import BatchSummary, restore_files
+from polyrestore.bulk.run import RunSummary
 from polyrestore.errors import OutputError
-from polyrestore.files import write_text
-from tests.bulk.test_run import FakeRestored, darken, images, lines, make_image
-
-
-@dataclass
-class FakeExplanation:
-    restored: FakeRestored
-    names: tuple[str, ...] = ("0-backbone.png", "weights.json")
-
-    def files(self) -> dict[str, Callable[[Path], object]]:
-        return {name: lambda path: write_text(path, path.name) for name in self.names}
+from tests.bulk.fakes import FakeExplanation, darken, images, lines, make_image, restore_with
 
 
 def explain(pixels: torch.Tensor) -> FakeExplanation:
     return FakeExplanation(darken(pixels))
 
 
-def run(folder: Path, explain_one: Callable = explain, **options: object) -> BatchSummary:
-    return restore_files(
+def run(folder: Path, explain_one: Callable = explain, **options: object) -> RunSummary:
+    return restore_with(
         [folder / "in"], folder / "out", darken, recursive=True, explain_one=explain_one, **options
     )
 
@@ -117,15 +106,15 @@ def test_a_failure_does_not_make_own_files_foreign(folder: Path) -> None:
 
 
 def test_a_result_is_there_only_when_it_is_explained(folder: Path) -> None:
-    def fail(path: Path) -> None:
-        raise OutputError(f"cannot write {path}: No space left on device")
+    def fail() -> bytes:
+        raise OutputError("cannot write: No space left on device")
 
     class Broken(FakeExplanation):
-        def files(self) -> dict[str, Callable[[Path], object]]:
+        def files(self) -> dict[str, Callable[[], bytes]]:
             return {**super().files(), "sheet.png": fail}
 
     assert run(folder, lambda pixels: Broken(darken(pixels))).failed == 2
-    assert images(folder / "out") == EXPLAINED
+    assert images(folder / "out") == []
     assert run(folder).failed == 0
 
 
@@ -138,7 +127,7 @@ def test_links_do_not_lead_out_of_the_output_folder(folder: Path) -> None:
     assert images(folder / "elsewhere") == ["a.png/weights.json"]
     assert (folder / "elsewhere/a.png/weights.json").read_text() == "mine"
     report = folder / "out" / REPORT_NAME
-    line = {"input": str(folder / "in/a.png"), "output": "a.png", "status": "restored"}
+    line = {"format": 1, "input": str(folder / "in/a.png"), "output": "a.png", "status": "restored"}
     report.write_text(json.dumps({**line, "explanation": ["explained/a.png/weights.json"]}) + "\n")
     run(folder, None)
     assert (folder / "elsewhere/a.png/weights.json").read_text() == "mine"
@@ -150,13 +139,3 @@ def test_an_explanation_does_not_replace_another_result(folder: Path) -> None:
     assert summary.failed == 1
     error = next(line["error"] for line in lines(folder / "out") if line["error"])
     assert "is the result of another input" in error
-
-
-def test_reports_from_before_are_read(folder: Path) -> None:
-    run(folder, None)
-    report = folder / "out" / REPORT_NAME
-    old = [json.loads(line) for line in report.read_text().splitlines()]
-    for line in old:
-        del line["explanation"]
-    report.write_text("".join(json.dumps(line) + "\n" for line in old))
-    assert run(folder, None).skipped == 2

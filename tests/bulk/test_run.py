@@ -1,16 +1,14 @@
-"""Batches: every file accounted for, runs that continue, and nobody's file lost."""
+"""Runs: every file accounted for, runs that continue, and nobody's file lost."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,53 +19,9 @@ from PIL import Image as PILImage
 import polyrestore
 from polyrestore import files
 from polyrestore.bulk.report import PENDING_NAME, REPORT_NAME, Report
-from polyrestore.bulk.run import restore_files
 from polyrestore.errors import BackboneError, ImageError, OutputError
 from polyrestore.imaging import ImageMetadata, read_image, write_image
-
-
-@dataclass
-class FakeRecognition:
-    weights: dict[str, float]
-    similarities: dict[str, float]
-
-    def remarks(self) -> tuple[str, ...]:
-        return ("maybe haze, 0.45; --as haze to apply",)
-
-
-@dataclass
-class FakeRestored:
-    pixels: torch.Tensor
-    weights: dict[str, float] = field(default_factory=lambda: {"noise": 0.75})
-    recognition: FakeRecognition | None = field(
-        default_factory=lambda: FakeRecognition({"noise": 0.75}, {"noise": 0.9, "clean": 0.1})
-    )
-    seconds: float = 0.5
-
-
-def darken(pixels: torch.Tensor) -> FakeRestored:
-    return FakeRestored(pixels * 0.5)
-
-
-def leave(pixels: torch.Tensor) -> FakeRestored:
-    return FakeRestored(pixels, weights={})
-
-
-def make_image(path: Path, value: float = 0.8, **metadata: object) -> Path:
-    write_image(path, torch.full((3, 5, 4), value), ImageMetadata(**metadata))
-    return path
-
-
-def lines(output: Path) -> list[dict]:
-    return [json.loads(line) for line in (output / REPORT_NAME).read_text().splitlines()]
-
-
-def images(output: Path) -> list[str]:
-    return sorted(
-        path.relative_to(output).as_posix()
-        for path in output.rglob("*")
-        if path.is_file() and path.name not in (REPORT_NAME, PENDING_NAME)
-    )
+from tests.bulk.fakes import FakeRestored, darken, images, leave, lines, make_image, restore_with
 
 
 @pytest.fixture
@@ -81,17 +35,14 @@ def folder(tmp_path: Path) -> Path:
 def test_results_keep_their_place_and_every_file_has_a_line(folder: Path) -> None:
     (folder / "in/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     seen: list[str] = []
-    totals: list[int] = []
-    summary = restore_files(
+    summary = restore_with(
         [folder / "in", folder / "gone.png"],
         folder / "out",
         darken,
         recursive=True,
         settings={"strength": 1.0},
-        on_start=totals.append,
         on_file=lambda record: seen.append(record.status),
     )
-    assert totals == [5]
     assert (summary.found, summary.restored, summary.skipped, summary.failed) == (5, 3, 0, 2)
     assert images(folder / "out") == ["a.png", "b.jpg", "sub/c.tif"]
     assert read_image(folder / "out/sub/c.tif").metadata.bit_depth == 16
@@ -116,29 +67,29 @@ def test_results_keep_their_place_and_every_file_has_a_line(folder: Path) -> Non
 
 def test_running_again_continues(folder: Path) -> None:
     arguments = ([folder / "in"], folder / "out")
-    restore_files(*arguments, darken, recursive=True, settings={"strength": 1.0})
-    again = restore_files(*arguments, pytest.fail, recursive=True, settings={"strength": 1.0})
+    restore_with(*arguments, darken, recursive=True, settings={"strength": 1.0})
+    again = restore_with(*arguments, pytest.fail, recursive=True, settings={"strength": 1.0})
     assert (again.found, again.restored, again.skipped, again.failed) == (3, 0, 3, 0)
     assert len(lines(folder / "out")) == 3
     assert lines(folder / "out")[0]["weights"] == {"noise": 0.75}
 
     (folder / "out/a.png").unlink()
     make_image(folder / "in/b.jpg", 0.3)
-    third = restore_files(*arguments, darken, recursive=True, settings={"strength": 1.0})
+    third = restore_with(*arguments, darken, recursive=True, settings={"strength": 1.0})
     assert (third.restored, third.skipped) == (2, 1)
-    fourth = restore_files(*arguments, darken, recursive=True, settings={"strength": 0.5})
+    fourth = restore_with(*arguments, darken, recursive=True, settings={"strength": 0.5})
     assert (fourth.restored, fourth.skipped) == (3, 0)
     assert len(lines(folder / "out")) == 3
-    fifth = restore_files(*arguments, pytest.fail, recursive=True, settings={"strength": 0.5})
+    fifth = restore_with(*arguments, pytest.fail, recursive=True, settings={"strength": 0.5})
     assert fifth.skipped == 3
 
 
 def test_an_unfinished_line_is_forgotten(folder: Path) -> None:
-    restore_files([folder / "in"], folder / "out", darken)
+    restore_with([folder / "in"], folder / "out", darken)
     report = folder / "out" / REPORT_NAME
     report.write_bytes(report.read_bytes()[:-20])
     (folder / "out" / PENDING_NAME).write_text('"b.jpg"\n"c.t')
-    again = restore_files([folder / "in"], folder / "out", darken)
+    again = restore_with([folder / "in"], folder / "out", darken)
     assert (again.restored, again.skipped, again.failed) == (1, 1, 0)
     assert len(lines(folder / "out")) == 2
 
@@ -151,7 +102,7 @@ def test_any_error_fails_one_file_only(folder: Path) -> None:
     def restore(pixels: torch.Tensor) -> FakeRestored:
         raise next(errors)
 
-    summary = restore_files([folder / "in"], folder / "out", restore, recursive=True)
+    summary = restore_with([folder / "in"], folder / "out", restore, recursive=True)
     assert (summary.found, summary.failed) == (3, 3)
     found = [line["error"] for line in lines(folder / "out")]
     assert found[0] == "tile at 0, 0 is not finite"
@@ -168,17 +119,17 @@ def test_a_full_disk_fails_the_file_and_others_go_on(folder: Path, monkeypatch: 
         replace(source, target)
 
     monkeypatch.setattr(files.os, "replace", fill)
-    summary = restore_files([folder / "in"], folder / "out", darken, recursive=True)
+    summary = restore_with([folder / "in"], folder / "out", darken, recursive=True)
     assert (summary.restored, summary.failed) == (2, 1)
     assert images(folder / "out") == ["b.jpg", "sub/c.tif"]
     assert any("No space left" in (line["error"] or "") for line in lines(folder / "out"))
     monkeypatch.undo()
-    again = restore_files([folder / "in"], folder / "out", darken, recursive=True)
+    again = restore_with([folder / "in"], folder / "out", darken, recursive=True)
     assert (again.restored, again.skipped, again.failed) == (1, 2, 0)
 
 
 def test_an_image_left_alone_is_copied_byte_for_byte(folder: Path) -> None:
-    restore_files([folder / "in"], folder / "out", leave, recursive=True)
+    restore_with([folder / "in"], folder / "out", leave, recursive=True)
     for name in ("a.png", "b.jpg", "sub/c.tif"):
         assert (folder / "out" / name).read_bytes() == (folder / "in" / name).read_bytes()
     assert "copied" in lines(folder / "out")[0]["notes"][0]
@@ -188,7 +139,7 @@ def test_a_turned_image_left_alone_is_still_written_upright(tmp_path: Path) -> N
     exif = PILImage.Exif()
     exif[0x0112] = 6
     PILImage.fromarray(np.zeros((4, 8, 3), np.uint8)).save(tmp_path / "a.png", exif=exif.tobytes())
-    restore_files([tmp_path / "a.png"], tmp_path / "out", leave)
+    restore_with([tmp_path / "a.png"], tmp_path / "out", leave)
     written = read_image(tmp_path / "out/a.png")
     assert written.pixels.shape == (3, 8, 4)
     assert written.metadata.orientation == 1
@@ -198,7 +149,7 @@ def test_endings_that_lie_are_corrected_without_collision(tmp_path: Path) -> Non
     make_image(tmp_path / "in/x.png", 0.2)
     make_image(tmp_path / "in/y.png", 0.8).rename(tmp_path / "in/x.jpg")
     for _ in range(2):
-        summary = restore_files([tmp_path / "in"], tmp_path / "out", darken)
+        summary = restore_with([tmp_path / "in"], tmp_path / "out", darken)
         assert summary.failed == 0
     assert summary.skipped == 2
     assert images(tmp_path / "out") == ["x-2.png", "x.png"]
@@ -212,11 +163,11 @@ def test_files_of_others_are_kept_unless_told_otherwise(folder: Path) -> None:
     make_image(folder / "out/a.png", 0.1)
     before = (folder / "out/a.png").read_bytes()
     for _ in range(2):
-        summary = restore_files([folder / "in"], folder / "out", darken)
+        summary = restore_with([folder / "in"], folder / "out", darken)
         assert summary.failed == 1
         assert (folder / "out/a.png").read_bytes() == before
     assert any("no earlier run wrote it" in (line["error"] or "") for line in lines(folder / "out"))
-    summary = restore_files([folder / "in"], folder / "out", darken, overwrite=True)
+    summary = restore_with([folder / "in"], folder / "out", darken, overwrite=True)
     assert summary.failed == 0
     assert (folder / "out/a.png").read_bytes() != before
 
@@ -225,14 +176,14 @@ def test_links_do_not_lead_out_of_the_output_folder(folder: Path) -> None:
     (folder / "elsewhere").mkdir()
     (folder / "out").mkdir()
     (folder / "out/sub").symlink_to(folder / "elsewhere")
-    summary = restore_files([folder / "in"], folder / "out", darken, recursive=True, overwrite=True)
+    summary = restore_with([folder / "in"], folder / "out", darken, recursive=True, overwrite=True)
     assert (summary.restored, summary.failed) == (2, 1)
     assert list((folder / "elsewhere").iterdir()) == []
 
     (folder / "other").mkdir()
     (folder / "other" / REPORT_NAME).symlink_to(folder / "elsewhere/report")
     with pytest.raises(OutputError, match="cannot write"):
-        restore_files([folder / "in"], folder / "other", darken)
+        restore_with([folder / "in"], folder / "other", darken)
     assert list((folder / "elsewhere").iterdir()) == []
 
 
@@ -241,7 +192,7 @@ def test_a_linked_output_is_replaced_and_its_target_kept(folder: Path) -> None:
     before = precious.read_bytes()
     (folder / "out").mkdir()
     (folder / "out/a.png").symlink_to(precious)
-    restore_files([folder / "in"], folder / "out", darken, overwrite=True)
+    restore_with([folder / "in"], folder / "out", darken, overwrite=True)
     assert precious.read_bytes() == before
     assert not (folder / "out/a.png").is_symlink()
 
@@ -250,55 +201,50 @@ def test_inputs_are_unchanged_even_when_linked_as_outputs(folder: Path) -> None:
     before = {path: path.read_bytes() for path in (folder / "in").rglob("*.*") if path.is_file()}
     (folder / "out").mkdir()
     os.link(folder / "in/a.png", folder / "out/a.png")
-    restore_files([folder / "in"], folder / "out", darken, recursive=True, overwrite=True)
+    restore_with([folder / "in"], folder / "out", darken, recursive=True, overwrite=True)
     with pytest.raises(OutputError):
-        restore_files([folder / "in"], folder / "in", darken, overwrite=True)
+        restore_with([folder / "in"], folder / "in", darken, overwrite=True)
     assert {path: path.read_bytes() for path in before} == before
 
 
 def test_an_output_folder_that_cannot_be_made_stops_at_once(folder: Path) -> None:
     (folder / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        restore_files([folder / "in"], folder / "file", pytest.fail)
+        restore_with([folder / "in"], folder / "file", pytest.fail)
     (folder / "empty").mkdir()
     with pytest.raises(ImageError, match="no images"):
-        restore_files([folder / "empty"], folder / "out", pytest.fail)
+        restore_with([folder / "empty"], folder / "out", pytest.fail)
     assert not (folder / "out").exists()
 
 
 def test_two_runs_do_not_share_an_output_folder(folder: Path) -> None:
     with Report(folder / "out"), pytest.raises(OutputError, match="another run"):
-        restore_files([folder / "in"], folder / "out", darken)
+        restore_with([folder / "in"], folder / "out", darken)
 
 
 def test_odd_names_survive_the_report(tmp_path: Path) -> None:
     name = b"caf\xe9 \xf0\x9f\x8c\xa7\n.png".decode("utf-8", "surrogateescape")
     make_image(tmp_path / "plain.png").rename(tmp_path / name)
     for expected in ("restored", "skipped"):
-        restore_files([tmp_path / name], tmp_path / "out", darken)
+        restore_with([tmp_path / name], tmp_path / "out", darken)
         assert [line["status"] for line in lines(tmp_path / "out")] == [expected]
 
 
 def test_a_changed_size_is_an_error(folder: Path) -> None:
-    summary = restore_files(
-        [folder / "in/a.png"], folder / "out", lambda pixels: FakeRestored(pixels[:, :-1])
-    )
+    summary = restore_with([folder / "in/a.png"], folder / "out", lambda pixels: FakeRestored(pixels[:, :-1]))
     assert summary.failed == 1
 
 
 KILLED = """
 import sys, time
-import torch
-from polyrestore.bulk.run import restore_files
+from tests.bulk.fakes import FakeRestored, restore_with
 
-class Restored:
-    weights, recognition, seconds = {"noise": 1.0}, None, 0.0
-    def __init__(self, pixels):
-        time.sleep(0.02)
-        self.pixels = pixels
+def slowly(pixels):
+    time.sleep(0.02)
+    return FakeRestored(1 - pixels)
 
 print("started", flush=True)
-restore_files([sys.argv[1]], sys.argv[2], lambda pixels: Restored(1 - pixels), settings={"a": 1})
+restore_with([sys.argv[1]], sys.argv[2], slowly, settings={"a": 1})
 """
 
 
@@ -309,7 +255,8 @@ def test_a_killed_run_leaves_whole_images_and_continues(tmp_path: Path) -> None:
         write_image(tmp_path / f"in/{index:02}.png", pixels, ImageMetadata(bit_depth=16))
     script = tmp_path / "run.py"
     script.write_text(KILLED)
-    environment = os.environ | {"PYTHONPATH": str(Path(polyrestore.__file__).parents[1])}
+    places = (Path(polyrestore.__file__).parents[1], Path(__file__).parents[2])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
     command = [sys.executable, str(script), str(tmp_path / "in"), str(tmp_path / "out")]
     for target in (3, 17):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
@@ -325,7 +272,7 @@ def test_a_killed_run_leaves_whole_images_and_continues(tmp_path: Path) -> None:
             )
 
     done = len(list((tmp_path / "out").glob("[0-9]*.png")))
-    summary = restore_files(
+    summary = restore_with(
         [tmp_path / "in"], tmp_path / "out", lambda p: FakeRestored(1 - p), settings={"a": 1}
     )
     assert (summary.found, summary.failed) == (40, 0)

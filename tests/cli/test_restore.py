@@ -14,6 +14,7 @@ import torch
 from polyrestore.bundles import load_bundle, save_bundle
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.imaging import read_image
+from polyrestore.restoration.restorer import Restorer
 from tests.support.tiny_bundle import tiny_bundle
 
 
@@ -104,6 +105,8 @@ def test_failing_files_do_not_stop_the_others(
         (["--as", ""], "at least one"),
         (["--strength", "nan"], "strength"),
         (["--device", "abacus"], "abacus"),
+        (["--precision", "float8"], "float8"),
+        (["--precision", "float16", "--device", "cpu"], "float16"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(
@@ -191,6 +194,50 @@ def test_a_large_run_says_first_what_it_takes(
     assert outcome.code == 1
     assert re.fullmatch(r"error: a tile of 1024 px \(see --tile-px\) needs about [^\n]*\n", outcome.err)
     assert not (tmp_path / "refused").exists()
+
+
+def test_a_damaged_report_costs_one_line_and_no_file(
+    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    arguments = ("restore", photographs, "-o", output, "--bundle", bundle, "--as", "rain")
+    assert call(*arguments).code == 0
+    good, _ = (output / "report.jsonl").read_text().splitlines()
+    (output / "report.jsonl").write_bytes(good.encode() + b"\n\x00\xff[[[[\n")
+    before = (output / "b.jpg").read_bytes()
+    outcome = call(*arguments)
+    assert outcome.code == 1
+    assert "2 found: 0 restored, 1 skipped, 1 failed" in outcome.out
+    note, error = outcome.err.splitlines()
+    assert note.startswith("note: ")
+    assert "report-damaged-1.jsonl" in note
+    assert "b.jpg is there already and no earlier run wrote it" in error
+    assert (output / "b.jpg").read_bytes() == before
+    outcome = call(*arguments, "--overwrite")
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_an_interrupted_run_says_how_far_it_came_and_continues(
+    call: Callable, bundle: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore, given = Restorer.restore, iter(["first"])
+
+    def restore_one(self: Restorer, *arguments: Any) -> Any:
+        if next(given, None) is None:
+            raise KeyboardInterrupt
+        return restore(self, *arguments)
+
+    arguments = ("restore", photographs, "-r", "-o", tmp_path / "out", "--bundle", bundle, "--as", "rain")
+    monkeypatch.setattr(Restorer, "restore", restore_one)
+    outcome = call(*arguments)
+    assert (outcome.code, outcome.err) == (1, "error: interrupted\n")
+    told = "3 found: 1 restored, 0 skipped, 0 failed, 2 not reached; run again to continue\n"
+    assert outcome.out == told
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if "report" not in path.name) == [
+        "a.png"
+    ]
+    monkeypatch.undo()
+    assert "3 found: 2 restored, 1 skipped, 0 failed" in call(*arguments).out
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.2, "3 s"), (95, "2 min"), (3600 * 2 + 600, "2 h 10 min")])

@@ -1,4 +1,4 @@
-"""Which files a batch restores, and where each result goes, settled before the first one is touched."""
+"""Which files a run restores, and where each result goes, settled before the first one is touched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from polyrestore.errors import ImageError, OutputError
-from polyrestore.imaging import FORMATS, READABLE_SUFFIXES
+from polyrestore.imaging import FORMATS, READABLE_SUFFIXES, sniff_format
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,28 @@ def named_for_format(output: PurePath, file_format: str) -> PurePath:
     if output.suffix.lower() in READABLE_SUFFIXES:
         return output.with_suffix(suffixes[0])
     return output.with_name(output.name + suffixes[0])
+
+
+def named_for_content(output: PurePath, content: bytes) -> PurePath:
+    """Return ``output`` with the ending of the format that an input's first bytes announce.
+
+    A format that cannot be written becomes PNG; what announces none leaves the name as it is.
+    """
+    file_format = sniff_format(content)
+    if file_format is None:
+        return output
+    return named_for_format(output, file_format if file_format in FORMATS else "PNG")
+
+
+def require_inside(folder: Path, target: Path) -> None:
+    """Refuse a file that a link would lead out of its folder.
+
+    Raises:
+        OutputError: ``target`` would not be in ``folder``.
+    """
+    root, parent = os.path.realpath(folder), os.path.realpath(target.parent)
+    if parent != root and not parent.startswith(os.path.join(root, "")):
+        raise OutputError(f"{target} leads out of the output folder through a link")
 
 
 def _images_in(folder: str, output_root: str, recursive: bool) -> Iterator[str]:

@@ -1,125 +1,62 @@
-"""The report of a batch: one JSON line per file, on disk before the next file is begun.
+"""The report of a run: one JSON line per file, on disk before the next file is accounted for.
 
-The report is also what a later run continues from. Beside it lies a hidden file that holds the lock and the
-names of outputs that are being written, so that a run which was killed between an output and its line still
-knows that output as its own.
+The report is also what a later run continues from. A run over a million files must not hold a million
+records: all that is kept in memory of an earlier one is where its line begins. Beside the report lies a
+hidden file that holds the lock and the names of the files that are being put in their places, so that a run
+which was killed between a result and its line still knows that result as its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
 
+from polyrestore.bulk.journal import Journal, LastLines
+from polyrestore.bulk.record import FileRecord, NewerLineError, is_cut_short, result_of
 from polyrestore.errors import OutputError
-from polyrestore.files import lock_for_life, write_text
 
 REPORT_NAME = "report.jsonl"
 PENDING_NAME = ".report.pending"
-
-Status = Literal["restored", "skipped", "failed"]
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """What became of one file.
-
-    Attributes:
-        input: absolute path of the input.
-        output: path of the result relative to the output folder; None when there is none.
-        status: "restored", "skipped" (an earlier run restored it in the same way) or "failed".
-        error: what went wrong, None unless failed.
-        weights: the composition; empty when the image was left as it was, or the bundle has no adapters.
-        similarities: what the recogniser saw, empty when the degradations were named.
-        seconds: time that restoring took, without reading and writing.
-        width: of the result, in pixels.
-        height: of the result, in pixels.
-        notes: what of the file could not be kept, and what else a reader should know.
-        explanation: paths of the files that explain the result, relative to the output folder.
-        sha256: of the input's bytes.
-        settings: everything that decides about the result beside the input.
-    """
-
-    input: str
-    output: str | None
-    status: Status
-    error: str | None = None
-    weights: Mapping[str, float] = field(default_factory=dict)
-    similarities: Mapping[str, float] = field(default_factory=dict)
-    seconds: float | None = None
-    width: int | None = None
-    height: int | None = None
-    notes: tuple[str, ...] = ()
-    explanation: tuple[str, ...] = ()
-    sha256: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_line(self) -> str:
-        """Return the record as JSON without line breaks; names that are not UTF-8 survive as escapes."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_line(cls, line: str) -> FileRecord | None:
-        """Return the record of a line, None for a line that a killed run left unfinished."""
-        try:
-            values = json.loads(line)
-        except ValueError:
-            return None
-        if not isinstance(values, dict) or not {"input", "output", "status"} <= values.keys():
-            return None
-        known = {name: values[name] for name in (entry.name for entry in fields(cls)) if name in values}
-        for name in ("notes", "explanation"):
-            known[name] = tuple(known.get(name) or ())
-        return cls(**known)
 
 
 class Report:
     """The open report of one output folder; a context manager.
 
+    A line that is no record costs the account of its own file only. Where there is one, a copy of the report
+    as it was is set aside, and the good lines stay.
+
     Attributes:
         path: the report file.
-        owned: relative names of the outputs and explanations that this or an earlier run wrote.
+        notices: one sentence for each file that was set aside.
     """
 
     def __init__(self, output_folder: Path) -> None:
         """Open or continue the report of ``output_folder``, which is made when it is missing.
 
         Raises:
-            OutputError: the folder cannot be written, or another run is using it.
+            OutputError: the folder cannot be written, another run is using it, or a later version wrote it.
         """
         self.path = output_folder / REPORT_NAME
-        self._pending_path = output_folder / PENDING_NAME
-        try:
-            output_folder.mkdir(parents=True, exist_ok=True)
-            self._pending = _open_inside(self._pending_path)
+        self.notices: list[str] = []
+        with contextlib.ExitStack() as opened:
             try:
-                _lock(self._pending, output_folder)
-                self._lines = _open_inside(self.path)
-            except BaseException:
-                os.close(self._pending)
-                raise
-            text = _read_all(self._lines)
-            claims = _read_all(self._pending)
-        except OSError as error:
-            raise OutputError(f"cannot write to {output_folder}: {error.strerror or error}") from error
-        self._records: dict[str, FileRecord] = {}
-        self._done: dict[str, FileRecord] = {}
-        self.owned: set[str] = set()
-        for line in claims.splitlines():
-            with contextlib.suppress(ValueError):
-                self.owned.add(str(json.loads(line)))
-        for line in text.splitlines():
-            if (record := FileRecord.from_line(line)) is not None:
-                self._remember(record)
-        # The next line must not be glued to the rest of one that was never finished.
-        if text and not text.endswith("\n"):
-            _append(self._lines, self.path, "\n")
-        if claims and not claims.endswith("\n"):
-            _append(self._pending, self._pending_path, "\n")
+                output_folder.mkdir(parents=True, exist_ok=True)
+                self._pending = Journal(output_folder / PENDING_NAME)
+                opened.callback(self._pending.close)
+                if not self._pending.lock():
+                    raise OutputError(
+                        f"another run is writing to {output_folder}; wait for it or choose another"
+                    )
+                self._lines = Journal(self.path)
+                opened.callback(self._lines.close)
+                self._left_over = self._read_claims()
+                self._index = self._read_lines()
+            except OSError as error:
+                raise OutputError(f"cannot write to {output_folder}: {error.strerror or error}") from error
+            self._claims = set(self._left_over)
+            self._close = opened.pop_all().close
 
     def __enter__(self) -> Report:
         return self
@@ -129,76 +66,126 @@ class Report:
             if kind is None:
                 self._tidy()
         finally:
-            os.close(self._lines)
-            os.close(self._pending)
+            self._close()
 
-    def finished(self, output: str, sha256: str, settings: Mapping[str, Any]) -> FileRecord | None:
-        """Return the record of an earlier run that wrote ``output`` from the same input in the same way."""
-        record = self._done.get(output)
-        if record is None or record.sha256 != sha256 or record.settings != settings:
+    def earlier(self, output: str) -> FileRecord | None:
+        """Return what an earlier run wrote last about the result with this relative name."""
+        start = self._index.find(output)
+        if start is None:
             return None
-        return record
+        record = _record_of(self._lines.line_at(start))
+        return record if record is not None and result_of(record) == output else None
 
-    def claim(self, output: str) -> None:
-        """Note, before it is written, that ``output`` is ours."""
-        if output not in self.owned:
-            _append(self._pending, self._pending_path, json.dumps(output) + "\n")
-            self.owned.add(output)
+    def owns(self, output: str) -> bool:
+        """Say whether this or an earlier run wrote the result with this relative name."""
+        if output in self._claims:
+            return True
+        record = self.earlier(output)
+        return record is not None and record.output == output
+
+    def explanation_of(self, output: str) -> set[str]:
+        """Return the relative names of what this and earlier runs wrote to explain a result."""
+        record = self.earlier(output)
+        return self._claims.union(() if record is None else record.explanation)
+
+    def claim(self, *names: str) -> None:
+        """Note, before they are put in their places, that files with these relative names are ours.
+
+        Raises:
+            OutputError: that cannot be written down.
+        """
+        new = [name for name in names if name not in self._claims]
+        if new:
+            self._pending.append(*(json.dumps(name) for name in new))
+            self._claims.update(new)
 
     def append(self, record: FileRecord) -> None:
-        """Add one line, and return when it is on the disk.
+        """Add one line, and return when it is on the disk; it says what the claims before it said.
 
         Raises:
             OutputError: the line cannot be written.
         """
-        _append(self._lines, self.path, record.to_line() + "\n")
-        self._remember(record)
+        self._lines.append(record.to_line())
+        # Those that a killed run left behind wait for the lines of their own files.
+        if self._claims and not self._left_over:
+            self._pending.empty()
+        self._claims = set(self._left_over)
 
-    def _remember(self, record: FileRecord) -> None:
-        # Taken out first, so that records stay in the order in which they were made.
-        self._records.pop(record.input, None)
-        self._records[record.input] = record
-        self.owned.update(record.explanation)
-        if record.output is not None:
-            self.owned.add(record.output)
-            if record.status == "failed":
-                self._done.pop(record.output, None)
+    def _read_claims(self) -> frozenset[str]:
+        claims, damaged = set(), False
+        for _, line in self._pending.lines():
+            try:
+                name = json.loads(line)
+            except (ValueError, RecursionError):
+                # The last one may have been cut short.
+                damaged |= not line.startswith(b'"')
             else:
-                self._done[record.output] = record
+                if isinstance(name, str):
+                    claims.add(name)
+                damaged |= not isinstance(name, str)
+        if damaged:
+            self._set_aside(self._pending, "lines that name no file")
+            self._pending.empty()
+            self._pending.append(*(json.dumps(name) for name in sorted(claims)))
+        return frozenset(claims)
+
+    def _read_lines(self) -> LastLines:
+        """Return where the last line about each result begins, once there are good lines only."""
+        bad: set[int] = set()
+        index = LastLines(self._results(bad))
+        if not bad:
+            return index
+        self._set_aside(self._lines, f"{len(bad)} lines that are no account of a file")
+        self._lines.keep(lambda start: start not in bad)
+        return LastLines(self._results(set()))
+
+    def _results(self, bad: set[int]) -> Iterator[tuple[str, int]]:
+        """Yield each result that a line is about and where that begins; add other lines to ``bad``."""
+        for start, line in self._lines.lines():
+            try:
+                record = _record_of(line)
+            except NewerLineError as error:
+                raise OutputError(
+                    f"{self.path} was written by a later version (lines of format {error}); "
+                    "use that one, or another output folder"
+                ) from error
+            except ValueError:
+                bad.add(start)
+                continue
+            if record is not None and (result := result_of(record)) is not None:
+                yield result, start
+
+    def _set_aside(self, journal: Journal, what: str) -> None:
+        kept = journal.set_aside()
+        self.notices.append(f"{journal.path} held {what}; a copy of it as it was is {kept.name}")
 
     def _tidy(self) -> None:
         """Leave one line per input, the latest, and nothing pending."""
+        del self._index
         # Failing to tidy loses nothing: every line is on the disk already.
-        with contextlib.suppress(OSError, OutputError):
-            write_text(self.path, "".join(record.to_line() + "\n" for record in self._records.values()))
-            os.ftruncate(self._pending, 0)
+        with contextlib.suppress(OSError, OutputError, ValueError):
+            latest = LastLines(self._inputs())
+            if len(latest) < sum(1 for _ in self._lines.lines()):
+                self._lines.keep(latest.holds)
+            self._pending.empty()
+
+    def _inputs(self) -> Iterator[tuple[str, int]]:
+        for start, line in self._lines.lines():
+            if (record := _record_of(line)) is not None:
+                yield record.input, start
 
 
-def _open_inside(path: Path) -> int:
-    # Following a link here would write outside the output folder.
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-    return os.open(path, flags, 0o666)
+def _record_of(line: bytes) -> FileRecord | None:
+    """Return the record of a line, None for a blank one and for the beginning of one.
 
-
-def _lock(descriptor: int, output_folder: Path) -> None:
-    """Hold the output folder until the process ends, however it ends."""
-    if not lock_for_life(descriptor):
-        raise OutputError(f"another run is writing to {output_folder}; wait for it or choose another")
-
-
-def _read_all(descriptor: int) -> str:
-    parts = []
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    while block := os.read(descriptor, 1 << 20):
-        parts.append(block)
-    return b"".join(parts).decode("ascii", errors="replace")
-
-
-def _append(descriptor: int, path: Path, text: str) -> None:
+    Raises:
+        ValueError: it is something else.
+        NewerLineError: it is of a later format.
+    """
+    text = line.decode("utf-8").strip()
     try:
-        remaining = text.encode("ascii")
-        while remaining:
-            remaining = remaining[os.write(descriptor, remaining) :]
-        os.fsync(descriptor)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        return FileRecord.from_line(text) if text else None
+    except ValueError:
+        if is_cut_short(text):
+            return None
+        raise

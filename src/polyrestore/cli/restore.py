@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,15 +19,11 @@ from polyrestore.cli.options import (
     TopK,
     recognition_settings,
 )
-from polyrestore.cli.show import error_line, print_table, weights_text
-from polyrestore.errors import CompositionError
+from polyrestore.cli.show import error_line, note_line, print_table, weights_text
+from polyrestore.plugins import loaded_plugins
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from polyrestore.bulk.report import FileRecord
-    from polyrestore.restoration.explanation import Explanation
-    from polyrestore.restoration.restored import Restored
+    from polyrestore.bulk.record import FileRecord
     from polyrestore.restoration.restorer import Restorer
 
 # A table of a million rows helps nobody; all of them are in the report.
@@ -68,6 +66,10 @@ def restore_command(
         int | None,
         typer.Option(metavar="N", min=1, help="Steps of a generative network; the bundle's own by default."),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(metavar="FORMAT", help="float32, or where the device is fast at it float16, bfloat16."),
+    ] = "float32",
     temperature: Temperature = None,
     top_k: TopK = None,
     normalisation: Normalisation = None,
@@ -76,43 +78,39 @@ def restore_command(
 
     Results go to the output folder under the same names, with a report in report.jsonl.
     """
-    # Comparisons with a value that is not a number pass the range check above.
-    if strength != strength:
-        raise CompositionError("strength must be between 0 and 1, not nan")
-    from polyrestore.bulk.explained_files import EXPLAINED_FOLDER
+    from polyrestore.bulk.engines.local import restore_here
+    from polyrestore.bulk.files import find_jobs
+    from polyrestore.bulk.one_file import RestoreTask
+    from polyrestore.bulk.record import EXPLAINED_FOLDER
     from polyrestore.bulk.run import restore_files
-    from polyrestore.bundles.fingerprint import fingerprint
-    from polyrestore.restoration.restorer import load
 
-    recognition = recognition_settings(temperature, top_k, normalisation)
-    restorer = load(bundle, device, tile_px=tile_px, steps=steps, settings=recognition)
-    composition = None if as_ is None else restorer.named(as_)
-    settings = {
-        "bundle": restorer.bundle.name,
-        "bundle_sha256": fingerprint(restorer.bundle),
-        "as": composition,
-        "strength": strength,
-    }
-
-    def restore_one(pixels: Tensor) -> Restored:
-        return restorer.restore(pixels, as_=composition, strength=strength)
-
-    def explain_one(pixels: Tensor) -> Explanation:
-        return restorer.explain(pixels, as_=composition, strength=strength)
-
-    _tell_what_it_takes(restorer, inputs, output, recursive)
+    task = RestoreTask(
+        bundle=bundle,
+        device=device,
+        tile_px=tile_px,
+        steps=steps,
+        precision=precision,
+        settings=recognition_settings(temperature, top_k, normalisation),
+        plugins=loaded_plugins(),
+        as_=as_,
+        strength=strength,
+        explain=explain,
+    )
+    restorer = task.open()
+    settings = task.identity(restorer)
+    jobs = find_jobs(inputs, output, recursive=recursive)
+    _tell_what_it_takes(restorer, [job.input for job in jobs])
     records: list[FileRecord] = []
-    with _shown(records) as (on_start, on_file):
+    with _shown(records, len(jobs)) as on_file:
         summary = restore_files(
-            inputs,
+            task,
+            jobs,
             output,
-            restore_one,
-            recursive=recursive,
-            overwrite=overwrite,
-            explain_one=explain_one if explain else None,
+            partial(restore_here, restorer=restorer),
             settings=settings,
-            on_start=on_start,
+            overwrite=overwrite,
             on_file=on_file,
+            on_notice=note_line,
         )
     if summary.found <= _LONGEST_TABLE:
         nothing = "backbone alone" if restorer.is_bare else "clean"
@@ -129,7 +127,7 @@ def restore_command(
         raise typer.Exit(1)
 
 
-def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, recursive: bool) -> None:
+def _tell_what_it_takes(restorer: Restorer, paths: Sequence[Path]) -> None:
     """Print an estimate of memory and time where a run is large, and refuse one that cannot fit.
 
     Raises:
@@ -137,15 +135,8 @@ def _tell_what_it_takes(restorer: Restorer, inputs: list[Path], output: Path, re
     """
     from polyrestore.backbones import BorrowsModel
     from polyrestore.bulk.estimate import estimate, largest_megapixels, total_megapixels
-    from polyrestore.bulk.files import find_jobs
     from polyrestore.devices import gigabytes, require_memory
-    from polyrestore.errors import PolyrestoreError
 
-    try:
-        paths = [job.input for job in find_jobs(inputs, output, recursive=recursive)]
-    except PolyrestoreError:
-        # Said by the run itself.
-        return
     megapixels = total_megapixels(paths)
     heavy = isinstance(restorer.bundle.backbone, BorrowsModel)
     if megapixels < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
@@ -168,34 +159,40 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def _shown(
-    records: list[FileRecord],
-) -> Iterator[tuple[Callable[[int], None], Callable[[FileRecord], None]]]:
+def _shown(records: list[FileRecord], found: int) -> Iterator[Callable[[FileRecord], None]]:
     """Show progress and errors, and collect the records of a short table.
 
+    Where the user interrupts, what has been done by then is said before that goes on its way.
+
     Yields:
-        what to call with the number of files, and what to call with each finished one.
+        what to call with each finished file.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("restoring", total=None)
+    counts: Counter[str] = Counter()
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            bar = progress.add_task("restoring", total=found)
 
-        def start(count: int) -> None:
-            progress.update(task, total=count)
+            def show(record: FileRecord) -> None:
+                progress.advance(bar)
+                counts[record.status] += 1
+                if record.error is not None:
+                    error_line(record.error)
+                # The table needs a few of them only; a million would fill the memory.
+                if len(records) < _LONGEST_TABLE:
+                    records.append(record)
 
-        def show(record: FileRecord) -> None:
-            progress.advance(task)
-            if record.error is not None:
-                error_line(record.error)
-            # The table needs a few of them only; a million would fill the memory.
-            if len(records) < _LONGEST_TABLE:
-                records.append(record)
-
-        yield start, show
+            yield show
+    except KeyboardInterrupt:
+        print(
+            f"{found} found: {counts['restored']} restored, {counts['skipped']} skipped, "
+            f"{counts['failed']} failed, {found - counts.total()} not reached; run again to continue"
+        )
+        raise
 
 
 def _row(record: FileRecord, nothing: str) -> tuple[str, str, str, str]:

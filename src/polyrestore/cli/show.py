@@ -15,6 +15,11 @@ def error_line(message: str) -> None:
     print("error: " + " ".join(message.split()), file=sys.stderr)
 
 
+def note_line(message: str) -> None:
+    """Print ``note: ...`` on standard error, on one line whatever the message holds."""
+    print("note: " + " ".join(message.split()), file=sys.stderr)
+
+
 def weights_text(weights: Mapping[str, float], nothing: str = "clean") -> str:
     """Return "rain 0.70, noise 0.30", largest first, or ``nothing`` when no adapter acts."""
     ordered = sorted(weights.items(), key=lambda entry: -entry[1])

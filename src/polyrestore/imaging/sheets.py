@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
 from polyrestore.errors import DataError
-from polyrestore.files import atomic_path
+from polyrestore.files import write_bytes
 
 _MARGIN_PX = 8
 _TEXT_PX = 14
@@ -31,19 +32,17 @@ class Panel:
     pixels: Tensor
 
 
-def save_sheet(path: Path, rows: Sequence[Sequence[Panel]]) -> None:
-    """Write rows of labelled images as one PNG, pixel by pixel as they are.
+def encode_sheet(rows: Sequence[Sequence[Panel]]) -> bytes:
+    """Return rows of labelled images as one PNG file, pixel by pixel as they are.
 
     Args:
-        path: the file to write, whole or not at all.
         rows: panels from left to right; rows may differ in number and size.
 
     Raises:
         DataError: there is nothing to show.
-        OutputError: the file cannot be written.
     """
     if not any(rows):
-        raise DataError(f"no panels for the sheet {path}")
+        raise DataError("no panels for a sheet")
     font = ImageFont.load_default(_TEXT_PX)
     drawn = [_draw_row(row, font) for row in rows if row]
     size = (max(row.width for row in drawn), sum(row.height for row in drawn))
@@ -52,8 +51,19 @@ def save_sheet(path: Path, rows: Sequence[Sequence[Panel]]) -> None:
     for row in drawn:
         sheet.paste(row, (0, top))
         top += row.height
-    with atomic_path(path) as temporary:
-        sheet.save(temporary, "PNG")
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    return content.getvalue()
+
+
+def save_sheet(path: Path, rows: Sequence[Sequence[Panel]]) -> None:
+    """Write the PNG file of :func:`encode_sheet`, whole or not at all.
+
+    Raises:
+        DataError: there is nothing to show.
+        OutputError: the file cannot be written.
+    """
+    write_bytes(path, encode_sheet(rows))
 
 
 def _draw_row(panels: Sequence[Panel], font: Font) -> PillowImage.Image:

@@ -10,21 +10,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 from torch.nn import functional
 
-from polyrestore.files import write_text
-from polyrestore.imaging import ImageMetadata, write_image
-from polyrestore.imaging.sheets import Panel, save_sheet
+from polyrestore.files import write_bytes
+from polyrestore.imaging import ImageMetadata, encode_image
+from polyrestore.imaging.sheets import Panel, encode_sheet
 from polyrestore.restoration.restored import Restored
 
 WEIGHTS_NAME = "weights.json"
 SHEET_NAME = "sheet.png"
 PANEL_PX = 320
 
-Writer = Callable[[Path], object]
+Encode = Callable[[], bytes]
+"""What makes the content of one file, when it is asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +63,8 @@ class Explanation:
     backbone: Tensor | None
     steps: tuple[Step, ...]
 
-    def files(self) -> dict[str, Writer]:
-        """Return what writes each file of the explanation, by file name.
+    def files(self) -> dict[str, Encode]:
+        """Return what makes each file of the explanation, by file name.
 
         ``weights.json``, ``sheet.png``, and where adapters act ``0-backbone.png`` and for each of them, in
         the order of the weights, such as ``1-rain-alone.png`` and ``1-rain-added.png``.
@@ -73,10 +75,10 @@ class Explanation:
         for number, step in enumerate(self.steps, 1):
             images[f"{number}-{step.adapter}-alone.png"] = step.alone
             images[f"{number}-{step.adapter}-added.png"] = step.added
-        writers: dict[str, Writer] = {name: _image_writer(pixels) for name, pixels in images.items()}
-        writers[SHEET_NAME] = lambda path: save_sheet(path, list(self._rows()))
-        writers[WEIGHTS_NAME] = lambda path: write_text(path, json.dumps(self.facts(), indent=2) + "\n")
-        return writers
+        files: dict[str, Encode] = {name: partial(_encoded, pixels) for name, pixels in images.items()}
+        files[SHEET_NAME] = lambda: encode_sheet(list(self._rows()))
+        files[WEIGHTS_NAME] = lambda: (json.dumps(self.facts(), indent=2) + "\n").encode()
+        return files
 
     def facts(self) -> dict[str, object]:
         """Return the weights, probabilities and similarities as plain values, largest first."""
@@ -97,8 +99,8 @@ class Explanation:
             OutputError: a file cannot be written.
         """
         written = []
-        for name, write in self.files().items():
-            write(Path(folder) / name)
+        for name, encode in self.files().items():
+            write_bytes(Path(folder) / name, encode())
             written.append(Path(folder) / name)
         return tuple(written)
 
@@ -148,8 +150,8 @@ def _ordered(values: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in ordered}
 
 
-def _image_writer(pixels: Tensor) -> Writer:
-    return lambda path: write_image(path, pixels, ImageMetadata())
+def _encoded(pixels: Tensor) -> bytes:
+    return encode_image("explanation.png", pixels, ImageMetadata())[0]
 
 
 def _panel(label: str, pixels: Tensor) -> Panel:

@@ -1,0 +1,1 @@
+"""Where the files of a run are restored: one file for each kind of machinery."""

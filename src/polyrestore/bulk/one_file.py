@@ -1,0 +1,245 @@
+"""One file of a run as a task that any process can do: plain values in, a record out.
+
+Nothing here looks at other files or at the report. What is written lies beside its place under a temporary
+name; whoever owns the report puts it there, so that a result is never in its place without being accounted
+for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+import torch
+
+from polyrestore.bulk.files import named_for_content, require_inside
+from polyrestore.bulk.record import FileRecord, explanation_place
+from polyrestore.bundles.fingerprint import fingerprint
+from polyrestore.errors import CompositionError, ImageError, OutputError, PolyrestoreError
+from polyrestore.files import discard_staged, sha256_of, stage_bytes
+from polyrestore.imaging import Image, encode_image, read_content, read_image
+from polyrestore.plugins import load_plugin
+from polyrestore.restoration.explanation import Encode
+from polyrestore.restoration.restored import Restored
+from polyrestore.restoration.restorer import Restorer, load
+
+
+@dataclass(frozen=True)
+class RestoreTask:
+    """How every file of a run is restored: all that a process has to be told, as values that pickle.
+
+    Attributes:
+        bundle: the name of a shipped bundle, or a bundle's folder.
+        device: where to compute; None takes a GPU where there is one.
+        tile_px: largest side of a tile; None for what suits the network.
+        steps: of a generative network; None for the bundle's own.
+        runtime: what runs the network.
+        precision: the number format that it computes in.
+        settings: recognition settings in place of the bundle's own.
+        plugins: Python files that are loaded before the bundle is opened.
+        as_: the composition to use instead of the recognised one.
+        strength: from 0, the input, to 1, the restored image.
+        explain: also show what each adapter did.
+
+    Raises:
+        CompositionError: the strength is outside [0, 1].
+    """
+
+    bundle: str = "default"
+    device: str | None = None
+    tile_px: int | None = None
+    steps: int | None = None
+    runtime: str = "torch"
+    precision: str = "float32"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
+    as_: str | Mapping[str, float] | None = None
+    strength: float = 1.0
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        # Not a number lies outside too.
+        if not 0 <= self.strength <= 1:
+            raise CompositionError(f"strength must be between 0 and 1, not {self.strength:g}")
+
+    def open(self) -> Restorer:
+        """Load the plugins and open the bundle in this process.
+
+        Raises:
+            PolyrestoreError: a plugin fails, the bundle cannot be used, or the device is not there.
+        """
+        for path in self.plugins:
+            load_plugin(Path(path))
+        return load(
+            self.bundle,
+            self.device,
+            tile_px=self.tile_px,
+            steps=self.steps,
+            settings=self.settings,
+            runtime=self.runtime,
+            precision=self.precision,
+        )
+
+    def identity(self, restorer: Restorer) -> dict[str, Any]:
+        """Return all that decides about the pixels of a result beside the input, as plain JSON values.
+
+        A file that was restored under another identity is restored again.
+
+        Args:
+            restorer: from :meth:`open`.
+
+        Raises:
+            CompositionError: an unknown adapter, or weights that do not add up.
+        """
+        runtime = restorer.runtime
+        identity: dict[str, Any] = {
+            "bundle": restorer.bundle.name,
+            "bundle_sha256": fingerprint(restorer.bundle),
+            "as": None if self.as_ is None else restorer.named(self.as_),
+            "strength": self.strength,
+            "runtime": self.runtime,
+            "precision": runtime.precision,
+            "device": runtime.device.type,
+        }
+        if not runtime.description.exact_tiles:
+            # Elsewhere a tile of any size gives what the whole image gives. What was not asked for stays
+            # open, because some networks then take an image whole where the memory allows it.
+            identity["tile_px"] = self.tile_px
+        if self.plugins:
+            # Their code may be the network, of which the bundle holds the weights only.
+            identity["plugins_sha256"] = sorted(sha256_of(Path(path)) for path in self.plugins)
+        return identity
+
+
+@dataclass(frozen=True)
+class SettledJob:
+    """One file to restore, with what the owner of the report knows about it.
+
+    Attributes:
+        input: the image, as an absolute path.
+        folder: the output folder.
+        output: where the result will be, relative to the output folder, in the format that it will have.
+        token: eight hexadecimal digits that no other job has; part of the temporary names.
+        finished_sha256: SHA-256 of the input that an earlier run made the result from in the same way, where
+            one did and the result is there.
+    """
+
+    input: Path
+    folder: Path
+    output: PurePath
+    token: str
+    finished_sha256: str | None = None
+
+    def staged(self, record: FileRecord) -> list[tuple[Path, str]]:
+        """Return the files that a restored job left beside their places: the place and the token of each.
+
+        The result is the last one: it is there only when all that explains it is there too.
+        """
+        names = [*record.explanation, self.output.as_posix()]
+        return [(self.folder / name, f"{self.token}-{number}") for number, name in enumerate(names)]
+
+
+def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None = None) -> FileRecord:
+    """Restore one file, in whichever process this is; every error with the file becomes a record.
+
+    The input is read once: its hash, its pixels and a copy of it come from the same bytes. The result lies
+    beside its place, as :meth:`SettledJob.staged` says. The record lacks what only the owner of the report
+    knows: the settings, and what earlier runs left.
+
+    Args:
+        task: how.
+        job: what.
+        restorer: ``task.open()``; opened here if it is None.
+
+    Raises:
+        PolyrestoreError: the task cannot be opened.
+    """
+    restorer = restorer or task.open()
+    sha256 = None
+    try:
+        content = read_content(job.input)
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 == job.finished_sha256:
+            return FileRecord(str(job.input), job.output.as_posix(), "skipped", sha256=sha256)
+        return _restore(task, job, restorer, content, sha256)
+    except Exception as error:
+        # One odd file among a million must not stop the others, whatever it raised.
+        return failed_record(job.input, error, sha256)
+
+
+def failed_record(source: Path, error: Exception, sha256: str | None = None) -> FileRecord:
+    """Return the record of a file that could not be restored."""
+    known = isinstance(error, PolyrestoreError)
+    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    return FileRecord(str(source), None, "failed", error=" ".join(reason.split()), sha256=sha256)
+
+
+def _restore(
+    task: RestoreTask, job: SettledJob, restorer: Restorer, content: bytes, sha256: str
+) -> FileRecord:
+    if named_for_content(job.output, content) != job.output:
+        raise ImageError(f"{job.input} changed while it was being restored")
+    image = read_image(content, name=job.input)
+    explaining: Mapping[str, Encode] = {}
+    if task.explain:
+        explanation = restorer.explain(image.pixels, task.as_, task.strength)
+        restored, explaining = explanation.restored, explanation.files()
+    else:
+        restored = restorer.restore(image.pixels, task.as_, task.strength)
+    if restored.pixels.shape != image.pixels.shape:
+        sizes = f"{tuple(restored.pixels.shape)} from {tuple(image.pixels.shape)}"
+        raise OutputError(f"{job.input}: restored to {sizes}")
+    encoded, notes = _encoded(job, image, restored, content)
+    recognition = restored.recognition
+    record = FileRecord(
+        input=str(job.input),
+        output=job.output.as_posix(),
+        status="restored",
+        weights={name: float(weight) for name, weight in restored.weights.items()},
+        similarities={} if recognition is None else _rounded(recognition.similarities),
+        seconds=round(restored.seconds, 4),
+        width=int(restored.pixels.shape[2]),
+        height=int(restored.pixels.shape[1]),
+        notes=(*notes, *(() if recognition is None else recognition.remarks())),
+        explanation=tuple((explanation_place(job.output) / name).as_posix() for name in explaining),
+        sha256=sha256,
+        output_sha256=hashlib.sha256(encoded).hexdigest(),
+    )
+    _stage(job, record, [*explaining.values(), lambda: encoded])
+    return record
+
+
+def _encoded(
+    job: SettledJob, image: Image, restored: Restored, content: bytes
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return the bytes of the result, and what a reader should know about them."""
+    # Encoding an image that nothing was done to could only make it worse.
+    if image.metadata.orientation == 1 and torch.equal(restored.pixels.cpu(), image.pixels):
+        notes: tuple[str, ...] = ("nothing to restore, copied byte for byte",)
+    else:
+        content, lost = encode_image(job.folder / job.output, restored.pixels, image.metadata)
+        notes = (*image.notes, *lost)
+    if job.output.name != job.input.name:
+        notes = (*notes, f"written as {job.output.name}")
+    return content, notes
+
+
+def _stage(job: SettledJob, record: FileRecord, contents: Sequence[Encode]) -> None:
+    """Write each file beside its place, all of them or none."""
+    staged = job.staged(record)
+    for place, _ in staged:
+        require_inside(job.folder, place)
+    try:
+        for (place, token), encode in zip(staged, contents, strict=True):
+            stage_bytes(place, token, encode())
+    except BaseException:
+        for place, token in staged:
+            discard_staged(place, token)
+        raise
+
+
+def _rounded(similarities: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 6) for name, value in similarities.items()}

@@ -1,0 +1,64 @@
+"""What docs/restoring.md says runs, and its tables name what there is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+
+from polyrestore.bulk.one_file import RestoreTask
+from polyrestore.bulk.record import LINE_FORMAT, FileRecord
+from polyrestore.bundles import shipped
+from polyrestore.cli.main import run
+from polyrestore.imaging import ImageMetadata, write_image
+from tests.support.tiny_bundle import save_tiny_bundle
+from tests.test_readme import ROOT, commands, fenced
+
+DOCUMENT = "docs/restoring.md"
+
+
+def first_column(heading: str) -> list[str]:
+    """Return the names in the first column of the table with this heading."""
+    table = (ROOT / DOCUMENT).read_text(encoding="utf-8").partition(f"| {heading} |")[2].partition("\n\n")[0]
+    return re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a damaged photograph, and a tiny bundle as the shipped one."""
+    save_tiny_bundle(tmp_path / "shipped" / "default")
+    monkeypatch.setattr(shipped, "shipped_folder", lambda: tmp_path / "shipped")
+    pixels = torch.rand(3, 30, 40, generator=torch.Generator().manual_seed(0))
+    write_image(tmp_path / "damaged" / "coffee.png", pixels, ImageMetadata())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_commands_and_the_python_run_and_lines_hold_what_the_tables_say(place: Path) -> None:
+    for command in commands(DOCUMENT, "console"):
+        if command[0] == "polyrestore":
+            assert run(command[1:]) == 0
+        else:
+            assert Path(command[-1]).is_file()
+    (line,) = (place / "restored" / "report.jsonl").read_text().splitlines()
+    values = json.loads(line)
+    assert list(values) == first_column("key") == ["format", *(field.name for field in fields(FileRecord))]
+    assert values["format"] == LINE_FORMAT == 1
+    (code,) = fenced(DOCUMENT, "python")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, {})
+    assert printed.getvalue().split() == ["1", str(Path("restored", "report.jsonl"))]
+    assert [*values["settings"], "tile_px", "plugins_sha256"] == first_column("setting")
+
+
+def test_every_option_of_a_task_is_told(place: Path) -> None:
+    text = (ROOT / DOCUMENT).read_text(encoding="utf-8")
+    told = {"device": "`device`", "settings": "`--top-k`", "plugins": "`--plugin`", "as_": "`--as`"}
+    for field in fields(RestoreTask):
+        assert told.get(field.name, field.name.replace("_", "-")) in text, field.name
