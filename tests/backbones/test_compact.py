@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.errors import BackboneError, UnknownNameError
-from tests.support.networks import PUBLISHED
+from tests.support.networks import PUBLISHED, check_tiles_equal_the_whole, random_image
 from tests.support.networks import TINY as TINY_OPTIONS
 
 TINY = TINY_OPTIONS["compact"]
@@ -84,3 +84,40 @@ def test_unknown_name_and_options_are_refused() -> None:
         build_backbone("compact", depth=3)
     with pytest.raises(BackboneError, match="cannot be built"):
         build_backbone("compact", encoder_blocks=(1, 1), decoder_blocks=(1,))
+
+
+def with_open_veil(strength):
+    backbone = tiny(veil_width=4)
+    with torch.no_grad():
+        backbone.veil.gate.weight.fill_(strength)
+    return backbone
+
+
+def test_a_veil_is_taken_off_in_tiles_as_in_the_whole():
+    check_tiles_equal_the_whole(with_open_veil(0.8), 90, 130, 32)
+
+
+def test_a_veil_reaches_no_pixel_beyond_the_network_itself():
+    assert tiny(veil_width=4).description.receptive_radius_px == tiny().description.receptive_radius_px
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_closed_gate_leaves_the_network_as_it_is_without_a_veil(training):
+    closed, without = with_open_veil(0.0), tiny()
+    closed.load_state_dict({**closed.state_dict(), **without.state_dict()})
+    image = random_image(20, 28)
+    with torch.set_grad_enabled(training):
+        assert torch.equal(closed(image), without(image))
+
+
+def test_an_open_gate_changes_the_image_and_learns():
+    backbone, image = with_open_veil(0.5), random_image(24, 32)
+    difference = (backbone(image) - with_open_veil(0.0)(image)).abs().mean()
+    difference.backward()
+    assert float(difference.detach()) > 1e-3
+    assert all(float(parameter.grad.abs().sum()) > 0 for parameter in backbone.veil.parameters())
+
+
+def test_a_veil_network_is_bounded():
+    with pytest.raises(BackboneError, match="veil_width must be a whole number from 0 to 128"):
+        build_backbone("compact", veil_width=1000)

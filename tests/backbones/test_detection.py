@@ -26,6 +26,7 @@ VARIANTS = [
     ("nafnet", {"encoder_blocks": (2, 2, 4, 8), "middle_blocks": 12, "decoder_blocks": (2, 2, 2, 2)}),
     ("airnet", {"queue_length": 256 * 5}),
     ("compact", {"shuffle": 2, "width": 16}),
+    ("compact", TINY["compact"] | {"veil_width": 4}),
     ("promptir", TINY["promptir"] | {"blocks": (2, 1, 3, 1), "norm_bias": False}),
 ]
 

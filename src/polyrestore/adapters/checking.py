@@ -51,7 +51,8 @@ def resolve_targets(
     eligible = eligible_layers(config.kind, layers, adaptable)
     if config.targets is None:
         preferred = adapter_kind(config.kind).preferred(adaptable)
-        chosen = eligible if preferred is None else tuple(sorted(set(preferred) & set(eligible)))
+        offered = tuple(path for path in eligible if adaptable.offered(path))
+        chosen = offered if preferred is None else tuple(sorted(set(preferred) & set(offered)))
         if not chosen:
             raise AdapterError(f"the backbone has no layer that a {config.kind} adapter can sit beside")
         _check_own_values(config, chosen)

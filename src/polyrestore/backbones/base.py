@@ -48,15 +48,22 @@ class AdaptableLayers:
         updated: paths of the layers whose weights an update changes; None for every layer that can be.
         paralleled: paths of the convolutions over feature maps beside which a module runs; None likewise.
         idle: paths of the modules that restoring never runs; an adapter in them would do nothing.
+        on_request: paths of the modules that adapters leave alone unless their configuration names a layer
+            in them.
     """
 
     updated: tuple[str, ...] | None = None
     paralleled: tuple[str, ...] | None = None
     idle: tuple[str, ...] = ()
+    on_request: tuple[str, ...] = ()
 
     def runs(self, path: str) -> bool:
         """Return whether restoring runs the layer at ``path``."""
-        return not any(path == module or path.startswith(f"{module}.") for module in self.idle)
+        return not _lies_in(path, self.idle)
+
+    def offered(self, path: str) -> bool:
+        """Return whether adapters sit beside the layer at ``path`` without naming it."""
+        return not _lies_in(path, self.on_request)
 
 
 class Backbone(nn.Module):
@@ -165,6 +172,10 @@ class Backbone(nn.Module):
             (B, 3, H, W), not clipped.
         """
         raise NotImplementedError
+
+
+def _lies_in(path: str, modules: Sequence[str]) -> bool:
+    return any(path == module or path.startswith(f"{module}.") for module in modules)
 
 
 def layers_in(network: nn.Module, block: type[nn.Module], names: Sequence[str]) -> tuple[str, ...]:

@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.base import AdaptableLayers, Backbone, BackboneDescription, layers_in
-from polyrestore.backbones.bounds import BLOCKS, BLOCKS_BY_LEVEL, CHANNELS, CONTEXT_DIM, SHUFFLE
+from polyrestore.backbones.bounds import (
+    BLOCKS,
+    BLOCKS_BY_LEVEL,
+    CHANNELS,
+    CONTEXT_DIM,
+    SHUFFLE,
+    WholeNumber,
+)
 from polyrestore.backbones.layers import (
     COLOUR_LEVELS,
     ChannelNorm,
@@ -26,6 +33,7 @@ from polyrestore.backbones.layers import (
     colour_levels,
 )
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
+from polyrestore.backbones.veil import VEIL_DIM, Veil, veil_at
 
 THUMBNAIL_PX = 64
 RESIDUAL_SCALE = 0.1
@@ -114,6 +122,7 @@ class Compact(Backbone):
         decoder_blocks: blocks per decoder level, from the lowest resolution up.
         context_dim: length of the global context.
         shuffle: pixel-unshuffle factor of the stem; 2 makes the first level half the resolution.
+        veil_width: width of the network that estimates a veil of haze, see :class:`Veil`; 0 for none.
     """
 
     tiny_options = {
@@ -130,6 +139,7 @@ class Compact(Backbone):
         "decoder_blocks": BLOCKS_BY_LEVEL,
         "context_dim": CONTEXT_DIM,
         "shuffle": SHUFFLE,
+        "veil_width": WholeNumber(0, 128),
     }
 
     def __init__(
@@ -140,6 +150,7 @@ class Compact(Backbone):
         decoder_blocks: Sequence[int] = (2, 1, 1),
         context_dim: int = 64,
         shuffle: int = 1,
+        veil_width: int = 0,
     ) -> None:
         super().__init__()
         self.options = {
@@ -150,6 +161,8 @@ class Compact(Backbone):
             "context_dim": context_dim,
             "shuffle": shuffle,
         }
+        if veil_width:
+            self.options["veil_width"] = veil_width
         levels = len(encoder_blocks)
         if len(decoder_blocks) != levels:
             raise ValueError(
@@ -166,6 +179,7 @@ class Compact(Backbone):
         )
         self.context_encoder = ContextEncoder(context_dim)
         self.tone = ToneCurve(context_dim)
+        self.veil = Veil(veil_width) if veil_width else None
         pixels = 6 * shuffle**2
         self.intro = nn.Conv2d(pixels, width, 3, padding=1)
         self.ending = nn.Conv2d(width, 3 * shuffle**2, 3, padding=1)
@@ -195,8 +209,10 @@ class Compact(Backbone):
         if "context_encoder.linear1.weight" not in shapes:
             return None
         levels = range(shapes.count("downs"))
+        veil = "veil.estimator.intro.weight"
         return PublishedOptions(
             {
+                **({"veil_width": shapes.size(veil, 0)} if veil in shapes else {}),
                 "width": shapes.size("intro.weight", 0),
                 "encoder_blocks": [shapes.count(f"encoders.{level}") for level in levels],
                 "middle_blocks": shapes.count("middle"),
@@ -208,18 +224,35 @@ class Compact(Backbone):
         )
 
     def adaptable_layers(self) -> AdaptableLayers:
-        """Return every layer for updates, and the last convolution of each of a block's two branches."""
-        return AdaptableLayers(paralleled=layers_in(self, CompactBlock, ("conv3", "conv5")))
+        """Return every layer for updates, and the last convolution of each of a block's two branches.
+
+        A veil's gate is for adapters that name it.
+        """
+        return AdaptableLayers(
+            paralleled=layers_in(self, CompactBlock, ("conv3", "conv5")),
+            on_request=() if self.veil is None else ("veil",),
+        )
 
     def context(self, image: Tensor) -> Tensor:
-        """Return the context (B, D) of whole images (B, 3, H, W)."""
-        return cast(Tensor, self.context_encoder(image))
+        """Return the context (B, D) of whole images (B, 3, H, W); what is known of a veil comes last."""
+        context = cast(Tensor, self.context_encoder(image))
+        return context if self.veil is None else torch.cat([context, self.veil.context(image)], dim=1)
+
+    def context_at(self, context: Tensor, top: int, left: int) -> Tensor:
+        """Return the context for one tile: a veil lies differently over each part of the image."""
+        if self.veil is None:
+            return context
+        return torch.cat([context[:, :-VEIL_DIM], veil_at(context[:, -VEIL_DIM:], top, left)], dim=1)
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole."""
         if context is None:
             context = self.context(image)
-        toned = cast(Tensor, self.tone(image, context))
+        seen = image
+        if self.veil is not None:
+            context, veil = context[:, :-VEIL_DIM], context[:, -VEIL_DIM:]
+            seen = self.veil(image, veil)
+        toned = cast(Tensor, self.tone(seen, context))
         return toned + self.correction(torch.cat([image, toned], dim=1), context)
 
     def correction(self, images: Tensor, context: Tensor) -> Tensor:

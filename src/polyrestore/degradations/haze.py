@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -15,6 +16,20 @@ def airlight(generator: Generator, count: int, low: float, high: float, cast: fl
     """Draw the colour of scattered light (B, 3, 1, 1): grey between low and high with a slight cast."""
     grey = uniform(generator, count, low, high)
     return (grey + (torch.rand((count, 3, 1, 1), generator=generator) - 0.5) * 2 * cast).clamp(0, 1)
+
+
+class Hazy(NamedTuple):
+    """Hazy images, not clipped, and the veil that lies over them.
+
+    Attributes:
+        image: (B, 3, H, W).
+        transmission: t, (B, 1, H, W) in (0, 1].
+        light: the airlight A on average over the image, (B, 3, 1, 1) in [0, 1].
+    """
+
+    image: Tensor
+    transmission: Tensor
+    light: Tensor
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,10 @@ class Haze:
 
     def __call__(self, image: Tensor, severity: Tensor, generator: Generator) -> Tensor:
         """Return hazy images (B, 3, H, W)."""
+        return self.scatter(image, severity, generator).image
+
+    def scatter(self, image: Tensor, severity: Tensor, generator: Generator) -> Hazy:
+        """Put a veil over images (B, 3, H, W) at severities (B,), and tell what it is."""
         count, size = image.shape[0], (image.shape[2], image.shape[3])
         depth = random_depth(image, generator) + uniform(generator, count, 0, self.nearest)
         transmission = torch.exp(-self.beta * column(severity) * depth)
@@ -49,7 +68,8 @@ class Haze:
         uneven = uniform(generator, count, 0, 0.2) * (smooth_field(generator, count, size, 2) - 0.5)
         hazy = image * transmission + (light * (1 + uneven)).clamp(max=1) * (1 - transmission)
         deviation = uniform(generator, count, 0, self.noise_255 / 255) * chance(generator, count, 0.5)
-        return hazy + deviation * torch.randn(image.shape, generator=generator)
+        hazy = hazy + deviation * torch.randn(image.shape, generator=generator)
+        return Hazy(hazy, transmission, light)
 
     def _light(self, count: int, generator: Generator) -> Tensor:
         light = airlight(generator, count, *self.light, self.cast)

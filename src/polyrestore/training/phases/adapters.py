@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, grow_adapter
+from polyrestore.adapters import Adapter, AdapterBank, AdapterConfig, adaptable_layers, grow_adapter
 from polyrestore.adapters.registry import adapter_kind
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import load_bundle
@@ -46,9 +47,10 @@ def train_adapters(recipe: AdapterRecipe, control: RunControl) -> Path:
     use_channels_last(backbone)
     bank = AdapterBank(backbone)
     for name in recipe.adapters:
-        bank.create(name, adapter_config(recipe, name), torch.Generator().manual_seed(recipe.seed))
+        generator = torch.Generator().manual_seed(recipe.seed)
+        bank.create(name, adapter_config(recipe, name), generator)
         if name in bundle.adapters:
-            continue_from(bank, name, bundle.adapters[name])
+            continue_from(bank, name, bundle.adapters[name], generator)
     source, held_out = _sources(recipe)
     job = RestorationJob(backbone, source, held_out, bank, recipe.loss)
     before = job.validate()
@@ -116,13 +118,22 @@ def adapter_config(recipe: AdapterRecipe, name: str) -> AdapterConfig:
         raise RecipeError(problem) from error
 
 
-def continue_from(bank: AdapterBank, name: str, start: Adapter) -> None:
+def continue_from(bank: AdapterBank, name: str, start: Adapter, generator: torch.Generator) -> None:
     """Let a new adapter start where a smaller one ended.
+
+    Layers that the older one named itself, such as the gate of a veil, are taken over.
 
     Raises:
         AdapterError: the older one is of another kind, is larger somewhere, or has other layers.
     """
-    grown = grow_adapter(bank.export(name), start)
+    fresh = bank.export(name)
+    own, offered = set(fresh.config.targets or ()), adaptable_layers(bank.backbone).offered
+    asked = {path for path in start.config.targets or () if not offered(path)}
+    if not asked <= own:
+        bank.remove(name)
+        bank.create(name, replace(fresh.config, targets=tuple(sorted(own | asked))), generator)
+        fresh = bank.export(name)
+    grown = grow_adapter(fresh, start)
     bank.remove(name)
     bank.add(grown)
 

@@ -8,6 +8,7 @@ from polyrestore.training.phases.encoder import ENCODER
 from polyrestore.training.phases.generative import GENERATIVE
 from polyrestore.training.phases.pretraining import PRETRAINING
 from polyrestore.training.phases.recogniser import RECOGNISER
+from polyrestore.training.phases.veil import VEIL
 
 PHASES: dict[str, Phase] = {
     "pretraining": PRETRAINING,
@@ -15,4 +16,5 @@ PHASES: dict[str, Phase] = {
     "adapters": ADAPTERS,
     "recogniser": RECOGNISER,
     "encoder": ENCODER,
+    "veil": VEIL,
 }

@@ -281,3 +281,23 @@ class EncoderRecipe(Recipe):
     def choose(self) -> dict[str, Any]:
         """Return the tasks where nothing names them: all degradations that can be synthesised."""
         return _choose_tasks(self)
+
+
+class VeilRecipe(Recipe):
+    """A network learns to see haze: its bundle gains what takes a veil off, and an adapter that asks for it.
+
+    Of ``data``, the clean photographs, ``vary_light`` and the size of the batches count, of ``synthesis`` the
+    severity.
+
+    Attributes:
+        bundle: name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+        width: of the estimator, see :class:`polyrestore.backbones.veil.VeilEstimator`.
+        adapter: the one that opens the gate; it is made where the bundle has none of this name.
+    """
+
+    bundle_fields = ("bundle",)
+
+    phase: Literal["veil"]
+    bundle: str
+    width: int = Field(16, ge=1, le=128)
+    adapter: Name = "haze"
