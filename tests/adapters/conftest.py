@@ -19,7 +19,8 @@ class Block(nn.Module):
         self.narrow = nn.Conv2d(2 * width, width, 1, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        return features + self.narrow(torch.tanh(self.spatial(self.widen(features))))
+        mixed: Tensor = features + self.narrow(torch.tanh(self.spatial(self.widen(features))))
+        return mixed
 
 
 class TinyNetwork(nn.Module):
@@ -40,7 +41,8 @@ class TinyNetwork(nn.Module):
         features = self.levels[0](self.intro(image) + context)
         lower = self.levels[1](torch.cat([self.down(features), self.strided(features)], dim=1)[:, :8])
         joined = torch.cat([lower, self.strided(features)], dim=1)
-        return image + self.ending(features + nn.functional.pixel_shuffle(self.up(joined), 2))
+        restored: Tensor = image + self.ending(features + nn.functional.pixel_shuffle(self.up(joined), 2))
+        return restored
 
 
 CONFIGS: dict[str, AdapterConfig] = {

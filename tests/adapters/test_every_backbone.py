@@ -141,7 +141,7 @@ def test_loras_on_restormer_have_the_published_sizes(rank: int, millions: float)
 def test_bottlenecks_on_restormer_have_the_published_sizes(reduction: int, pointwise: float) -> None:
     with torch.device("meta"):
         paralleled = build_backbone("restormer").adaptable_layers().paralleled
-    attention = tuple(path for path in paralleled if "attn" in path)
+    attention = tuple(path for path in paralleled or () if "attn" in path)
     found = sizes("restormer", BottleneckConfig(reduction=reduction, targets=attention))
     # One per block: the figure in the literature counts the 1x1 convolutions alone.
     ends = found["bottleneck_down.weight"] + found["bottleneck_up.weight"]

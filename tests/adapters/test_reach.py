@@ -18,6 +18,7 @@ def measured_radius(network: nn.Module, size: int = 32) -> int:
     image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0), requires_grad=True)
     centre = size // 2
     network(image)[0, :, centre, centre].sum().backward()
+    assert image.grad is not None
     rows = image.grad.abs().sum(dim=(0, 1, 3)).nonzero().squeeze(1)
     return int(max(centre - rows.min(), rows.max() - centre))
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
+import pytest
 import torch
 
 from polyrestore.bulk.engines.local import restore_here
@@ -69,6 +70,10 @@ def darken(pixels: torch.Tensor) -> FakeRestored:
 
 def leave(pixels: torch.Tensor) -> FakeRestored:
     return FakeRestored(pixels, weights={})
+
+
+def refuse(pixels: torch.Tensor) -> NoReturn:
+    pytest.fail("an image that is done already was processed again")
 
 
 def restore_with(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,14 +13,16 @@ import torch
 from polyrestore.bulk.report import REPORT_NAME
 from polyrestore.bulk.run import RunSummary
 from polyrestore.errors import OutputError
-from tests.bulk.fakes import FakeExplanation, darken, images, lines, make_image, restore_with
+from tests.bulk.fakes import FakeExplanation, darken, images, lines, make_image, refuse, restore_with
 
 
 def explain(pixels: torch.Tensor) -> FakeExplanation:
     return FakeExplanation(darken(pixels))
 
 
-def run(folder: Path, explain_one: Callable = explain, **options: object) -> RunSummary:
+def run(
+    folder: Path, explain_one: Callable[[torch.Tensor], Any] | None = explain, **options: Any
+) -> RunSummary:
     return restore_with(
         [folder / "in"], folder / "out", darken, recursive=True, explain_one=explain_one, **options
     )
@@ -50,7 +53,7 @@ def test_each_result_has_a_folder_that_the_report_names(folder: Path) -> None:
 
 def test_running_again_continues_and_a_plain_run_keeps_explanations(folder: Path) -> None:
     run(folder)
-    assert run(folder, pytest.fail).skipped == 2
+    assert run(folder, refuse).skipped == 2
     assert run(folder, None).skipped == 2
     assert images(folder / "out") == ["a.png", *EXPLAINED, "sub/b.png"]
     (folder / "out" / EXPLAINED[1]).unlink()

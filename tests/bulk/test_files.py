@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrestore.bulk.files import find_jobs, free_name, named_for_format
+from polyrestore.bulk.files import FileJob, find_jobs, free_name, named_for_format
 from polyrestore.errors import ImageError, OutputError
 
 
@@ -18,7 +18,7 @@ def touch(*paths: Path) -> None:
         path.write_bytes(b"x")
 
 
-def outputs(jobs: list) -> list[str]:
+def outputs(jobs: list[FileJob]) -> list[str]:
     return [job.output.as_posix() for job in jobs]
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from polyrestore import files
 from polyrestore.bulk.report import PENDING_NAME, REPORT_NAME, Report
 from polyrestore.errors import BackboneError, ImageError, OutputError
 from polyrestore.imaging import ImageMetadata, read_image, write_image
-from tests.bulk.fakes import FakeRestored, darken, images, leave, lines, make_image, restore_with
+from tests.bulk.fakes import FakeRestored, darken, images, leave, lines, make_image, refuse, restore_with
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_results_keep_their_place_and_every_file_has_a_line(folder: Path) -> Non
 def test_running_again_continues(folder: Path) -> None:
     arguments = ([folder / "in"], folder / "out")
     restore_with(*arguments, darken, recursive=True, settings={"strength": 1.0})
-    again = restore_with(*arguments, pytest.fail, recursive=True, settings={"strength": 1.0})
+    again = restore_with(*arguments, refuse, recursive=True, settings={"strength": 1.0})
     assert (again.found, again.restored, again.skipped, again.failed) == (3, 0, 3, 0)
     assert len(lines(folder / "out")) == 3
     assert lines(folder / "out")[0]["weights"] == {"noise": 0.75}
@@ -80,7 +81,7 @@ def test_running_again_continues(folder: Path) -> None:
     fourth = restore_with(*arguments, darken, recursive=True, settings={"strength": 0.5})
     assert (fourth.restored, fourth.skipped) == (3, 0)
     assert len(lines(folder / "out")) == 3
-    fifth = restore_with(*arguments, pytest.fail, recursive=True, settings={"strength": 0.5})
+    fifth = restore_with(*arguments, refuse, recursive=True, settings={"strength": 0.5})
     assert fifth.skipped == 3
 
 
@@ -118,7 +119,7 @@ def test_a_full_disk_fails_the_file_and_others_go_on(folder: Path, monkeypatch: 
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(source, target)
 
-    monkeypatch.setattr(files.os, "replace", fill)
+    monkeypatch.setattr(os, "replace", fill)
     summary = restore_with([folder / "in"], folder / "out", darken, recursive=True)
     assert (summary.restored, summary.failed) == (2, 1)
     assert images(folder / "out") == ["b.jpg", "sub/c.tif"]
@@ -210,10 +211,10 @@ def test_inputs_are_unchanged_even_when_linked_as_outputs(folder: Path) -> None:
 def test_an_output_folder_that_cannot_be_made_stops_at_once(folder: Path) -> None:
     (folder / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        restore_with([folder / "in"], folder / "file", pytest.fail)
+        restore_with([folder / "in"], folder / "file", refuse)
     (folder / "empty").mkdir()
     with pytest.raises(ImageError, match="no images"):
-        restore_with([folder / "empty"], folder / "out", pytest.fail)
+        restore_with([folder / "empty"], folder / "out", refuse)
     assert not (folder / "out").exists()
 
 
@@ -260,7 +261,7 @@ def test_a_killed_run_leaves_whole_images_and_continues(tmp_path: Path) -> None:
     command = [sys.executable, str(script), str(tmp_path / "in"), str(tmp_path / "out")]
     for target in (3, 17):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
-        _wait_for(lambda target=target: len(list((tmp_path / "out").glob("[0-9]*.png"))) >= target)
+        _wait_for(partial(_has_written, tmp_path / "out", target))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=30)
         written = sorted((tmp_path / "out").glob("[0-9]*.png"))
@@ -280,6 +281,10 @@ def test_a_killed_run_leaves_whole_images_and_continues(tmp_path: Path) -> None:
     assert done - 1 <= summary.skipped <= done
     assert images(tmp_path / "out") == [f"{index:02}.png" for index in range(40)]
     assert len(lines(tmp_path / "out")) == 40
+
+
+def _has_written(folder: Path, count: int) -> bool:
+    return len(list(folder.glob("[0-9]*.png"))) >= count
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

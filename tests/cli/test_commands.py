@@ -13,9 +13,12 @@ from polyrestore.cli.severities import parse_severities
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import DegradationError, RecipeError, UnknownNameError
 from polyrestore.imaging import read_image
+from tests.cli.conftest import Outcome
 
 
-def test_inspect_shows_weights_and_file_facts(call: Callable, bundle: str, photographs: Path) -> None:
+def test_inspect_shows_weights_and_file_facts(
+    call: Callable[..., Outcome], bundle: str, photographs: Path
+) -> None:
     outcome = call("inspect", photographs / "a.png", photographs / "b.jpg", "--bundle", bundle, "--json")
     assert outcome.code == 0, outcome.err
     first, second = json.loads(outcome.out)
@@ -28,14 +31,16 @@ def test_inspect_shows_weights_and_file_facts(call: Callable, bundle: str, photo
     assert "24x20" in table.out
 
 
-def test_inspect_goes_on_after_an_error(call: Callable, bundle: str, photographs: Path) -> None:
+def test_inspect_goes_on_after_an_error(call: Callable[..., Outcome], bundle: str, photographs: Path) -> None:
     outcome = call("inspect", photographs / "gone.png", photographs / "a.png", "--bundle", bundle, "--json")
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1
     assert ["error" in entry for entry in json.loads(outcome.out)] == [True, False]
 
 
-def test_degrade_is_seeded_and_keeps_the_input(call: Callable, photographs: Path, tmp_path: Path) -> None:
+def test_degrade_is_seeded_and_keeps_the_input(
+    call: Callable[..., Outcome], photographs: Path, tmp_path: Path
+) -> None:
     source = photographs / "a.png"
     before = source.read_bytes()
     for name, seed in (("one.png", 1), ("two.png", 1), ("three.png", 2)):
@@ -52,7 +57,9 @@ def test_degrade_is_seeded_and_keeps_the_input(call: Callable, photographs: Path
     assert (tmp_path / "folder/a.png").is_file()
 
 
-def test_degrade_overwrites_nothing_unasked(call: Callable, photographs: Path, tmp_path: Path) -> None:
+def test_degrade_overwrites_nothing_unasked(
+    call: Callable[..., Outcome], photographs: Path, tmp_path: Path
+) -> None:
     source = photographs / "a.png"
     for output in (photographs, source):
         outcome = call("degrade", source, "--with", "rain", "-o", output, "--overwrite")
@@ -65,14 +72,18 @@ def test_degrade_overwrites_nothing_unasked(call: Callable, photographs: Path, t
 @pytest.mark.parametrize(
     "value", ["rian=0.5", "rain=2", "rain=-0.1", "rain=nan", "rain=", "rain,rain", "", ","]
 )
-def test_bad_severities_are_one_line(call: Callable, photographs: Path, tmp_path: Path, value: str) -> None:
+def test_bad_severities_are_one_line(
+    call: Callable[..., Outcome], photographs: Path, tmp_path: Path, value: str
+) -> None:
     outcome = call("degrade", photographs / "a.png", "--with", value, "-o", tmp_path / "out.png")
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "out.png").exists()
 
 
-def test_degrade_makes_pairs_of_a_folder(call: Callable, photographs: Path, tmp_path: Path) -> None:
+def test_degrade_makes_pairs_of_a_folder(
+    call: Callable[..., Outcome], photographs: Path, tmp_path: Path
+) -> None:
     arguments = ("degrade", photographs, "--mixture", "rain+haze", "--crop-px", 16, "-o", tmp_path / "set")
     outcome = call(*arguments)
     assert outcome.code == 0, outcome.err
@@ -87,7 +98,9 @@ def test_degrade_makes_pairs_of_a_folder(call: Callable, photographs: Path, tmp_
     assert call(*arguments, "--overwrite").code == 0
 
 
-def test_degrade_takes_a_mixture_for_one_image_too(call: Callable, photographs: Path, tmp_path: Path) -> None:
+def test_degrade_takes_a_mixture_for_one_image_too(
+    call: Callable[..., Outcome], photographs: Path, tmp_path: Path
+) -> None:
     named = call("degrade", photographs / "a.png", "--mixture", "haze+rain", "-o", tmp_path / "named.png")
     told = call("degrade", photographs / "a.png", "--with", "rain=0.4,haze=0.3", "-o", tmp_path / "told.png")
     assert named.code == told.code == 0
@@ -105,7 +118,7 @@ def test_degrade_takes_a_mixture_for_one_image_too(call: Callable, photographs: 
     ],
 )
 def test_degrade_says_what_is_wrong_before_it_writes(
-    call: Callable, photographs: Path, tmp_path: Path, extra: list[str], message: str
+    call: Callable[..., Outcome], photographs: Path, tmp_path: Path, extra: list[str], message: str
 ) -> None:
     for source in (photographs, photographs / "a.png"):
         outcome = call("degrade", source, "-o", tmp_path / "out", *extra)
@@ -116,7 +129,7 @@ def test_degrade_says_what_is_wrong_before_it_writes(
 
 
 def test_degrade_refuses_folders_that_cannot_be_used(
-    call: Callable, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], photographs: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
     for source, output, message in (
@@ -142,8 +155,10 @@ def test_severities_are_parsed() -> None:
         parse_severities("rain,rain=1", DEGRADATIONS)
 
 
-def test_train_passes_its_options_on(call: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    calls: list[tuple] = []
+def test_train_passes_its_options_on(
+    call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: list[tuple[object, ...]] = []
 
     def run_recipe(recipe_path: Path, **options: object) -> Path:
         assert callable(options.pop("on_event"))
@@ -166,7 +181,9 @@ def test_train_passes_its_options_on(call: Callable, monkeypatch: pytest.MonkeyP
     ]
 
 
-def test_train_shows_recipe_errors_as_one_line(call: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_shows_recipe_errors_as_one_line(
+    call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run_recipe(recipe_path: Path, **options: object) -> Path:
         raise RecipeError("unknown key 'stesp'; did you mean 'steps'?")
 
@@ -176,7 +193,7 @@ def test_train_shows_recipe_errors_as_one_line(call: Callable, monkeypatch: pyte
     assert outcome.err == "error: unknown key 'stesp'; did you mean 'steps'?\n"
 
 
-def test_lists(call: Callable, bundle: str) -> None:
+def test_lists(call: Callable[..., Outcome], bundle: str) -> None:
     def names(*arguments: str) -> set[str]:
         outcome = call("list", *arguments, "--json")
         assert outcome.code == 0, outcome.err
@@ -203,7 +220,9 @@ def test_lists(call: Callable, bundle: str) -> None:
     assert all(entry["kind"] == "lora" and entry["parameters"] > 0 for entry in adapters)
 
 
-def test_short_names_stay_whole_in_narrow_terminals(call: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_names_stay_whole_in_narrow_terminals(
+    call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     out = call("list", "backbones").out
     assert all(name in out for name in ("transweather", "restormer", "airnet"))

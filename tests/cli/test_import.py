@@ -13,6 +13,7 @@ from polyrestore.bundles import load_bundle
 from polyrestore.cli.values import parse_values
 from polyrestore.errors import BackboneError
 from polyrestore.imaging import read_image
+from tests.cli.conftest import Outcome
 from tests.support.networks import TINY, tiny
 
 RECIPE = """
@@ -40,7 +41,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_an_imported_network_restores_a_photograph_alone(
-    call: Callable, checkpoint: Path, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], checkpoint: Path, photographs: Path, tmp_path: Path
 ) -> None:
     outcome = call("import", checkpoint, "-o", tmp_path / "imported", "--licence", "MIT")
     assert outcome.code == 0, outcome.err
@@ -61,7 +62,7 @@ def test_an_imported_network_restores_a_photograph_alone(
 
 @pytest.mark.parametrize("kind", ["lora", "bottleneck"])
 def test_adapters_are_trained_on_an_imported_network(
-    call: Callable, checkpoint: Path, photographs: Path, tmp_path: Path, kind: str
+    call: Callable[..., Outcome], checkpoint: Path, photographs: Path, tmp_path: Path, kind: str
 ) -> None:
     assert call("import", checkpoint, "-o", tmp_path / "imported").code == 0
     (tmp_path / "recipe.toml").write_text(RECIPE.format(kind=kind))
@@ -76,7 +77,7 @@ def test_adapters_are_trained_on_an_imported_network(
     assert outcome.code == 0, outcome.err
 
 
-def test_what_was_assumed_is_said(call: Callable, tmp_path: Path) -> None:
+def test_what_was_assumed_is_said(call: Callable[..., Outcome], tmp_path: Path) -> None:
     path = tmp_path / "best"
     torch.save(tiny("transweather", TINY["transweather"]).state_dict(), path)
     outcome = call("import", path, "-o", tmp_path / "assumed")
@@ -92,7 +93,9 @@ def test_what_was_assumed_is_said(call: Callable, tmp_path: Path) -> None:
     assert "licence of the weights is not known" in outcome.out
 
 
-def test_errors_are_one_line_and_leave_nothing(call: Callable, checkpoint: Path, tmp_path: Path) -> None:
+def test_errors_are_one_line_and_leave_nothing(
+    call: Callable[..., Outcome], checkpoint: Path, tmp_path: Path
+) -> None:
     (tmp_path / "text.pth").write_text("no checkpoint")
     for arguments in (
         (tmp_path / "text.pth", "-o", tmp_path / "out"),

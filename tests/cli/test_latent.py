@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from polyrestore.backbones import BorrowsModel
 from polyrestore.bundles import load_bundle
 from polyrestore.imaging import read_image
+from tests.cli.conftest import Outcome
 from tests.support.latent_models import offline, save_model
 
 RECIPE = """
@@ -36,7 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_from_a_folder_to_restored_photographs(
-    call: Callable, model: Path, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], model: Path, photographs: Path, tmp_path: Path
 ) -> None:
     options = ("--set", "timestep=400", "--set", "skips=false", "--licence", "MIT")
     outcome = call("import", f"{model}/", "-o", tmp_path / "imported", *options)
@@ -57,14 +59,19 @@ def test_from_a_folder_to_restored_photographs(
     assert not read_image(tmp_path / "out" / "a.png").pixels.equal(one)
 
 
-def test_loras_are_trained_beside_it(call: Callable, model: Path, photographs: Path, tmp_path: Path) -> None:
+def test_loras_are_trained_beside_it(
+    call: Callable[..., Outcome], model: Path, photographs: Path, tmp_path: Path
+) -> None:
     assert call("import", model, "-o", tmp_path / "imported").code == 0
     (tmp_path / "recipe.toml").write_text(RECIPE)
     outcome = call("train", tmp_path / "recipe.toml", "-o", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     folder = tmp_path / "run" / "bundle"
     bundle = load_bundle(folder)
-    assert bundle.backbone.reference() == load_bundle(tmp_path / "imported").backbone.reference()
+    imported = load_bundle(tmp_path / "imported")
+    assert isinstance(bundle.backbone, BorrowsModel)
+    assert isinstance(imported.backbone, BorrowsModel)
+    assert bundle.backbone.reference() == imported.backbone.reference()
     config = json.loads((folder / "adapters" / "noise" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(model)
     arguments = (
@@ -83,7 +90,7 @@ def test_loras_are_trained_beside_it(call: Callable, model: Path, photographs: P
 
 
 def test_steps_are_only_for_backbones_that_take_them(
-    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
 ) -> None:
     outcome = call("restore", photographs, "-o", tmp_path / "out", "--bundle", bundle, "--steps", "4")
     assert outcome.code == 1
@@ -92,7 +99,11 @@ def test_steps_are_only_for_backbones_that_take_them(
 
 
 def test_what_cannot_be_used_is_one_line(
-    call: Callable, model: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Callable[..., Outcome],
+    model: Path,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     (tmp_path / "empty").mkdir()
@@ -120,7 +131,7 @@ def test_what_cannot_be_used_is_one_line(
         assert not (tmp_path / "out").exists()
 
 
-def test_it_is_listed_without_a_model(call: Callable) -> None:
+def test_it_is_listed_without_a_model(call: Callable[..., Outcome]) -> None:
     entries = {entry["name"]: entry for entry in json.loads(call("list", "backbones", "--json").out)}
     assert entries["latent"]["parameters"] is None
     assert entries["latent"]["options"]["steps"] == 1

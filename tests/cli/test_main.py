@@ -13,14 +13,15 @@ import pytest
 import polyrestore
 from polyrestore.cli import main as module
 from polyrestore.errors import BundleError
+from tests.cli.conftest import Outcome
 
 SOURCE = str(Path(polyrestore.__file__).parents[1])
 
 
-def python(code: str, **options: object) -> subprocess.CompletedProcess[str]:
+def python(code: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": SOURCE}
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=100, **options)
+    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=100, cwd=cwd)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_help_does_not_import_torch(arguments: list[str]) -> None:
     assert done.stderr == ""
 
 
-def test_help_names_every_command(call: Callable) -> None:
+def test_help_names_every_command(call: Callable[..., Outcome]) -> None:
     outcome = call("--help")
     assert outcome.code == 0
     for command in ("restore", "inspect", "degrade", "train", "import", "route", "list"):
@@ -62,7 +63,7 @@ def test_help_names_every_command(call: Callable) -> None:
         ["degrade", "a.png", "-o", "out"],
     ],
 )
-def test_a_wrong_call_is_one_line_and_exit_code_2(call: Callable, arguments: list[str]) -> None:
+def test_a_wrong_call_is_one_line_and_exit_code_2(call: Callable[..., Outcome], arguments: list[str]) -> None:
     outcome = call(*arguments)
     assert outcome.code == 2
     assert outcome.out == ""

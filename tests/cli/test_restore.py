@@ -15,15 +15,16 @@ from polyrestore.bundles import load_bundle, save_bundle
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.imaging import read_image
 from polyrestore.restoration.restorer import Restorer
+from tests.cli.conftest import Outcome
 from tests.support.tiny_bundle import tiny_bundle
 
 
-def report(output: Path) -> list[dict]:
+def report(output: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (output / "report.jsonl").read_text().splitlines()]
 
 
 def test_restore_writes_images_a_table_and_a_report(
-    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
 ) -> None:
     arguments = (
         "restore",
@@ -54,15 +55,27 @@ def test_restore_writes_images_a_table_and_a_report(
     assert "3 restored" in call(*arguments, "-r", "--strength", "0.5").out
 
 
-def test_restore_recognises_by_itself(call: Callable, bundle: str, photographs: Path, tmp_path: Path) -> None:
+def test_restore_recognises_by_itself(
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
+) -> None:
     outcome = call("restore", photographs / "a.png", "-o", tmp_path / "out", "--bundle", bundle)
     assert outcome.code == 0, outcome.err
     assert set(report(tmp_path / "out")[0]["similarities"]) == {"noise", "rain", "clean"}
 
 
-def test_restore_explains(call: Callable, bundle: str, photographs: Path, tmp_path: Path) -> None:
-    arguments = ("restore", photographs / "a.png", "-o", tmp_path / "out", "--bundle", bundle)
-    arguments += ("--as", "rain=0.7,noise=0.3")
+def test_restore_explains(
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
+) -> None:
+    arguments = (
+        "restore",
+        photographs / "a.png",
+        "-o",
+        tmp_path / "out",
+        "--bundle",
+        bundle,
+        "--as",
+        "rain=0.7,noise=0.3",
+    )
     assert call(*arguments).code == 0
     outcome = call(*arguments, "--explain")
     assert outcome.code == 0, outcome.err
@@ -81,7 +94,7 @@ def test_restore_explains(call: Callable, bundle: str, photographs: Path, tmp_pa
 
 
 def test_failing_files_do_not_stop_the_others(
-    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
 ) -> None:
     (photographs / "zero.png").write_bytes(b"")
     (photographs / "text.jpg").write_text("no image")
@@ -110,7 +123,12 @@ def test_failing_files_do_not_stop_the_others(
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(
-    call: Callable, bundle: str, photographs: Path, tmp_path: Path, extra: list[str], message: str
+    call: Callable[..., Outcome],
+    bundle: str,
+    photographs: Path,
+    tmp_path: Path,
+    extra: list[str],
+    message: str,
 ) -> None:
     outcome = call("restore", photographs, "-o", tmp_path / "out", "--bundle", bundle, *extra)
     assert outcome.code in (1, 2)
@@ -120,7 +138,7 @@ def test_bad_settings_are_refused_before_anything_is_written(
 
 
 def test_missing_bundle_empty_folder_and_bad_output(
-    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
@@ -136,7 +154,9 @@ def test_missing_bundle_empty_folder_and_bad_output(
         assert outcome.err.count("\n") == 1
 
 
-def test_other_weights_restore_again(call: Callable, bundle: str, photographs: Path, tmp_path: Path) -> None:
+def test_other_weights_restore_again(
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
+) -> None:
     other = save_bundle(tmp_path / "other" / "tiny", tiny_bundle(seed=5))
     arguments = ("restore", photographs / "a.png", "-o", tmp_path / "out", "--as", "rain", "--bundle")
     assert "1 restored" in call(*arguments, bundle).out
@@ -167,7 +187,11 @@ def test_fingerprint_is_that_of_the_loaded_bundle(bundle: str) -> None:
 
 
 def test_a_large_run_says_first_what_it_takes(
-    call: Callable, bundle: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Callable[..., Outcome],
+    bundle: str,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from polyrestore import devices
     from polyrestore.bulk import estimate
@@ -197,7 +221,7 @@ def test_a_large_run_says_first_what_it_takes(
 
 
 def test_a_damaged_report_costs_one_line_and_no_file(
-    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
     arguments = ("restore", photographs, "-o", output, "--bundle", bundle, "--as", "rain")
@@ -218,7 +242,11 @@ def test_a_damaged_report_costs_one_line_and_no_file(
 
 
 def test_an_interrupted_run_says_how_far_it_came_and_continues(
-    call: Callable, bundle: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Callable[..., Outcome],
+    bundle: str,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     restore, given = Restorer.restore, iter(["first"])
 

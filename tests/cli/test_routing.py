@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Outcome
 from tests.support.tiny_clip import save_clip, save_da_clip
 
 
@@ -19,7 +20,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_route_restore_inspect(
-    call: Callable, bundle: str, clip: Path, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], bundle: str, clip: Path, photographs: Path, tmp_path: Path
 ) -> None:
     words = tmp_path / "words.toml"
     words.write_text('template = "a {} photo"\n[words]\nrain = ["rainy", "wet"]\nclean = []\n')
@@ -39,7 +40,7 @@ def test_route_restore_inspect(
     assert len(json.loads(outcome.out)[0]["weights"]) == 2
 
 
-def test_route_with_da_clip(call: Callable, bundle: str, clip: Path, tmp_path: Path) -> None:
+def test_route_with_da_clip(call: Callable[..., Outcome], bundle: str, clip: Path, tmp_path: Path) -> None:
     da_clip = clip.parent / "daclip.pt"
     outcome = call(
         *("route", "--clip", clip, "--da-clip", da_clip, "--bundle", bundle, "-o", tmp_path / "routed"),
@@ -53,7 +54,7 @@ def test_route_with_da_clip(call: Callable, bundle: str, clip: Path, tmp_path: P
 
 
 def test_settings_at_run_time_restore_again(
-    call: Callable, bundle: str, photographs: Path, tmp_path: Path
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
 ) -> None:
     arguments = ("restore", photographs / "a.png", "-o", tmp_path / "out", "--bundle", bundle)
     assert call(*arguments).code == 0
@@ -74,7 +75,13 @@ def test_settings_at_run_time_restore_again(
     ],
 )
 def test_bad_settings_are_one_line(
-    call: Callable, bundle: str, clip: Path, photographs: Path, tmp_path: Path, options: tuple, code: int
+    call: Callable[..., Outcome],
+    bundle: str,
+    clip: Path,
+    photographs: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    code: int,
 ) -> None:
     for arguments in (
         ("restore", photographs, "-o", tmp_path / "out", "--bundle", bundle),
@@ -88,7 +95,9 @@ def test_bad_settings_are_one_line(
         assert not (tmp_path / "out").exists()
 
 
-def test_bad_encoders_are_one_line(call: Callable, bundle: str, clip: Path, tmp_path: Path) -> None:
+def test_bad_encoders_are_one_line(
+    call: Callable[..., Outcome], bundle: str, clip: Path, tmp_path: Path
+) -> None:
     for options in (
         ("--clip", tmp_path / "gone"),
         ("--clip", tmp_path),

@@ -11,6 +11,7 @@ from polyrestore.data import (
     Batch,
     FixedNoise,
     FoundSet,
+    Sample,
     SampleGroup,
     Task,
     TaskSource,
@@ -60,7 +61,7 @@ def test_batches_from_shards_are_those_from_files(packed: tuple[Path, Path]) -> 
     folder, shards = packed
 
     def batch(sets: Iterable[FoundSet]) -> Batch:
-        groups = {}
+        groups: dict[str, list[Sample]] = {}
         for found in sets:
             for sample in found.samples:
                 groups.setdefault(sample.task, []).append(sample)
@@ -82,7 +83,9 @@ def test_shards_follow_the_webdataset_convention(packed: tuple[Path, Path]) -> N
     (shard,) = shards.glob("*.tar")
     with tarfile.open(shard) as archive:
         names = archive.getnames()
-        said = json.load(archive.extractfile("000000002.json"))
+        entry = archive.extractfile("000000002.json")
+        assert entry is not None
+        said = json.load(entry)
     assert names[:2] == ["000000000.clean.jpg", "000000000.json"]
     assert "000000002.degraded.png" in names
     assert said["task"] == "raindrop"

@@ -95,6 +95,7 @@ def test_all_samples_of_a_batch_show_the_same_one_to_three_degradations() -> Non
         assert batch.presence[0, names.index(task)] == 1
         first.append(task)
         kinds.append(int(batch.presence[0].sum()))
+        assert batch.acting is not None
         assert torch.allclose(batch.acting, batch.presence / batch.presence.sum(1, keepdim=True))
     assert set(kinds) == {1, 2, 3}
     assert set(first) == set(synthesis.tasks)
@@ -111,6 +112,7 @@ def test_adapters_act_fully_and_others_stand_by_where_asked() -> None:
     source_ = OneCompositionSource(source(synthesis=synthesis, batch_size=2), "full", bystander_share=0.3)
     names, bystanders = source_.names, []
     for batch in map(source_.batch, range(60)):
+        assert batch.acting is not None
         acting, present = batch.acting[0], batch.presence[0] > 0
         assert torch.equal(batch.acting[1], acting)
         assert acting[names.index(tasks[int(batch.task[0])])] == 1

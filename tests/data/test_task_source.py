@@ -1,5 +1,4 @@
 import pickle
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def tasks(tmp_path: Path) -> tuple[Task, ...]:
     )
 
 
-def source(tasks: Sequence[Task], **options: Any) -> TaskSource:
+def source(tasks: tuple[Task, ...], **options: Any) -> TaskSource:
     return TaskSource(tasks, **{"batch_size": 9, "patch_px": 12, "seed": 7} | options)
 
 

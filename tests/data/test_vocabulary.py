@@ -23,6 +23,7 @@ from polyrestore.data import (
     TaskSource,
     find_sets,
 )
+from polyrestore.data.sampling import Sampler
 from polyrestore.errors import DataError
 from tests.registered import registered
 from tests.support.set_trees import plant
@@ -44,7 +45,7 @@ def source(
     *,
     pairs: dict[str, list[Pair]] | None = None,
     batch_size: int = 12,
-    sampler: str = "task_shares",
+    sampler: Sampler = "task_shares",
     **synthesis: Any,
 ) -> BatchSource:
     drawn = Synthesis(tasks, **{"mixture_share": 0.6, "region_share": 0.4} | synthesis)
@@ -92,6 +93,7 @@ def test_columns_are_those_of_the_source() -> None:
     assert mixed.batch(0).presence.shape == (12, 3)
     one = OneCompositionSource(mixed)
     batch = one.batch(0)
+    assert batch.acting is not None
     assert batch.presence.shape == batch.acting.shape == (12, len(one.names))
 
 
@@ -123,6 +125,7 @@ def test_a_degradation_without_a_function_joins_no_mixture_but_stands_by() -> No
         (first,) = set(batch.task.tolist())
         assert batch.presence[0].tolist() == [float(first == 0), float(first == 1)]
         assert (float(batch.degraded.min()) == 1) == (first == 1)
+        assert batch.acting is not None
         assert batch.acting[0, first] == 1
         standing_by.add((first, bool(batch.acting[0, 1 - first] > 0)))
     assert standing_by == {(0, False), (0, True), (1, False), (1, True)}
@@ -155,5 +158,6 @@ def test_batches_are_what_they_have_been() -> None:
     assert sums(batch) == pytest.approx([4148.136, 2955.291], rel=1e-4)
     one = OneCompositionSource(drawn, "full", bystander_share=0.5).batch(5)
     assert one.presence[0].tolist() == [1, 1, 1]
+    assert one.acting is not None
     assert one.acting[0].tolist() == pytest.approx([1, 0.90729, 0.72875], rel=1e-4)
     assert sums(one) == pytest.approx([4138.547, 2519.071], rel=1e-4)

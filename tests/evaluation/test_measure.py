@@ -31,7 +31,8 @@ class FakeRestorer:
         if as_ is None and len(self.calls) > 1 and self.calls.count(None) == 2:
             return SimpleNamespace(pixels=image, weights={}, seconds=0.5)
         amount = {"haze": 0.9, "jpeg": 0.1, "noise": 0.5, "rain": 0.7}
-        share = {None: 0.5}.get(as_, 0.2) if not isinstance(as_, Mapping) else amount[next(iter(as_))]
+        otherwise = 0.5 if as_ is None else 0.2
+        share = amount[next(iter(as_))] if isinstance(as_, Mapping) else otherwise
         return SimpleNamespace(pixels=image + share * (0.5 - image), weights=weights, seconds=0.5)
 
 

@@ -84,7 +84,8 @@ def test_ssim_agrees_with_its_definition(window: str, channels: str) -> None:
 
     def local_mean(pixels: np.ndarray) -> np.ndarray:
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (size, size), axis=(1, 2))
-        return (windows * kernel).sum((-1, -2))
+        means: np.ndarray = (windows * kernel).sum((-1, -2))
+        return means
 
     mean1, mean2 = local_mean(first), local_mean(second)
     sample = 1.0 if window == "gaussian" else size**2 / (size**2 - 1)

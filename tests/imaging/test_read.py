@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def picture(mode: str, size: tuple[int, int] = (6, 5)) -> PILImage.Image:
     return PILImage.fromarray(values, "RGBA").convert("RGB" if mode != "RGBA" else mode).convert(mode)
 
 
-def saved(path: Path, image: PILImage.Image, **options: object) -> Path:
+def saved(path: Path, image: PILImage.Image, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
@@ -98,11 +99,18 @@ def test_float_samples_are_refused(tmp_path: Path) -> None:
 
 def test_further_frames_are_noted(tmp_path: Path) -> None:
     further = [PILImage.new("RGB", (6, 5)), PILImage.new("RGB", (6, 5), "red")]
-    for name, options in (("a.tif", {}), ("a.webp", {"lossless": True}), ("a.png", {})):
+    kinds: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("a.tif", {}),
+        ("a.webp", {"lossless": True}),
+        ("a.png", {}),
+    )
+    for name, options in kinds:
         path = tmp_path / name
         picture("RGB").save(path, save_all=True, append_images=further, **options)
         found = read_image(path)
-        assert np.array_equal((found.pixels * 255).round().permute(1, 2, 0).numpy(), picture("RGB"))
+        assert np.array_equal(
+            (found.pixels * 255).round().permute(1, 2, 0).numpy(), np.asarray(picture("RGB"))
+        )
         assert any("3 frames" in note for note in found.notes), name
 
 
@@ -117,7 +125,7 @@ def test_a_jpeg_with_several_pictures_is_a_jpeg(tmp_path: Path) -> None:
 def test_broken_exif_does_not_cost_the_pixels(tmp_path: Path, block: bytes) -> None:
     path = saved(tmp_path / "a.png", picture("RGB"), exif=b"Exif\0\0" + block)
     found = read_image(path)
-    assert np.array_equal((found.pixels * 255).round().permute(1, 2, 0).numpy(), picture("RGB"))
+    assert np.array_equal((found.pixels * 255).round().permute(1, 2, 0).numpy(), np.asarray(picture("RGB")))
     for name in ("b.tif", "b.jpg", "b.png"):
         write_image(tmp_path / name, found.pixels, ImageMetadata(exif=block))
         assert read_image(tmp_path / name).pixels.shape == found.pixels.shape

@@ -149,11 +149,11 @@ def test_orientation_is_applied_once(tmp_path: Path, suffix: str, orientation: i
     picture.getexif()[0x0112] = orientation
     expected = np.asarray(ImageOps.exif_transpose(picture))
     if suffix.endswith(".tif"):
-        content = path.read_bytes()
+        stored_bytes = path.read_bytes()
         entry = b"\x12\x01\x03\x00\x01\x00\x00\x00"
-        assert content.count(entry) == 1
-        at = content.index(entry) + len(entry)
-        path.write_bytes(content[:at] + bytes([orientation]) + content[at + 1 :])
+        assert stored_bytes.count(entry) == 1
+        at = stored_bytes.index(entry) + len(entry)
+        path.write_bytes(stored_bytes[:at] + bytes([orientation]) + stored_bytes[at + 1 :])
     else:
         write_image(path, levels, ImageMetadata(bit_depth=metadata.bit_depth, exif=camera_exif(orientation)))
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -132,7 +133,9 @@ def test_interlaced_16_bit_colour_falls_back_to_8_bits_with_a_note(tmp_path: Pat
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_16_bit_tiff_of_other_writers(tmp_path: Path, compression: str, planar: str, byteorder: str) -> None:
+def test_16_bit_tiff_of_other_writers(
+    tmp_path: Path, compression: str | None, planar: str, byteorder: Literal["<", ">"]
+) -> None:
     samples = samples16(11, 7, 3)
     stored = samples if planar == "contig" else np.ascontiguousarray(samples.transpose(2, 0, 1))
     tifffile.imwrite(

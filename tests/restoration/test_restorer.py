@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -34,7 +35,7 @@ def random_pixels(height: int = 50, width: int = 61, seed: int = 0) -> torch.Ten
     return torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def expected(bundle: Any, weights: dict[str, float], pixels: torch.Tensor) -> torch.Tensor:
+def expected(bundle: Bundle, weights: dict[str, float], pixels: torch.Tensor) -> torch.Tensor:
     """Compute the composition on the whole image, unmerged, without any of the restorer's code."""
     backbone = tiny_backbone()
     bank = AdapterBank(backbone)
@@ -47,7 +48,7 @@ def expected(bundle: Any, weights: dict[str, float], pixels: torch.Tensor) -> to
 
 
 def test_recognises_once_on_the_whole_image_and_composes(
-    bundle: Any, restorer: Restorer, recognition: FakeRecognition
+    bundle: Bundle, restorer: Restorer, recognition: FakeRecognition
 ) -> None:
     pixels = random_pixels()
     restored = restorer.restore(pixels)
@@ -58,7 +59,7 @@ def test_recognises_once_on_the_whole_image_and_composes(
 
 
 def test_named_composition_does_not_ask_the_recogniser(
-    bundle: Any, restorer: Restorer, recognition: FakeRecognition
+    bundle: Bundle, restorer: Restorer, recognition: FakeRecognition
 ) -> None:
     pixels = random_pixels()
     restored = restorer.restore(pixels, as_="rain")
@@ -70,7 +71,7 @@ def test_named_composition_does_not_ask_the_recogniser(
 
 @pytest.mark.parametrize("weights", [{"haze": 1.0}, {"haze": 0.4, "noise": 0.6}])
 def test_parallel_adapters_see_further_and_tiles_still_equal_the_whole(
-    bundle: Any, restorer: Restorer, weights: dict[str, float]
+    bundle: Bundle, restorer: Restorer, weights: dict[str, float]
 ) -> None:
     pixels = random_pixels(70, 90)
     restored = restorer.restore(pixels, as_=weights).pixels
@@ -111,7 +112,7 @@ def test_strength_outside_its_range_is_refused(restorer: Restorer, strength: flo
         restorer.restore(random_pixels(), as_="noise", strength=strength)
 
 
-def test_the_composition_is_taken_back_also_after_an_error(bundle: Any, restorer: Restorer) -> None:
+def test_the_composition_is_taken_back_also_after_an_error(bundle: Bundle, restorer: Restorer) -> None:
     network = cast(TorchRuntime, restorer.runtime)._backbone
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     pixels = random_pixels()
@@ -130,7 +131,7 @@ def test_the_composition_is_taken_back_also_after_an_error(bundle: Any, restorer
 
 
 def test_one_composition_serves_many_images(
-    bundle: Any, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     merges: list[Any] = []
     merge = AdapterBank.merge
@@ -156,7 +157,7 @@ def test_one_composition_serves_many_images(
         pytest.fail("an unknown adapter acts")
 
 
-def test_a_restorer_pickles(bundle: Any) -> None:
+def test_a_restorer_pickles(bundle: Bundle) -> None:
     restorer = Restorer(bundle, "cpu", tile_px=24)
     again = pickle.loads(pickle.dumps(restorer))
     assert (again.device, again.tile_px, again.adapters) == (restorer.device, 24, restorer.adapters)
@@ -166,20 +167,20 @@ def test_a_restorer_pickles(bundle: Any) -> None:
     assert torch.equal(again.apply([pixels], weights)[0], restorer.apply([pixels], weights)[0])
 
 
-def test_runtimes_and_precisions_are_chosen_by_name(bundle: Any) -> None:
+def test_runtimes_and_precisions_are_chosen_by_name(bundle: Bundle) -> None:
     with pytest.raises(UnknownNameError, match="unknown runtime 'torsch'; did you mean 'torch'"):
         Restorer(bundle, "cpu", runtime="torsch")
     with pytest.raises(UnknownNameError, match="unknown precision 'float61'; did you mean 'float16'"):
         Restorer(bundle, "cpu", precision="float61")
 
 
-def test_the_bundle_is_not_changed(bundle: Any, restorer: Restorer) -> None:
+def test_the_bundle_is_not_changed(bundle: Bundle, restorer: Restorer) -> None:
     restorer.restore(random_pixels(), as_="rain,haze")
     names = {name for name, _ in bundle.backbone.named_modules()}
     assert names == {name for name, _ in tiny_backbone().named_modules()}
 
 
-def test_threads_share_a_restorer(bundle: Any, restorer: Restorer) -> None:
+def test_threads_share_a_restorer(bundle: Bundle, restorer: Restorer) -> None:
     pixels = random_pixels()
     wanted = {name: expected(bundle, {name: 1.0}, pixels) for name in ("noise", "rain", "haze")}
     wrong: list[str] = []
@@ -198,7 +199,7 @@ def test_threads_share_a_restorer(bundle: Any, restorer: Restorer) -> None:
     assert wrong == []
 
 
-def test_a_bundle_without_recogniser_wants_a_name(bundle: Any) -> None:
+def test_a_bundle_without_recogniser_wants_a_name(bundle: Bundle) -> None:
     bundle.recogniser = None
     restorer = Restorer(bundle, "cpu")
     assert restorer.restore(random_pixels(), as_="noise").weights == {"noise": 1.0}
@@ -208,7 +209,7 @@ def test_a_bundle_without_recogniser_wants_a_name(bundle: Any) -> None:
         restorer.recognise(random_pixels())
 
 
-def test_a_backbone_alone_restores_every_image(bundle: Any) -> None:
+def test_a_backbone_alone_restores_every_image(bundle: Bundle) -> None:
     bundle.adapters, bundle.recogniser = {}, None
     restorer, pixels = Restorer(bundle, "cpu", tile_px=24), random_pixels()
     assert restorer.is_bare
@@ -222,17 +223,17 @@ def test_a_backbone_alone_restores_every_image(bundle: Any) -> None:
         restorer.restore(pixels, as_="noise")
 
 
-def test_recognition_settings_that_are_not_known_are_refused(bundle: Any) -> None:
+def test_recognition_settings_that_are_not_known_are_refused(bundle: Bundle) -> None:
     bundle.recognition_settings = {"temperatur": 0.1}
     with pytest.raises(BundleError, match="'tiny' has recognition settings that do not fit: .*temperatur"):
         Restorer(bundle, "cpu")
 
 
-def test_recognition_settings_can_be_given(bundle: Any) -> None:
+def test_recognition_settings_can_be_given(bundle: Bundle) -> None:
     own = Bundle(**vars(bundle))
     own.recognition_settings = {"top_k": 2, "temperature": 0.2}
     restorer = Restorer(own, "cpu", settings={"top_k": 1, "normalisation": "max"})
-    expected = {"top_k": 1, "temperature": 0.2, "normalisation": "max"}
+    expected: dict[str, Any] = {"top_k": 1, "temperature": 0.2, "normalisation": "max"}
     assert restorer.bundle.recognition_settings == expected
     assert restorer._settings == RecognitionSettings(**expected)
     assert own.recognition_settings == {"top_k": 2, "temperature": 0.2}
@@ -258,7 +259,7 @@ def test_settings_reach_the_recognition_through_load(monkeypatch: pytest.MonkeyP
     assert load("any", "cpu")._settings == RecognitionSettings()
 
 
-def test_files_keep_their_metadata(restorer: Restorer, tmp_path: Any) -> None:
+def test_files_keep_their_metadata(restorer: Restorer, tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     write_image(path, random_pixels(), ImageMetadata(dpi=(300.0, 300.0)))
     restored = restorer.restore(path, as_="noise")

@@ -117,7 +117,7 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_programs_are_refused_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
-    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "model.pt")
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "model.pt")
     recwarn.clear()
     with pytest.raises(CheckpointError, match="is not a checkpoint"):
         read_checkpoint(tmp_path / "model.pt")

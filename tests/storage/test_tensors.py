@@ -41,7 +41,7 @@ def test_tensors_that_share_memory_are_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("read", [read_tensors, read_shapes])
 def test_a_missing_or_damaged_file_is_refused_as_the_caller_says(
-    tmp_path: Path, read: Callable[[Path], object]
+    tmp_path: Path, read: Callable[[Path, type[AdapterError], str], object]
 ) -> None:
     path = tmp_path / "weights.safetensors"
     with pytest.raises(AdapterError, match=rf"^cannot read {path}: .*; copy it again$"):
