@@ -28,6 +28,7 @@ from polyrestore.errors import (
 )
 from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
+from polyrestore.restoration.colour import kept_grey
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
@@ -249,7 +250,7 @@ class Restorer:
             restored = run_tiled(self.runtime, image, self.tile_px_for(*image.shape[-2:]))
             restored = restored[0].to(pixels.device)
         # Outside the block, so that this is a tensor like any other.
-        return restored.clamp(0, 1)
+        return kept_grey(pixels, restored.clamp(0, 1))
 
     def _recognise(self, pixels: Tensor, settings: RecognitionSettings | None = None) -> Recognition:
         if self._recogniser is None:
