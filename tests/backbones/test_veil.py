@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from polyrestore.backbones.veil import (
@@ -16,13 +17,13 @@ from polyrestore.backbones.veil import (
 from tests.support.networks import random_image
 
 
-def vector(light, size, slope, offset):
+def vector(light: tuple[float, ...], size: tuple[int, ...], slope: float, offset: float) -> Tensor:
     """Return what a network would say about one image, with maps of one value each."""
     maps = [torch.full((OVERVIEW_PX**2,), value) for value in (slope, offset)]
     return torch.cat([torch.tensor([1.0, *light, *size, 0.0, 0.0]), *maps])[None]
 
 
-def test_the_true_transmission_and_airlight_give_the_scene_back():
+def test_the_true_transmission_and_airlight_give_the_scene_back() -> None:
     scene, light = random_image(40, 56), (0.9, 0.8, 0.7)
     hazy = scene * 0.4 + torch.tensor(light).view(1, 3, 1, 1) * 0.6
     veil = vector(light, hazy.shape[-2:], 0.0, 0.4)
@@ -30,7 +31,7 @@ def test_the_true_transmission_and_airlight_give_the_scene_back():
     torch.testing.assert_close(without_veil(hazy, veil), scene, atol=1e-5, rtol=0)
 
 
-def test_a_tile_is_given_the_part_of_the_veil_that_lies_over_it():
+def test_a_tile_is_given_the_part_of_the_veil_that_lies_over_it() -> None:
     image, veil = random_image(60, 80), vector((0.9, 0.9, 0.9), (60, 80), 0.2, 0.0)
     veil[:, -(OVERVIEW_PX**2) :] = torch.linspace(0.2, 0.9, OVERVIEW_PX**2)
     whole = without_veil(image, veil)
@@ -39,7 +40,7 @@ def test_a_tile_is_given_the_part_of_the_veil_that_lies_over_it():
     assert float((without_veil(image[..., 16:48, 24:64], veil) - tile).abs().max()) > 1e-2
 
 
-def test_the_dark_channel_is_dark_where_any_colour_is_missing_nearby():
+def test_the_dark_channel_is_dark_where_any_colour_is_missing_nearby() -> None:
     image = torch.ones(1, 3, 20, 20)
     image[0, 1, 10, 10] = 0
     dark = dark_channel(image)
@@ -47,7 +48,7 @@ def test_the_dark_channel_is_dark_where_any_colour_is_missing_nearby():
     assert int((dark == 0).sum()) == 49
 
 
-def test_a_guided_map_keeps_to_the_edges_of_its_guide():
+def test_a_guided_map_keeps_to_the_edges_of_its_guide() -> None:
     guide = torch.zeros(1, 3, 32, 32)
     guide[..., 16:] = 1
     blurred = functional.avg_pool2d(guide[:, :1], 9, 1, 4, count_include_pad=False)

@@ -18,10 +18,10 @@ def test_the_card_lists_parts_with_their_sizes(folder: Path, bundle: Bundle) -> 
     backbone = sum(parameter.numel() for parameter in bundle.backbone.parameters())
     assert row(card, "parameters of the backbone") == f"| parameters of the backbone | {backbone:,} |"
     rain, noise = bundle.adapters["rain"], bundle.adapters["noise"]
-    layers = len(rain.config.targets)
+    layers = len(rain.config.targets or ())
     size = f"{rain.parameter_count:,} | {2 * rain.parameter_count / 1e6:.2f} MB |"
     assert row(card, "`rain`") == f"| `rain` | lora | rank 2, alpha 4 | {layers} | {size}"
-    assert f"| bottleneck | reduction 2 | {len(noise.config.targets)} |" in row(card, "`noise`")
+    assert f"| bottleneck | reduction 2 | {len(noise.config.targets or ())} |" in row(card, "`noise`")
     assert row(card, "prototypes") == "| prototypes | `clean`, `noise`, `rain` |"
     assert row(card, "setting `temperature`").endswith("| `0.07` |")
 

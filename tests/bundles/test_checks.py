@@ -153,7 +153,7 @@ def test_a_network_of_another_size_than_its_file_is_never_made(
     made = []
     original = torch.nn.Conv2d.__init__
 
-    def watched(layer: nn.Module, *arguments: Any, **keywords: Any) -> None:
+    def watched(layer: nn.Conv2d, *arguments: Any, **keywords: Any) -> None:
         original(layer, *arguments, **keywords)
         made.append(layer.weight.device.type)
 

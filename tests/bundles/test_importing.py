@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from tests.support.networks import PUBLISHED, TINY, random_image, tiny
 
 # No shape tells the heads, and the tiny network does not have the published ones.
 GIVEN = {"transweather": {"heads": [1, 2, 2, 2], "decoder_heads": 2}}
-PUBLISHED_AS = {
+PUBLISHED_AS: dict[str, Callable[[Any], object]] = {
     "airnet": lambda state: {"net": state, "epoch": 3},
     "compact": lambda state: state,
     "flow": lambda state: {"model": state},
@@ -83,7 +84,7 @@ def test_what_was_assumed_is_said_and_recorded(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, "transweather", backbone.state_dict())
     imported = import_checkpoint(path, tmp_path / "bundle")
     assert imported.assumed == {"heads": [1, 2, 4, 4], "decoder_heads": 8}
-    record = load_bundle(tmp_path / "bundle").info.training["import"]
+    record = load_bundle(tmp_path / "bundle").info.model_dump()["training"]["import"]
     assert record["assumed"] == imported.assumed
 
 

@@ -9,16 +9,31 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from polyrestore.adapters import AdapterBank, LoraConfig
+from polyrestore.backbones import BaseReference, BorrowsModel, Stepped
 from polyrestore.backbones.latent import parts
 from polyrestore.backbones.latent.model_files import MODELS_VARIABLE
 from polyrestore.bundles import Bundle, import_checkpoint, load_bundle, save_bundle
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.errors import BackboneError, BundleError, CheckpointError
 from polyrestore.restoration.restorer import Restorer
+from polyrestore.runtimes.torch import TorchRuntime
 from tests.support.latent_models import offline, save_model
 from tests.support.networks import random_image
+
+
+def skip_of(bundle: Bundle) -> Tensor:
+    """Return the weights of the first skip that the bundle adds to its model."""
+    return bundle.backbone.get_parameter("skips.0.weight")
+
+
+def reference_of(bundle: Bundle) -> BaseReference:
+    assert isinstance(bundle.backbone, BorrowsModel)
+    reference = bundle.backbone.reference()
+    assert reference is not None
+    return reference
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import_checkpoint(str(folder / "model"), folder / "imported", options={"timestep": 500})
     bundle = load_bundle(folder / "imported")
     with torch.no_grad():
-        bundle.backbone.skips[0].weight.normal_(generator=torch.Generator().manual_seed(0))
+        skip_of(bundle).normal_(generator=torch.Generator().manual_seed(0))
     bank = AdapterBank(bundle.backbone)
     bank.create("noise", LoraConfig(rank=2), torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -55,22 +70,22 @@ def copied(place: Path, tmp_path: Path) -> Path:
 def test_the_base_is_named_and_not_copied(place: Path) -> None:
     bundle, image = load_bundle(place / "bundle"), random_image(32, 40)
     held = sum(path.stat().st_size for path in (place / "bundle").rglob("*.safetensors"))
-    assert held < 0.5 * bundle.backbone.reference().size_bytes
+    assert held < 0.5 * reference_of(bundle).size_bytes
     entry = json.loads((place / "bundle" / "model.json").read_text())["backbone"]
     assert entry["options"]["timestep"] == 500
-    assert entry["reference"] == vars(bundle.backbone.reference())
+    assert entry["reference"] == vars(reference_of(bundle))
     assert entry["reference"]["sha256"] in (place / "bundle" / "README.md").read_text()
     with torch.no_grad():
-        assert bundle.backbone.skips[0].weight.abs().max() > 0.1
-        bare = load_bundle(place / "imported").backbone
-        bare.skips[0].weight.copy_(bundle.backbone.skips[0].weight)
-        assert torch.equal(bundle.backbone(image), bare(image))
+        assert skip_of(bundle).abs().max() > 0.1
+        bare = load_bundle(place / "imported")
+        skip_of(bare).copy_(skip_of(bundle))
+        assert torch.equal(bundle.backbone(image), bare.backbone(image))
 
 
 def test_no_text_encoder_is_needed_once_the_bundle_is_made(copied: Path) -> None:
     shutil.rmtree(copied / "model" / "text_encoder")
     shutil.rmtree(copied / "model" / "tokenizer")
-    assert load_bundle(copied / "bundle").backbone.prompt.abs().max() > 0
+    assert load_bundle(copied / "bundle").backbone.get_buffer("prompt").abs().max() > 0
     with pytest.raises(BackboneError, match="text_encoder is missing"):
         import_checkpoint(str(copied / "model"), copied / "again")
     assert not (copied / "again").exists()
@@ -80,7 +95,9 @@ def test_a_restorer_shares_the_base_and_leaves_the_bundle_as_it_was(place: Path)
     bundle, image = load_bundle(place / "bundle"), random_image(40, 48)[0]
     before = {key: value.clone() for key, value in bundle.backbone.state_dict().items()}
     restorer = Restorer(bundle)
-    own, copy = bundle.backbone.unet.conv_in.weight, restorer.runtime._backbone.unet.conv_in.weight
+    assert isinstance(restorer.runtime, TorchRuntime)
+    networks = bundle.backbone, restorer.runtime._backbone
+    own, copy = (network.get_parameter("unet.conv_in.weight") for network in networks)
     assert own is not copy
     assert own.data_ptr() == copy.data_ptr()
     full = restorer.restore(image, as_="noise").pixels
@@ -95,10 +112,11 @@ def test_the_fingerprint_counts_steps_and_skips(place: Path) -> None:
     for change in range(3):
         bundle = load_bundle(place / "bundle")
         if change == 1:
+            assert isinstance(bundle.backbone, Stepped)
             bundle.backbone.use_steps(2)
         elif change == 2:
             with torch.no_grad():
-                bundle.backbone.skips[0].weight[0] += 1
+                skip_of(bundle)[0] += 1
         found.add(fingerprint(bundle))
     assert len(found) == 3
     assert fingerprint(load_bundle(place / "bundle")) in found
@@ -208,6 +226,7 @@ def test_a_tiny_model_is_held_whole(tmp_path: Path) -> None:
     backbone, image = build_backbone("latent", model="tiny").eval(), random_image(20, 24)
     save_bundle(tmp_path / "tiny", Bundle("tiny", backbone), dtype=torch.float32)
     loaded = load_bundle(tmp_path / "tiny").backbone
+    assert isinstance(loaded, BorrowsModel)
     assert loaded.reference() is None
     with torch.no_grad():
         assert torch.equal(loaded(image), backbone(image))

@@ -46,6 +46,8 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path, bundle: Bundle, dtype: to
     save_bundle(tmp_path / "tiny", bundle, dtype=dtype)
     loaded = load_bundle(tmp_path / "tiny")
     assert torch.equal(torch.get_rng_state(), state), "loading advanced the global random numbers"
+    assert loaded.recogniser is not None
+    assert bundle.recogniser is not None
     assert_same_weights(loaded.backbone.state_dict(), bundle.backbone.state_dict(), dtype)
     assert_same_weights(loaded.recogniser.state_dict(), bundle.recogniser.state_dict(), dtype)
     assert_same_weights(loaded.prototypes, bundle.prototypes, torch.float32)
@@ -121,7 +123,7 @@ def _spoil_last_rename(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(5, "Input/output error")
         real(source, target)
 
-    monkeypatch.setattr(saving.os, "rename", fail)
+    monkeypatch.setattr(os, "rename", fail)
 
 
 @pytest.mark.parametrize("spoil", [_spoil_reading, _spoil_writing, _spoil_last_rename])

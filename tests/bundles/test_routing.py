@@ -6,14 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from polyrestore.bundles import Bundle, load_bundle, route_bundle, save_bundle
 from polyrestore.degradations import degrade
-from polyrestore.errors import BundleError, CheckpointError, OutputError, RecognitionError
-from polyrestore.recognition import CLEAN, RecognitionSettings, weigh
+from polyrestore.errors import BundleError, CheckpointError, OutputError, PolyrestoreError, RecognitionError
+from polyrestore.recognition import CLEAN, weigh
+from polyrestore.recognition.clip.daclip import DaClipRecogniser
 from polyrestore.recognition.clip.network import ClipRecogniser
 from polyrestore.restoration.restorer import Restorer
 from tests.support.tiny_clip import save_clip, save_da_clip, save_tokenizer
@@ -38,7 +40,7 @@ def test_a_routed_bundle_recognises_with_words(
     assert loaded.name == "tiny-clip"
     assert loaded.recognition_settings["temperature"] == 0.01
     assert loaded.info.results == ()
-    assert loaded.info.training["router"]["words"]["rain"] == ["rainy"]
+    assert loaded.info.model_dump()["training"]["router"]["words"]["rain"] == ["rainy"]
     assert "recogniser.safetensors" not in {path.name for path in routed.iterdir()}
     card = (routed / "README.md").read_text()
     assert "| clip encoder, not in this folder | `clip` |" in card
@@ -57,7 +59,7 @@ def test_adapters_that_act_in_full_do_so_whatever_recognises(
     full.recognition_settings = {"normalisation": own, "temperature": 0.3, "saturation": 0.4}
     save_bundle(tmp_path / "full", full)
 
-    def settings(name: str, **options: object) -> RecognitionSettings:
+    def settings(name: str, **options: Any) -> dict[str, Any]:
         routed = route_bundle(tmp_path / "full", tmp_path / name, clip=str(clip), **options)
         return load_bundle(routed.folder).recognition_settings
 
@@ -76,10 +78,12 @@ def test_generated_mixtures_are_restored_by_what_the_words_say(routed: Path) -> 
         assert sum(restored.weights.values()) == pytest.approx(1)
         assert restored.pixels.shape == image.shape
         with torch.no_grad():
+            assert restorer.bundle.recogniser is not None
             embedding = restorer.bundle.recogniser.embed(image[None])[0]
         # s_o = d B: the similarities are inner products with the words.
         for name, prototype in restorer.bundle.prototypes.items():
             expected = float(embedding @ prototype)
+            assert restored.recognition is not None
             assert restored.recognition.similarities[name] == pytest.approx(expected, abs=1e-5)
 
 
@@ -99,6 +103,7 @@ def test_da_clip_needs_the_folder_for_its_tokenizer_only(tmp_path: Path, folder:
     shutil.rmtree(tmp_path / "words")
     loaded = load_bundle(made.folder)
     assert loaded.name == "eyes"
+    assert isinstance(loaded.recogniser, DaClipRecogniser)
     image = torch.rand(1, 3, 30, 30)
     with torch.no_grad():
         found = loaded.recogniser.embed(image)
@@ -204,7 +209,7 @@ def test_what_cannot_be_routed_leaves_nothing(
     save_bundle(tmp_path / "bare", Bundle("bare", bundle.backbone))
     (tmp_path / "text.pt").write_text("no checkpoint")
     save_tokenizer(tmp_path / "tokenizer-only")
-    for error, arguments, options in (
+    cases: tuple[tuple[type[PolyrestoreError], Path, dict[str, Any]], ...] = (
         (BundleError, tmp_path / "bare", {}),
         (RecognitionError, folder, {"clip": str(tmp_path / "gone")}),
         (RecognitionError, folder, {"clip": str(tmp_path / "tokenizer-only")}),
@@ -212,7 +217,8 @@ def test_what_cannot_be_routed_leaves_nothing(
         (RecognitionError, folder, {"settings": {"temperature": 0}}),
         (CheckpointError, folder, {"da_clip": tmp_path / "text.pt"}),
         (BundleError, folder, {"name": "a b"}),
-    ):
+    )
+    for error, arguments, options in cases:
         with pytest.raises(error):
             route_bundle(arguments, target, **{"clip": str(clip), **options})
         assert not target.exists()

@@ -64,14 +64,14 @@ def test_training_sees_one_view_at_a_time() -> None:
     with torch.no_grad():
         views = [network.embed(view) for view in (image, image.flip(2), image.flip(3), image.flip(2, 3))]
         assert not torch.allclose(views[0], views[1], atol=1e-4)
-        middle = torch.nn.functional.normalize(sum(views), dim=1)
+        middle = torch.nn.functional.normalize(torch.stack(views).sum(0), dim=1)
         assert torch.allclose(network.eval().embed(image), middle, atol=1e-5)
 
 
 def test_the_nearest_prototype_wins() -> None:
     found = weigh(axis(1), PROTOTYPES, SETTINGS)
     assert found.weights == {"rain": 1.0}
-    assert max(found.similarities, key=found.similarities.get) == "rain"
+    assert max(found.similarities, key=lambda name: found.similarities[name]) == "rain"
     assert sum(found.probabilities.values()) == pytest.approx(1)
 
 

@@ -58,7 +58,7 @@ def test_weights_are_what_the_settings_say(seed: int, **values: Any) -> None:
         assert all(damage[name] >= chosen.minimum_share for name in found.weights)
         assert bool(weights) == any(value >= chosen.minimum_share and value > 0 for value in damage.values())
     elif max(damage.values()) > 0:
-        assert max(damage, key=damage.get) in found.weights or chosen.normalisation == "sum"
+        assert max(damage, key=lambda name: damage[name]) in found.weights or chosen.normalisation == "sum"
         assert weights
     if weights and chosen.normalisation in ("softmax", "sum"):
         assert sum(weights) == pytest.approx(1, abs=1e-5)
@@ -151,7 +151,7 @@ def test_a_sigmoid_without_clean_compares_with_nothing() -> None:
 
 
 def test_what_older_bundles_store_means_what_it_meant() -> None:
-    stored = {"temperature": 0.1, "top_k": 3, "minimum_share": 0.12, "clean_threshold": 0.25}
+    stored: dict[str, Any] = {"temperature": 0.1, "top_k": 3, "minimum_share": 0.12, "clean_threshold": 0.25}
     assert RecognitionSettings(**stored).normalisation == "softmax"
     assert RecognitionSettings(**stored).activation == "softmax"
     assert RecognitionSettings(**RecognitionSettings(**stored).to_dict()) == RecognitionSettings(**stored)
@@ -169,6 +169,6 @@ def test_what_older_bundles_store_means_what_it_meant() -> None:
         *(("activation", value) for value in ("softmaxx", "", None, 3)),
     ],
 )
-def test_a_value_outside_its_range_is_refused(name: str, value: object) -> None:
+def test_a_value_outside_its_range_is_refused(name: str, value: Any) -> None:
     with pytest.raises(RecognitionError, match=name):
         RecognitionSettings(**{name: value})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from polyrestore.backbones import build_backbone
 from polyrestore.data import Batch
@@ -20,6 +21,7 @@ from polyrestore.training.phases.expected_error import ExpectedErrorJob
 from polyrestore.training.phases.restoration_job import RestorationJob
 from polyrestore.training.recipes.data_table import DataTable
 from polyrestore.training.recipes.recipe import OptimiserTable, PretrainingRecipe
+from polyrestore.training.validation.crops import Prepare
 from polyrestore.training.weighting import Evidence, build_weighting
 
 TASKS = ("noise", "jpeg", "low_light")
@@ -52,7 +54,10 @@ class Halves:
 class NoValidation:
     """Validates nothing."""
 
-    def measure(self, *_: object) -> dict[str, float]:
+    def degradations(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
+    def measure(self, restore: nn.Module, prepare: Prepare | None = None) -> dict[str, float]:
         return {}
 
 

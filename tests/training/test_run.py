@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, load_file
 from torch import nn
 
-from polyrestore.adapters import AdapterBank
+from polyrestore.adapters import AdapterBank, LoraConfig
 from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
 from polyrestore.data import Batch
@@ -30,6 +30,7 @@ from polyrestore.training.recipes.batches import training_source
 from polyrestore.training.run import run_recipe
 from tests.support.networks import TINY
 from tests.training.conftest import toml_value
+from tests.training.halves import NoValidation
 
 ADAPTERS = """
 phase = "adapters"
@@ -160,8 +161,10 @@ def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop: Pat
     ]  # fmt: skip
     folder = run_recipe(workshop / "adapters.toml", output_folder=workshop / "grown", overrides=overrides)
     second = load_bundle(str(folder))
-    old, new = (bundle.adapters["noise"] for bundle in (first, second))
-    assert (old.config.rank, new.config.rank) == (2, 4)
+    old, new = (bundle.adapters["noise"].config for bundle in (first, second))
+    assert isinstance(old, LoraConfig)
+    assert isinstance(new, LoraConfig)
+    assert (old.rank, new.rank) == (2, 4)
     outputs = []
     for bundle in (first, second):
         bank = AdapterBank(bundle.backbone)
@@ -176,7 +179,7 @@ def test_an_adapter_can_grow_in_rank_and_starts_from_what_it_could(workshop: Pat
 
 def test_a_task_counts_as_much_as_it_is_drawn(workshop: Path) -> None:
     recipe = load_recipe(workshop / "pretraining.toml", ["synthesis.task_shares={ noise = 4.0 }"])
-    job = RestorationJob(build_backbone("compact", width=8), training_source(recipe), None)
+    job = RestorationJob(build_backbone("compact", width=8), training_source(recipe), NoValidation())
     assert job.shares().tolist() == [2.0, 0.5, 0.5]
 
 
@@ -222,7 +225,7 @@ def test_a_damaged_newest_checkpoint_gives_way_and_the_run_ends_alike(workshop: 
     newest = max(whole.glob("*.safetensors"))
     before = load(newest.read_bytes())
     newest.write_bytes(newest.read_bytes()[:100])
-    events = []
+    events: list[object] = []
     run_recipe(recipe, output_folder=whole, on_event=events.append)
     (notice,) = [event for event in events if isinstance(event, Noticed)]
     assert newest.name in notice.message
@@ -251,10 +254,12 @@ def test_two_runs_do_not_share_a_folder(workshop: Path) -> None:
 
 
 def test_a_run_that_is_stopped_saves_its_step_and_goes_on(workshop: Path) -> None:
-    recipe, events = workshop / "pretraining.toml", []
+    recipe = workshop / "pretraining.toml"
+    events: list[object] = []
     with pytest.raises(StoppedError, match="stopped after step 1 of"):
         run_recipe(recipe, output_folder=workshop / "cut", stop_when=lambda: True)
     run_recipe(recipe, output_folder=workshop / "cut", on_event=events.append)
+    assert isinstance(events[0], Started)
     assert events[0].first_step == 1
     run_recipe(recipe, output_folder=workshop / "whole")
     names = [max((workshop / run).glob("checkpoint-*")) for run in ("cut", "whole")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_an_adapter_is_trained_recognised_and_restored_from_pairs_alone(shop: Pa
     bundle = load_bundle(folder)
     assert sorted(bundle.adapters) == ["noise", OWN]
     assert set(bundle.prototypes) == {"noise", OWN, CLEAN}
-    figures = bundle.info.training[f"adapter {OWN}"]["validation_psnr"]
+    figures = bundle.info.model_dump()["training"][f"adapter {OWN}"]["validation_psnr"]
     assert figures["after"] > figures["before"] + 1
     restorer = Restorer(bundle, "cpu")
     shown, target = (
@@ -92,7 +93,7 @@ def test_a_backbone_learns_from_pairs_of_what_cannot_be_synthesised(shop: Path) 
     folder = run_recipe(shop / "own.toml", output_folder=shop / "out", overrides=["joint_rank=2", "steps=3"])
     bundle = load_bundle(folder)
     assert sorted(bundle.adapters) == ["low_light", "noise", OWN]
-    record = bundle.info.training["pretraining"]
+    record = bundle.info.model_dump()["training"]["pretraining"]
     assert set(record["validation_psnr"]) == {"noise", OWN, "low_light", "mean"}
     assert record["recipe"]["data"]["validation_pairs"] == {OWN: [f"{shop.name}/held"]}
     assert run_recipe(shop / "own.toml", output_folder=shop / "tiny", tiny=True).is_dir()
@@ -119,7 +120,7 @@ def test_sets_of_pairs_need_no_function(shop: Path) -> None:
 
     bundle = load_bundle(run(training + held_out))
     assert sorted(bundle.adapters) == [OWN]
-    assert set(bundle.info.training["pretraining"]["validation_psnr"]) == {"glass", "mean"}
+    assert set(bundle.info.model_dump()["training"]["pretraining"]["validation_psnr"]) == {"glass", "mean"}
     with pytest.raises(RecipeError, match="'wet_glass' cannot be synthesised; give pairs"):
         run(training, 'validation = "validation"\n')
     with pytest.raises(RecipeError, match="clean photographs, and 'wet_glass' cannot be synthesised"):
@@ -202,7 +203,7 @@ def test_a_recogniser_on_a_trunk_learns_from_pairs_too(seeing: Path) -> None:
     assert bundle.recogniser is not None
     # How strong something is can be learned of what is synthesised only.
     assert bundle.recogniser.options["severities"] == ["noise"]
-    assert f"{OWN} found" in bundle.info.training["recogniser"]["validation"]
+    assert f"{OWN} found" in bundle.info.model_dump()["training"]["recogniser"]["validation"]
     assert set(Restorer(bundle, "cpu").recognise(torch.rand(1, 3, 40, 40)).probabilities) == {
         "noise",
         OWN,
@@ -244,13 +245,15 @@ def test_one_more_degradation_changes_no_validation_image(shop: Path) -> None:
 
 
 def test_one_more_degradation_in_the_registry_changes_nothing_that_is_trained_or_measured(shop: Path) -> None:
-    def trained(folder: str) -> tuple[dict[str, torch.Tensor], list[dict]]:
+    def trained(folder: str) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
         pretrained(shop, "steps=2", "joint_rank=2", "synthesis.mixture_share=0.6")
         run_recipe(shop / "adapters.toml", output_folder=shop / "adapted", overrides=["steps=2"])
         bundle = load_bundle(
             run_recipe(shop / "recogniser.toml", output_folder=shop / folder, overrides=["steps=2"])
         )
-        tensors = {**bundle.backbone.state_dict(), **bundle.recogniser.state_dict(), **bundle.prototypes}
+        recogniser = bundle.recogniser
+        assert recogniser is not None
+        tensors = {**bundle.backbone.state_dict(), **recogniser.state_dict(), **bundle.prototypes}
         for name, adapter in bundle.adapters.items():
             tensors |= {f"{name}/{key}": value for key, value in adapter.tensors.items()}
         logs = [(shop / part / "log.jsonl").read_text() for part in ("pretrained", "adapted", folder)]

@@ -209,11 +209,12 @@ def test_a_recogniser_is_opened_again_from_its_reference(clip_folder: Path) -> N
     other = Reference(recogniser.reference().path, "0" * 64)
     with pytest.raises(RecognitionError, match="another encoder"):
         ClipRecogniser.open(other, recogniser.options)
-    for options in (
+    damaged: tuple[dict[str, object], ...] = (
         {},
         {"preprocessing": {}},
         {**recogniser.options, "activation": "gelu"},
         {"preprocessing": {"image_size": 64}},
-    ):
+    )
+    for options in damaged:
         with pytest.raises(RecognitionError):
             ClipRecogniser.open(recogniser.reference(), options)

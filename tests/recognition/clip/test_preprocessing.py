@@ -78,7 +78,7 @@ def test_it_is_rebuilt_from_plain_values() -> None:
     ],
 )
 def test_it_is_read_from_a_clip_folder(
-    tmp_path: Path, name: str, content: dict[str, object], expected: bool
+    tmp_path: Path, name: str, content: dict[str, object], expected: Preprocessing
 ) -> None:
     assert read_preprocessing(tmp_path, 32) == Preprocessing(32)
     (tmp_path / name).write_text(json.dumps(content))

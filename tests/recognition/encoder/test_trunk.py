@@ -32,8 +32,10 @@ def published(taps: Sequence[int], seed: int = 0) -> dict[str, Tensor]:
 
 
 def normalise(found: dict[str, Tensor], norm: str, x: Tensor) -> Tensor:
-    parts = [found[f"{norm}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")]
-    return functional.batch_norm(x, *parts, eps=1e-3)
+    mean, variance, weight, bias = (
+        found[f"{norm}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")
+    )
+    return functional.batch_norm(x, mean, variance, weight, bias, eps=1e-3)
 
 
 def test_folded_weights_do_what_convolution_and_normalisation_did() -> None:

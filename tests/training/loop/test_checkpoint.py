@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -18,8 +19,8 @@ from polyrestore.training.loop.checkpoint import (
 from polyrestore.training.recipes.recipe import PretrainingRecipe
 
 
-def recipe(data: Mapping[str, object] = (), **keys: object) -> PretrainingRecipe:
-    table = {"clean": ["photographs"], "validation": "held-out", **dict(data)}
+def recipe(data: Mapping[str, object] = MappingProxyType({}), **keys: object) -> PretrainingRecipe:
+    table = {"clean": ["photographs"], "validation": "held-out", **data}
     return PretrainingRecipe.model_validate(
         {"phase": "pretraining", "name": "night", "steps": 4, "data": table, **keys}
     )

@@ -4,8 +4,9 @@ from polyrestore.training.loop.schedule import learning_rate
 from polyrestore.training.recipes.recipe import OptimiserTable
 
 
-def rates(steps: int = 100, **table: float) -> list[float]:
-    settings = OptimiserTable(**{"learning_rate": 1.0, "warmup_steps": 0, "final_share": 0.0, **table})
+def rates(steps: int = 100, **table: object) -> list[float]:
+    plain = {"learning_rate": 1.0, "warmup_steps": 0, "final_share": 0.0}
+    settings = OptimiserTable.model_validate(plain | table)
     return [learning_rate(step, steps, settings) for step in range(steps)]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyrestore.backbones import build_backbone
-from polyrestore.data import Batch, Source
+from polyrestore.data import Batch
 from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.job import TaskLosses
 from polyrestore.training.loop.train import train
@@ -29,6 +29,7 @@ class Parts:
     parts: int
     tasks: tuple[str, ...] = ("noise",)
     shares: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
     def drawing_shares(self) -> Tensor:
         return torch.tensor(self.shares or [1.0] * len(self.tasks))
@@ -46,7 +47,7 @@ class Parts:
 
 def trained(
     folder: Path,
-    source: Source,
+    source: Parts,
     weighting: Weighting,
     job_class: type[RestorationJob] = RestorationJob,
     **optimiser: Any,

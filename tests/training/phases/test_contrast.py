@@ -10,10 +10,12 @@ from polyrestore.errors import RecipeError
 from polyrestore.training.loop.checkpoint import load_newest_checkpoint
 from polyrestore.training.loop.schedule import learning_rate
 from polyrestore.training.phases.contrast import encoder_recipe
-from polyrestore.training.reading import load_recipe
+from polyrestore.training.recipes.recipe import PretrainingRecipe
 from polyrestore.training.run import run_recipe
 from tests.support.networks import TINY
+from tests.support.recipes import load_kind
 from tests.training.conftest import toml_value
+from tests.training.halves import NoValidation
 
 AIRNET = [
     "backbone=airnet", f"backbone_options={toml_value(TINY['airnet'])}", "checkpoint_every=2",
@@ -30,6 +32,7 @@ def test_the_encoder_learns_alone_and_then_with_the_restorer(workshop: Path) -> 
     folder = workshop / "out"
     bundle = run_recipe(workshop / "pretraining.toml", output_folder=folder, overrides=AIRNET)
     alone = load_newest_checkpoint(folder / "encoder")[0]
+    assert alone is not None
     assert alone.step == 4
     assert {name for record in events(folder / "encoder", "losses") for name in record["losses"]} == {
         "contrast"
@@ -51,10 +54,12 @@ def test_it_resumes_bit_for_bit_in_either_part(workshop: Path) -> None:
     for part in (workshop / "cut" / "encoder", workshop / "cut"):
         max(part.glob("checkpoint-*")).unlink()
         run_recipe(recipe, output_folder=workshop / "cut", overrides=AIRNET)
-    for part in ("", "encoder"):
-        first, second = (load_newest_checkpoint(workshop / run / part)[0].tensors for run in ("whole", "cut"))
-        for group, tensors in first.items():
-            assert all(torch.equal(value, second[group][name]) for name, value in tensors.items())
+    for name in ("", "encoder"):
+        first, second = (load_newest_checkpoint(workshop / run / name)[0] for run in ("whole", "cut"))
+        assert first is not None
+        assert second is not None
+        for group, tensors in first.tensors.items():
+            assert all(torch.equal(value, second.tensors[group][key]) for key, value in tensors.items())
 
 
 def test_the_two_crops_show_the_same_damaged_images(workshop: Path) -> None:
@@ -64,17 +69,20 @@ def test_the_two_crops_show_the_same_damaged_images(workshop: Path) -> None:
     from polyrestore.training.recipes.batches import batch_source, synthesis_of
     from polyrestore.training.recipes.recipe import ContrastTable
 
-    recipe = load_recipe(workshop / "pretraining.toml", AIRNET)
+    recipe = load_kind(PretrainingRecipe, workshop / "pretraining.toml", AIRNET)
+    assert recipe.synthesis.tasks is not None
     source = batch_source(
         recipe, synthesis_of(recipe, recipe.synthesis.tasks), load_clean(recipe.data.clean), {}
     )
     network = build_backbone("airnet", **TINY["airnet"])
-    job = ContrastiveJob(network, source, None, table=ContrastTable(crop_px=32), seed=3)
+    job = ContrastiveJob(network, source, NoValidation(), table=ContrastTable(crop_px=32), seed=3)
     batch, whole = job.batch(5, 0), source.batch(5, 0)
     assert torch.equal(batch.degraded, whole.degraded)
+    assert batch.other_crop is not None
     assert torch.equal(batch.other_crop, whole.degraded)
     job.table = ContrastTable(crop_px=16)
     batch = job.batch(5, 0)
+    assert batch.other_crop is not None
     assert batch.degraded.shape == batch.clean.shape == batch.other_crop.shape == (4, 3, 16, 16)
     assert not torch.equal(batch.degraded, batch.other_crop)
     places = [
@@ -106,7 +114,8 @@ def test_what_does_not_go_together_is_refused(workshop: Path, override: str, pro
 
 
 def test_the_encoder_has_a_schedule_of_its_own(workshop: Path) -> None:
-    recipe = load_recipe(
+    recipe = load_kind(
+        PretrainingRecipe,
         workshop / "pretraining.toml",
         [*AIRNET, "contrast.encoder_milestones=[2]", "optimiser.warmup_steps=0"],
     )

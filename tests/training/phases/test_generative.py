@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyrestore.backbones import build_backbone
 from polyrestore.bundles import load_bundle
-from polyrestore.data import BatchSource, Synthesis
+from polyrestore.data import Batch, BatchSource, Synthesis
 from polyrestore.errors import RecipeError
 from polyrestore.training.phases.generative import GenerativeJob
 from polyrestore.training.recipes.recipe import GenerativeRecipe
@@ -62,28 +62,45 @@ def job(**changes: object) -> GenerativeJob:
     return GenerativeJob(build_backbone("flow", **TINY), source, recipe, photographs)
 
 
+def drawn_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the states and the times that were drawn for a batch."""
+    assert batch.state is not None
+    assert batch.time is not None
+    return batch.state, batch.time
+
+
+class Velocity(nn.Module):
+    """The velocity that leads to given images, and an error that is added to it."""
+
+    def __init__(self, clean: Tensor, error: float) -> None:
+        super().__init__()
+        self.clean, self.error = clean, error
+
+    def forward(self, state: Tensor, time: Tensor) -> Tensor:
+        return (2 * self.clean - 1 - state) / (1 - time[:, None, None, None]) + self.error
+
+
 def test_states_lie_on_straight_paths_and_are_always_the_same() -> None:
     generative = job(time_centre=1.5)
-    batch, again = generative.batch(3, 0), generative.batch(3, 0)
-    assert torch.equal(batch.state, again.state)
-    assert not torch.equal(batch.state, generative.batch(3, 1).state)
-    along = batch.time[:, None, None, None]
-    noise = (batch.state - along * (2 * batch.clean - 1)) / (1 - along)
+    batch = generative.batch(3, 0)
+    (state, time), (again, _), (other, _) = (
+        drawn_of(each) for each in (batch, generative.batch(3, 0), generative.batch(3, 1))
+    )
+    assert torch.equal(state, again)
+    assert not torch.equal(state, other)
+    along = time[:, None, None, None]
+    noise = (state - along * (2 * batch.clean - 1)) / (1 - along)
     assert abs(float(noise.std()) - 1) < 0.05
     assert abs(float(noise.mean())) < 0.05
-    times = torch.cat([generative.batch(step, 0).time for step in range(50)])
+    times = torch.cat([drawn_of(generative.batch(step, 0))[1] for step in range(50)])
     assert abs(float(torch.logit(times).mean()) - 1.5) < 0.2
 
 
 def test_the_right_velocity_has_no_loss() -> None:
     generative = job()
     batch = generative.batch(0, 0)
-
-    def right(state: Tensor, time: Tensor) -> Tensor:
-        return (2 * batch.clean - 1 - state) / (1 - time[:, None, None, None])
-
-    assert float(generative.losses(right, batch).sums) < 1e-6
-    wrong = generative.losses(lambda state, time: right(state, time) + 0.5, batch)
+    assert float(generative.losses(Velocity(batch.clean, 0.0), batch).sums) < 1e-6
+    wrong = generative.losses(Velocity(batch.clean, 0.5), batch)
     assert float(wrong.sums / wrong.counts) == pytest.approx(0.25, rel=1e-3)
 
 
@@ -105,7 +122,7 @@ def test_training_lowers_the_loss_and_gives_a_bundle_for_adapters(workshop: Path
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     bundle = load_bundle(str(folder))
     assert bundle.backbone.description.name == "flow"
-    assert bundle.info.training["generative"]["validation_psnr"].keys() == {
+    assert bundle.info.model_dump()["training"]["generative"]["validation_psnr"].keys() == {
         "noise 15",
         "noise 25",
         "noise 50",

@@ -65,7 +65,7 @@ def test_training_learns_what_is_there_alone_and_together() -> None:
         before = sum(float(loss(step)) for step in range(1000, 1004))
     for step in range(160):
         optimiser.zero_grad()
-        loss(step).backward()
+        torch.autograd.backward(loss(step))
         optimiser.step()
     with torch.no_grad():
         after = sum(float(loss(step)) for step in range(1000, 1004))
@@ -80,6 +80,7 @@ def test_training_learns_what_is_there_alone_and_together() -> None:
     }
     # What is kept recognises as the training did.
     image = work.samples["noise"][0]
+    assert isinstance(work.module, PrototypeClassifier)
     embedding = work.module.recogniser.eval().embed(image)[0]
     kept = weigh(embedding, work.module.prototypes(work.tasks), SETTINGS)
     with torch.no_grad():

@@ -10,6 +10,8 @@ from polyrestore.adapters import AdapterBank
 from polyrestore.backbones import build_backbone
 from polyrestore.training.phases.adapters import adapter_config
 from polyrestore.training.reading import load_recipe
+from polyrestore.training.recipes.recipe import AdapterRecipe
+from tests.support.recipes import load_kind
 
 FOLDER = Path(__file__).parents[3] / "recipes" / "papers"
 
@@ -19,8 +21,9 @@ FOLDER = Path(__file__).parents[3] / "recipes" / "papers"
 )
 def test_the_size_in_the_recipe_is_that_of_the_adapter(name: str, parameters: int) -> None:
     path = FOLDER / f"{name}.toml"
-    recipe = load_recipe(path)
+    recipe = load_kind(AdapterRecipe, path)
     with torch.device("meta"):
+        assert recipe.backbone is not None
         backbone = build_backbone(recipe.backbone)
     bank = AdapterBank(backbone)
     bank.create("noise", adapter_config(recipe, "noise"), torch.Generator())

@@ -9,6 +9,7 @@ from polyrestore.bundles import load_bundle
 from polyrestore.training.reading import load_recipe
 from polyrestore.training.recipes.recipe import AdapterRecipe, PretrainingRecipe
 from polyrestore.training.run import run_recipe
+from tests.support.recipes import load_kind
 
 FOLDER = Path(__file__).parents[3] / "recipes"
 RECIPES = sorted(path for path in FOLDER.rglob("*.toml") if not path.name.endswith(".part.toml"))
@@ -32,6 +33,8 @@ def test_it_runs_in_small(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["airnet-three-tasks", "transweather-allweather", "promptir-three-tasks"])
 def test_the_recipes_with_art_differ_in_nothing_else(name: str) -> None:
-    plain, art = (load_recipe(FOLDER / "papers" / f"{each}.toml") for each in (name, f"{name}-art"))
+    plain, art = (
+        load_kind(PretrainingRecipe, FOLDER / "papers" / f"{each}.toml") for each in (name, f"{name}-art")
+    )
     assert (plain.weighting.name, art.weighting.name) == ("uniform", "art")
     assert art.model_copy(update={"name": plain.name, "weighting": plain.weighting}) == plain

@@ -11,7 +11,7 @@ from polyrestore import devices
 from polyrestore.devices import has_fast_bfloat16
 from polyrestore.training.loop.events import Started
 from polyrestore.training.loop.optimisers import Muon, orthogonalised
-from polyrestore.training.recipes.precision import resolve_precision
+from polyrestore.training.recipes.precision import Precision, resolve_precision
 from polyrestore.training.run import run_recipe
 
 QUICK = Path(__file__).parents[3] / "recipes" / "quick.toml"
@@ -50,7 +50,7 @@ def test_a_limit_on_the_instructions_counts(
 
 
 @pytest.mark.parametrize("named", ["no", "bf16", "fp16"])
-def test_a_named_precision_is_taken_as_it_is(processor: Callable[..., None], named: str) -> None:
+def test_a_named_precision_is_taken_as_it_is(processor: Callable[..., None], named: Precision) -> None:
     processor()
     assert resolve_precision(named, CPU) == named
 
@@ -84,7 +84,7 @@ def test_the_optimiser_follows_the_hardware_unless_told(processor: Callable[...,
 
 def test_a_run_says_and_logs_its_precision(processor: Callable[..., None], tmp_path: Path) -> None:
     processor()
-    events = []
+    events: list[object] = []
     short = ["steps=1", "log_every=1", "data.batch_size=1", "data.patch_px=32"]
     run_recipe(QUICK, output_folder=tmp_path, overrides=short, on_event=events.append)
     assert isinstance(events[0], Started)

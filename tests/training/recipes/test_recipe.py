@@ -5,6 +5,7 @@ import pytest
 from polyrestore.errors import RecipeError
 from polyrestore.training.reading import load_recipe
 from polyrestore.training.recipes.recipe import PretrainingRecipe, WeightingTable
+from tests.support.recipes import load_kind
 
 SHIPPED = sorted((Path(__file__).parents[3] / "recipes").glob("*.toml"))
 
@@ -61,7 +62,8 @@ def test_a_recipe_can_change_another_one_beside_it(workshop: Path) -> None:
     (workshop / "art.toml").write_text(
         'base = "pretraining.toml"\nname = "art"\n[weighting]\noptions = { temperature = 0.5 }\n'
     )
-    first, second = load_recipe(workshop / "pretraining.toml"), load_recipe(workshop / "art.toml", ["seed=9"])
+    first = load_recipe(workshop / "pretraining.toml")
+    second = load_kind(PretrainingRecipe, workshop / "art.toml", ["seed=9"])
     assert second.weighting == WeightingTable(name="art", options={"temperature": 0.5})
     assert (second.name, second.seed, second.data) == ("art", 9, first.data)
 
@@ -89,6 +91,6 @@ def test_unknown_keys_of_optional_tables_are_named_with_the_nearest(workshop: Pa
 def test_several_bases_lie_over_each_other_in_order(workshop: Path) -> None:
     (workshop / "network.part.toml").write_text("steps = 11\n[backbone_options]\nwidth = 4\n")
     (workshop / "both.toml").write_text('base = ["pretraining.toml", "network.part.toml"]\nseed = 3\n')
-    recipe = load_recipe(workshop / "both.toml")
+    recipe = load_kind(PretrainingRecipe, workshop / "both.toml")
     assert (recipe.steps, recipe.seed, recipe.backbone_options["width"]) == (11, 3, 4)
     assert recipe.backbone_options["middle_blocks"] == 1

@@ -13,12 +13,14 @@ from polyrestore.training.phases.pretraining import joint_bank
 from polyrestore.training.phases.restoration_job import RestorationJob
 from polyrestore.training.reading import load_recipe
 from polyrestore.training.recipes.batches import training_source
+from polyrestore.training.recipes.recipe import PretrainingRecipe, Recipe
 from polyrestore.training.recipes.tasks import load_tasks
 from polyrestore.training.run import run_recipe
-from polyrestore.training.validation.tasks import validation_of
+from polyrestore.training.validation.tasks import TaskValidation, validation_of
 from tests.cli.conftest import Outcome
 from tests.cli.conftest import call as call
 from tests.data.test_duplicates import scene
+from tests.support.recipes import load_kind
 from tests.support.set_trees import TREES, plant
 from tests.training.conftest import PRETRAINING
 
@@ -130,7 +132,7 @@ def test_validation_without_sets_is_synthetic_by_task(library: Path) -> None:
     keys = f'sampler = "balanced"\nvalidation = "{library}/held"\n'
     recipe = load_recipe(write(library, SETS, keys))
     validation = validation_of(recipe, training_source(recipe))
-    seen = []
+    seen: list[tuple[str, ...]] = []
     network = build_backbone("compact", width=8, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,))
     figures = validation.measure(network, seen.append)
     assert set(figures) == {*TASKS, "mean"}
@@ -138,12 +140,18 @@ def test_validation_without_sets_is_synthetic_by_task(library: Path) -> None:
     assert figures == validation.measure(network)
 
 
+def held_out(recipe: Recipe) -> TaskValidation:
+    validation = validation_of(recipe, training_source(recipe))
+    assert isinstance(validation, TaskValidation)
+    return validation
+
+
 def test_validation_is_on_the_middle_or_on_whole_images(library: Path) -> None:
     recipe = load_recipe(library / "sets.toml", ["data.validation_crop_px=10", "data.validation_images=2"])
-    pairs = validation_of(recipe, training_source(recipe)).samples("noise_25")
+    pairs = held_out(recipe).samples("noise_25")
     assert [clean.shape[-2:] for _, clean in pairs] == [(10, 10), (10, 10)]
     recipe = load_recipe(library / "sets.toml", ["data.validation_crop_px=0", "data.validation_images=0"])
-    pairs = validation_of(recipe, training_source(recipe)).samples("noise_25")
+    pairs = held_out(recipe).samples("noise_25")
     assert [clean.shape[-2:] for _, clean in pairs] == [(24, 30)] * 3
 
 
@@ -151,11 +159,11 @@ def test_a_task_is_validated_with_the_adapters_of_its_composition(
     library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = f'sampler = "balanced"\nvalidation = "{library}/held"\n'
-    recipe = load_recipe(write(library, SETS, keys), ["joint_rank=2"])
+    recipe = load_kind(PretrainingRecipe, write(library, SETS, keys), ["joint_rank=2"])
     source = training_source(recipe)
     network = build_backbone("compact", width=8, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,))
     bank = joint_bank(recipe, network, ("haze", "low_light"))
-    activated = []
+    activated: list[dict[str, float]] = []
     monkeypatch.setattr(bank, "activate", activated.append)
     RestorationJob(network, source, validation_of(recipe, source), bank).validate()
     assert activated == [{"low_light": 1.0}, {"low_light": 0.5, "haze": 0.5}, {}, {}, {}]
@@ -288,10 +296,11 @@ def test_adapters_train_on_sets_a_task_a_batch(library: Path, tmp_path: Path) ->
     recipe.write_text(recipe.read_text().replace(names, extended))
     bundle = load_bundle(str(run_recipe(recipe, output_folder=tmp_path / "adapted")))
     assert sorted(bundle.adapters) == ["haze", "jpeg", "low_light", "noise", "rain"]
-    figures = bundle.info.training["adapter low_light"]["validation_psnr"]
+    trained = bundle.info.model_dump()["training"]
+    figures = trained["adapter low_light"]["validation_psnr"]
     assert set(figures) == {"before", "after"}
     # No held-out set shows rain.
-    assert bundle.info.training["adapter rain"]["validation_psnr"] == {}
+    assert trained["adapter rain"]["validation_psnr"] == {}
     lines = [json.loads(line) for line in (tmp_path / "adapted" / "log.jsonl").read_text().splitlines()]
     drawn = [set(line["losses"]) for line in lines if line["event"] == "losses"]
     assert all(len(tasks) == 1 for tasks in drawn)

@@ -55,7 +55,7 @@ def test_a_sample_is_decided_by_seed_and_number(source: SampleSource) -> None:
 
 
 def test_every_way_of_making_samples_comes_up_and_fits_its_label(source: SampleSource) -> None:
-    kinds = Counter()
+    kinds: Counter[str] = Counter()
     for number in range(120):
         sample = source.sample(number)
         label = sample.label
@@ -133,7 +133,8 @@ def test_labels_by_eye_say_nothing_of_compression_nor_of_haze_beside_rain(tmp_pa
 
 def test_labelled_photographs_are_stored_again_and_the_label_follows(source: SampleSource) -> None:
     rain = source.labelled["real"][1]
-    image, seen = read(rain.path), Counter()
+    image = read(rain.path)
+    seen: Counter[str] = Counter()
     for seed in range(60):
         label = label_by_eye(rain, NAMES)
         stored = store_again(image, rain, label, draws(seed))
