@@ -12,10 +12,13 @@ from polyrestore.backbones import (
     build_backbone,
 )
 from polyrestore.backbones.capabilities import borrowed_keys, reference_of, use_steps
+from polyrestore.backbones.latent import Latent
 from polyrestore.errors import BackboneError
 from tests.support.networks import TINY
 
-ABLE = {Contrastive: {"airnet"}, Generative: {"flow"}, Stepped: {"flow", "latent"}, BorrowsModel: {"latent"}}
+ABLE: dict[type, set[str]] = {
+    Contrastive: {"airnet"}, Generative: {"flow"}, Stepped: {"flow", "latent"}, BorrowsModel: {"latent"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("capability", list(ABLE), ids=lambda each: each.__name__)
@@ -33,7 +36,7 @@ def test_those_and_no_others_are_able(capability: type) -> None:
 
 def test_a_class_can_be_asked_whether_it_borrows_a_model() -> None:
     assert {name for name, kind in BACKBONES.items() if issubclass(kind, BorrowsModel)} == {"latent"}
-    options = BACKBONES["latent"].other_options()
+    options = Latent.other_options()
     assert options["steps"] == 1
     assert not {"model", "prompt"} & set(options)
 
@@ -46,5 +49,5 @@ def test_all_others_have_their_weights_to_themselves_and_restore_in_one_pass() -
         use_steps(backbone, 2)
     flow = build_backbone("flow", **TINY["flow"])
     use_steps(flow, 2)
-    assert flow.steps == 2
+    assert flow.options["steps"] == 2
     assert reference_of(torch.nn.Identity()) is None

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrestore.backbones import Backbone, build_backbone
+from polyrestore.backbones import build_backbone
+from polyrestore.backbones.compact import Compact
 from polyrestore.errors import BackboneError, UnknownNameError
 from tests.support.networks import PUBLISHED, check_tiles_equal_the_whole, random_image
 from tests.support.networks import TINY as TINY_OPTIONS
@@ -11,9 +12,10 @@ from tests.support.networks import TINY as TINY_OPTIONS
 TINY = TINY_OPTIONS["compact"]
 
 
-def tiny(**options: object) -> Backbone:
+def tiny(**options: object) -> Compact:
     torch.manual_seed(0)
     backbone = build_backbone("compact", **(TINY | options)).eval()
+    assert isinstance(backbone, Compact)
     with torch.no_grad():
         for parameter in backbone.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape))
@@ -51,6 +53,7 @@ def test_no_pixel_reaches_further_than_described(shuffle: int) -> None:
         context = backbone.context(image)
     middle = side // 2
     backbone(image, context)[0, :, middle, middle].sum().backward()
+    assert image.grad is not None
     touched = image.grad.abs().amax((0, 1)).nonzero() - middle
     assert int(touched.abs().max()) <= radius
     assert int(touched.abs().max()) > radius // 4
@@ -70,8 +73,8 @@ def test_the_context_decides_globally() -> None:
 def test_a_new_network_starts_near_the_identity() -> None:
     torch.manual_seed(0)
     backbone = build_backbone("compact", **TINY).eval()
-    torch.nn.init.zeros_(backbone.ending.weight)
-    torch.nn.init.zeros_(backbone.ending.bias)
+    for name in ("ending.weight", "ending.bias"):
+        torch.nn.init.zeros_(backbone.get_parameter(name))
     image = torch.rand(1, 3, 24, 24)
     with torch.no_grad():
         assert float((backbone(image) - image).abs().max()) < 2e-3
@@ -86,23 +89,23 @@ def test_unknown_name_and_options_are_refused() -> None:
         build_backbone("compact", encoder_blocks=(1, 1), decoder_blocks=(1,))
 
 
-def with_open_veil(strength):
+def with_open_veil(strength: float) -> Compact:
     backbone = tiny(veil_width=4)
     with torch.no_grad():
-        backbone.veil.gate.weight.fill_(strength)
+        backbone.get_parameter("veil.gate.weight").fill_(strength)
     return backbone
 
 
-def test_a_veil_is_taken_off_in_tiles_as_in_the_whole():
+def test_a_veil_is_taken_off_in_tiles_as_in_the_whole() -> None:
     check_tiles_equal_the_whole(with_open_veil(0.8), 90, 130, 32)
 
 
-def test_a_veil_reaches_no_pixel_beyond_the_network_itself():
+def test_a_veil_reaches_no_pixel_beyond_the_network_itself() -> None:
     assert tiny(veil_width=4).description.receptive_radius_px == tiny().description.receptive_radius_px
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_closed_gate_leaves_the_network_as_it_is_without_a_veil(training):
+def test_a_closed_gate_leaves_the_network_as_it_is_without_a_veil(training: bool) -> None:
     closed, without = with_open_veil(0.0), tiny()
     closed.load_state_dict({**closed.state_dict(), **without.state_dict()})
     image = random_image(20, 28)
@@ -110,14 +113,16 @@ def test_a_closed_gate_leaves_the_network_as_it_is_without_a_veil(training):
         assert torch.equal(closed(image), without(image))
 
 
-def test_an_open_gate_changes_the_image_and_learns():
+def test_an_open_gate_changes_the_image_and_learns() -> None:
     backbone, image = with_open_veil(0.5), random_image(24, 32)
     difference = (backbone(image) - with_open_veil(0.0)(image)).abs().mean()
     difference.backward()
     assert float(difference.detach()) > 1e-3
-    assert all(float(parameter.grad.abs().sum()) > 0 for parameter in backbone.veil.parameters())
+    gradients = [parameter.grad for parameter in backbone.get_submodule("veil").parameters()]
+    assert gradients
+    assert all(gradient is not None and float(gradient.abs().sum()) > 0 for gradient in gradients)
 
 
-def test_a_veil_network_is_bounded():
+def test_a_veil_network_is_bounded() -> None:
     with pytest.raises(BackboneError, match="veil_width must be a whole number from 0 to 128"):
         build_backbone("compact", veil_width=1000)

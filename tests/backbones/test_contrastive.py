@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -5,7 +7,7 @@ from torch import Tensor
 from polyrestore.backbones.contrastive import MomentumContrast
 
 
-def contrast(**options: object) -> MomentumContrast:
+def contrast(**options: Any) -> MomentumContrast:
     torch.manual_seed(0)
     return MomentumContrast(**({"width": 4, "queue_length": 10} | options))
 
@@ -17,11 +19,11 @@ def images(count: int = 4, seed: int = 1) -> Tensor:
 def test_the_slow_copy_follows_by_the_momentum_and_is_not_trained() -> None:
     module = contrast(momentum=0.9)
     with torch.no_grad():
-        module.encoder_q.mlp[0].weight.fill_(1.0)
-        module.encoder_k.mlp[0].weight.fill_(0.0)
+        module.get_parameter("encoder_q.mlp.0.weight").fill_(1.0)
+        module.get_parameter("encoder_k.mlp.0.weight").fill_(0.0)
     loss, _ = module(images(), images(seed=2))
     loss.backward()
-    torch.testing.assert_close(module.encoder_k.mlp[0].weight, torch.full((16, 16), 0.1))
+    torch.testing.assert_close(module.get_parameter("encoder_k.mlp.0.weight"), torch.full((16, 16), 0.1))
     assert all(p.grad is None for p in module.encoder_k.parameters())
     assert all(p.grad is not None for p in module.encoder_q.parameters())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,7 +17,7 @@ from tests.support.networks import PUBLISHED, TINY
 
 # Under the options that no shape tells, tiny networks have other values than the published ones.
 UNTOLD = {"transweather": ("heads", "decoder_heads")}
-VARIANTS = [
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in PUBLISHED),
     *((name, TINY[name]) for name in PUBLISHED),
     ("restormer", {"norm_bias": False}),
@@ -38,7 +40,7 @@ def shapes_of(name: str, options: dict[str, object]) -> tuple[Backbone, dict[str
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
-def test_all_options_are_recovered(name: str, options: object) -> None:
+def test_all_options_are_recovered(name: str, options: dict[str, Any]) -> None:
     backbone, shapes = shapes_of(name, options)
     untold = {key: options[key] for key in UNTOLD.get(name, ()) if key in options}
     detected = detect_backbone(shapes, untold)

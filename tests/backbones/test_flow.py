@@ -5,10 +5,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from polyrestore.backbones import build_backbone
+from polyrestore.backbones.flow import Flow
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.support.networks import TINY, random_image, tiny
+
+
+def tiny_flow(**options: object) -> Flow:
+    backbone = tiny("flow", TINY["flow"] | options)
+    assert isinstance(backbone, Flow)
+    return backbone
 
 
 @settings(max_examples=20, deadline=None)
@@ -36,7 +43,7 @@ def test_tiles_equal_the_whole(steps: int) -> None:
 
 
 def test_one_step_goes_from_the_entry_to_the_end_of_the_path() -> None:
-    backbone = tiny("flow", TINY["flow"] | {"entry_time": 0.7})
+    backbone = tiny_flow(entry_time=0.7)
     torch.nn.init.zeros_(backbone.tone.linear.weight)
     torch.nn.init.zeros_(backbone.tone.linear.bias)
     image = torch.rand(2, 3, 16, 16) * 0.9 + 0.05
@@ -47,7 +54,7 @@ def test_one_step_goes_from_the_entry_to_the_end_of_the_path() -> None:
 
 
 def test_the_time_decides_the_velocity_of_each_sample() -> None:
-    backbone = tiny("flow", TINY["flow"])
+    backbone = tiny_flow()
     state = torch.randn(1, 3, 16, 16).expand(2, -1, -1, -1)
     with torch.no_grad():
         both = backbone.velocity(state, torch.tensor([0.2, 0.9]))
@@ -57,7 +64,7 @@ def test_the_time_decides_the_velocity_of_each_sample() -> None:
 
 
 def test_generating_follows_the_velocity() -> None:
-    class Straight(type(tiny("flow", TINY["flow"]))):
+    class Straight(Flow):
         """Knows the way to one image: from a state x_t it is (x_1 - x_t) / (1 - t)."""
 
         def velocity(self, state: Tensor, time: Tensor) -> Tensor:
@@ -75,7 +82,7 @@ def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
 
 
 def test_the_steps_can_be_chosen_afterwards() -> None:
-    backbone, three = tiny("flow", TINY["flow"]), tiny("flow", TINY["flow"] | {"steps": 3})
+    backbone, three = tiny_flow(), tiny_flow(steps=3)
     image = random_image(20, 24)
     with torch.no_grad():
         before = backbone(image)

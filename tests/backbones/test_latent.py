@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional
 
 from polyrestore.adapters import AdapterBank, LoraConfig, load_adapter, save_adapter
 from polyrestore.backbones import Backbone, build_backbone
-from polyrestore.backbones.latent import model_files, parts
+from polyrestore.backbones.latent import Latent, model_files, parts
 from polyrestore.errors import AdapterError, BackboneError
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
@@ -26,8 +27,10 @@ from tests.support.latent_models import offline, save_model
 from tests.support.networks import random_image
 
 
-def latent(model: Path, **options: object) -> Backbone:
-    return build_backbone("latent", model=str(model), **options).eval()
+def latent(model: str | Path, **options: object) -> Latent:
+    backbone = build_backbone("latent", model=str(model), **options).eval()
+    assert isinstance(backbone, Latent)
+    return backbone
 
 
 def by_diffusers(model: Path, image: Tensor, timesteps: Sequence[int], prediction: str) -> Tensor:
@@ -50,7 +53,8 @@ def by_diffusers(model: Path, image: Tensor, timesteps: Sequence[int], predictio
     for now in timesteps:
         step = schedule.step(unet(code, now, prompt.expand(len(code), -1, -1)).sample, now, code)
         code = step.prev_sample
-    return (vae.decode(step.pred_original_sample / vae.config.scaling_factor).sample + 1) / 2
+    restored: Tensor = (vae.decode(step.pred_original_sample / vae.config.scaling_factor).sample + 1) / 2
+    return restored
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
@@ -91,7 +95,7 @@ def test_skips_begin_as_nothing_and_carry_detail_once_they_are_trained(sd: Path)
     with_skips, without, image = latent(sd), latent(sd, skips=False), random_image(32, 40)
     with torch.no_grad():
         assert torch.equal(with_skips(image), without(image))
-        with_skips.skips[-1].weight += 0.1
+        with_skips.get_parameter("skips.1.weight").add_(0.1)
         assert not torch.equal(with_skips(image), without(image))
     assert len(without.skips) == 0
     # The base model is never trained; the skips are.
@@ -136,7 +140,7 @@ def trained_bank(
             loss = functional.l1_loss(backbone(degraded), clean)
             losses.append(float(loss.detach()))
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
     return bank, losses
 
@@ -169,7 +173,7 @@ def test_loras_learn_are_read_by_peft_and_compose(sd: Path, tmp_path: Path) -> N
             torch.testing.assert_close(together[index : index + 1], alone, atol=1e-5, rtol=1e-5)
     # Paths as in diffusers' pipelines, and the skips among them; the base is as it came.
     config = json.loads((tmp_path / "noise" / "adapter_config.json").read_text())
-    targets = set(bank.config("noise").targets)
+    targets = set(bank.config("noise").targets or ())
     assert config["base_model_name_or_path"] == str(sd)
     assert {path.split(".")[0] for path in targets} == {"unet", "vae", "skips"}
     bank.detach()
@@ -202,7 +206,9 @@ def test_a_lora_for_another_base_is_refused_in_one_line(sd: Path, tmp_path: Path
     save_adapter(tmp_path / "noise", bank.export("noise"), str(sd))
     other = save_model(tmp_path / "other", seed=5)
     loaded = load_adapter(tmp_path / "noise")
-    assert loaded.base_sha256 == latent(sd).reference().sha256
+    reference = latent(sd).reference()
+    assert reference is not None
+    assert loaded.base_sha256 == reference.sha256
     AdapterBank(latent(sd)).add(loaded)
     for backbone in (latent(other), build_backbone("latent", model="tiny")):
         with pytest.raises(AdapterError, match="was trained on the base model with SHA-256") as caught:
@@ -295,20 +301,19 @@ def test_missing_and_damaged_files_are_one_line(
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     (tmp_path / "empty").mkdir()
     weights = "unet/diffusion_pytorch_model.safetensors"
-    for index, (change, message) in enumerate(
+    damages: tuple[tuple[Callable[[Path], object], str], ...] = (
+        (lambda copy: shutil.rmtree(copy / "scheduler"), "no diffusion model in diffusers' layout"),
+        (lambda copy: (copy / "vae/config.json").write_text("{"), "not valid JSON"),
+        (lambda copy: (copy / weights).unlink(), "pickled weights are not read"),
+        (lambda copy: (copy / weights).write_bytes(b"short"), "damaged"),
+        (lambda copy: shutil.rmtree(copy / "text_encoder"), "text_encoder is missing"),
+        (lambda copy: shutil.rmtree(copy / "tokenizer"), "tokenizer is missing"),
         (
-            (lambda copy: shutil.rmtree(copy / "scheduler"), "no diffusion model in diffusers' layout"),
-            (lambda copy: (copy / "vae/config.json").write_text("{"), "not valid JSON"),
-            (lambda copy: (copy / weights).unlink(), "pickled weights are not read"),
-            (lambda copy: (copy / weights).write_bytes(b"short"), "damaged"),
-            (lambda copy: shutil.rmtree(copy / "text_encoder"), "text_encoder is missing"),
-            (lambda copy: shutil.rmtree(copy / "tokenizer"), "tokenizer is missing"),
-            (
-                lambda copy: (copy / "text_encoder/model.safetensors").unlink(),
-                "text_encoder cannot be loaded",
-            ),
-        )
-    ):
+            lambda copy: (copy / "text_encoder/model.safetensors").unlink(),
+            "text_encoder cannot be loaded",
+        ),
+    )
+    for index, (change, message) in enumerate(damages):
         copy = tmp_path / f"copy{index}"
         shutil.copytree(sd, copy)
         change(copy)
@@ -328,9 +333,9 @@ def test_missing_and_damaged_files_are_one_line(
 def test_a_name_on_the_hub_is_asked_for_there_and_nothing_more_than_needed(
     sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    asked: list[tuple[str, dict[str, Any]]] = []
 
-    def download(name: str, **patterns: object) -> str:
+    def download(name: str, **patterns: Any) -> str:
         asked.append((name, patterns))
         return str(sd)
 

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrestore.backbones import Backbone, build_backbone
+from polyrestore.backbones import build_backbone
+from polyrestore.backbones.nafnet import NAFBlock, NAFNet
 from polyrestore.backbones.statistics import Statistics
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
@@ -44,8 +45,10 @@ ALL_KEYS = (
 )
 
 
-def tiny(**options: object) -> Backbone:
-    return published.tiny("nafnet", TINY | options)
+def tiny(**options: object) -> NAFNet:
+    backbone = published.tiny("nafnet", TINY | options)
+    assert isinstance(backbone, NAFNet)
+    return backbone
 
 
 @pytest.mark.parametrize(
@@ -57,7 +60,7 @@ def tiny(**options: object) -> Backbone:
         (DEEP | {"width": 64}, 115_982_915),
     ],
 )
-def test_parameter_counts_are_the_published_ones(options: object, count: int) -> None:
+def test_parameter_counts_are_the_published_ones(options: dict[str, object], count: int) -> None:
     # 17.11, 29.16, 67.89 and 115.98 million, the affine layer normalisations included.
     assert published.parameter_count("nafnet", **options) == count
 
@@ -72,7 +75,7 @@ def test_a_checkpoint_loads_strictly() -> None:
 
 def test_a_new_network_starts_from_its_first_and_last_convolution() -> None:
     backbone = build_backbone("nafnet", **TINY)
-    block = backbone.middle_blks[0]
+    block = backbone.get_submodule("middle_blks.0")
     features = torch.rand(1, 16, 4, 4)
     assert torch.equal(block(features, Statistics()), features)
 
@@ -112,7 +115,8 @@ def test_local_statistics_are_the_published_conversion() -> None:
     """By hand: attention sees the mean over half the image's windows, each within the image."""
     image = published.random_image(32, 32)
     backbone, local = tiny(), tiny(local_window_px=16)
-    block = local.encoders[0][0]
+    block = local.get_submodule("encoders.0.0")
+    assert isinstance(block, NAFBlock)
     seen = []
     block.sca.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     gated = []

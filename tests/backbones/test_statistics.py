@@ -6,23 +6,30 @@ import pytest
 import torch
 
 from polyrestore.backbones import statistics
-from polyrestore.backbones.statistics import LocalStatistics
+from polyrestore.backbones.statistics import LocalStatistics, StatisticsBackbone
 from polyrestore.bulk.estimate import _LiveBytes
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.support import networks as published
 
-OPTIONS = {"width": 4, "encoder_blocks": (1,), "middle_blocks": 1, "decoder_blocks": (1,)}
+OPTIONS: dict[str, object] = {"width": 4, "encoder_blocks": (1,), "middle_blocks": 1, "decoder_blocks": (1,)}
+
+
+def tiny(name: str, options: dict[str, object]) -> StatisticsBackbone:
+    backbone = published.tiny(name, options)
+    assert isinstance(backbone, StatisticsBackbone)
+    return backbone
 
 
 def test_passes_in_several_threads_do_not_meet() -> None:
-    backbone = published.tiny("nafnet", OPTIONS).requires_grad_(False)
+    backbone = tiny("nafnet", OPTIONS).requires_grad_(False)
     images = [published.random_image(16, 24, seed=seed) for seed in range(8)]
     contexts = [backbone.context(image) for image in images]
     alone = [backbone(image[..., :8], context) for image, context in zip(images, contexts, strict=True)]
 
     def restore(number: int) -> torch.Tensor:
-        return backbone(images[number][..., :8], backbone.context(images[number]))
+        restored: torch.Tensor = backbone(images[number][..., :8], backbone.context(images[number]))
+        return restored
 
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(restore, range(8)))
@@ -30,14 +37,14 @@ def test_passes_in_several_threads_do_not_meet() -> None:
 
 
 def test_a_pass_that_fails_leaves_nothing_behind() -> None:
-    backbone = published.tiny("nafnet", OPTIONS).requires_grad_(False)
+    backbone = tiny("nafnet", OPTIONS).requires_grad_(False)
     image = published.random_image(16, 24)
     before, context = backbone(image), backbone.context(image)
 
     def fail(*_: object) -> None:
         raise RuntimeError("in the middle")
 
-    handle = backbone.middle_blks[0].register_forward_pre_hook(fail)
+    handle = backbone.get_submodule("middle_blks.0").register_forward_pre_hook(fail)
     for run in (lambda: backbone.context(image), lambda: backbone(image, context)):
         with pytest.raises(RuntimeError, match="in the middle"):
             run()
@@ -47,16 +54,18 @@ def test_a_pass_that_fails_leaves_nothing_behind() -> None:
 
 
 def test_no_gradient_is_kept_in_a_context() -> None:
-    backbone = published.tiny("nafnet", OPTIONS)
+    backbone = tiny("nafnet", OPTIONS)
     assert not backbone.context(published.random_image(8, 8)).requires_grad
     assert backbone(published.random_image(8, 8)).requires_grad
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 70), (1, 65), (64, 7)])
 def test_crops_cover_the_image_and_stay_below_the_limit(height: int, width: int) -> None:
-    backbone = published.tiny("nafnet", OPTIONS | {"context_limit_px": 16})
+    backbone = tiny("nafnet", OPTIONS | {"context_limit_px": 16})
     sizes = []
-    backbone.intro.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-2:]))
+    backbone.get_submodule("intro").register_forward_pre_hook(
+        lambda _, inputs: sizes.append(inputs[0].shape[-2:])
+    )
     backbone.context(published.random_image(height, width))
     assert max(max(size) for size in sizes) <= 16
     padded = (height + height % 2) * (width + width % 2)
@@ -72,7 +81,7 @@ def test_with_full_halos_and_enough_passes_crops_give_what_the_whole_gives(
     name: str, height: int, width: int, side_px: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(statistics, "_HALO_SHARE", 3)
-    backbone = published.tiny(name, published.TINY[name])
+    backbone = tiny(name, published.TINY[name])
     image = published.random_image(height, width, batch=2)
     departures = []
     with torch.no_grad():
@@ -90,7 +99,7 @@ def test_as_the_network_is_used_halos_and_a_second_pass_bring_crops_nearer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     backbone, image = (
-        published.tiny("restormer", published.TINY["restormer"]),
+        tiny("restormer", published.TINY["restormer"]),
         published.random_image(96, 160),
     )
     with torch.no_grad():
@@ -107,7 +116,7 @@ def test_as_the_network_is_used_halos_and_a_second_pass_bring_crops_nearer(
 def test_any_image_that_the_memory_allows_gives_the_published_result(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backbone, image = published.tiny(name, published.TINY[name]), published.random_image(24, 600)
+    backbone, image = tiny(name, published.TINY[name]), published.random_image(24, 600)
     passes = []
     first = next(module for module in backbone.modules() if isinstance(module, torch.nn.Conv2d))
     first.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].shape[-1]))
@@ -128,9 +137,11 @@ def test_the_free_memory_decides_how_much_is_seen_at_once(
     monkeypatch: pytest.MonkeyPatch, free_bytes: int | None, longest: int
 ) -> None:
     monkeypatch.setattr(statistics, "available_bytes", lambda device: free_bytes)
-    backbone, image = published.tiny("nafnet", OPTIONS), published.random_image(8, 600)
+    backbone, image = tiny("nafnet", OPTIONS), published.random_image(8, 600)
     widths = []
-    backbone.intro.register_forward_pre_hook(lambda _, inputs: widths.append(inputs[0].shape[-1]))
+    backbone.get_submodule("intro").register_forward_pre_hook(
+        lambda _, inputs: widths.append(inputs[0].shape[-1])
+    )
     with torch.no_grad():
         backbone.context(image)
     assert (max(widths) >= longest) is (longest == 600)
@@ -139,7 +150,7 @@ def test_the_free_memory_decides_how_much_is_seen_at_once(
 
 
 def test_statistics_that_do_not_fit_after_all_are_taken_of_crops() -> None:
-    backbone, image = published.tiny("nafnet", OPTIONS), published.random_image(8, 600)
+    backbone, image = tiny("nafnet", OPTIONS), published.random_image(8, 600)
     widths = []
 
     def fail(_: object, inputs: tuple[torch.Tensor]) -> None:
@@ -147,7 +158,7 @@ def test_statistics_that_do_not_fit_after_all_are_taken_of_crops() -> None:
         if inputs[0].shape[-1] > 512:
             raise RuntimeError("out of memory")
 
-    backbone.intro.register_forward_pre_hook(fail)
+    backbone.get_submodule("intro").register_forward_pre_hook(fail)
     backbone.context(image)
     assert widths[0] == 600
     assert widths[1:]
@@ -167,8 +178,8 @@ def test_statistics_that_do_not_fit_after_all_are_taken_of_crops() -> None:
         ("promptir", published.TINY["promptir"]),
     ],
 )
-def test_a_pass_holds_as_much_as_is_said(name: str, options: object) -> None:
-    backbone = published.tiny(name, options)
+def test_a_pass_holds_as_much_as_is_said(name: str, options: dict[str, object]) -> None:
+    backbone = tiny(name, options)
     with torch.inference_mode(), _LiveBytes() as live:
         backbone.context(published.random_image(128, 128))
     held = live.most / 4 / 128**2

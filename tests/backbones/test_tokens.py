@@ -7,7 +7,7 @@ from torch import Tensor
 from polyrestore.backbones.tokens import Attention, PatchEmbedding, to_map, to_tokens
 
 
-def attention(**options: object) -> Attention:
+def attention(**options: int) -> Attention:
     torch.manual_seed(0)
     return Attention(**({"dim": 4, "heads": 2, "reduction": 1} | options))
 
@@ -37,6 +37,8 @@ def test_attention_is_softmax_of_scaled_products() -> None:
 
 def test_reduced_keys_come_from_squares_of_tokens() -> None:
     module, tokens = attention(reduction=2), torch.rand(2, 16, 4)
+    assert module.norm is not None
+    assert module.sr is not None
     seen = module.norm(to_tokens(module.sr(to_map(tokens, 4, 4))))
     assert seen.shape == (2, 4, 4)
     keys, values = module.kv(seen)[..., :4], module.kv(seen)[..., 4:]

@@ -101,8 +101,8 @@ def test_an_image_is_restored_by_itself_and_alike_in_both_modes() -> None:
 def test_the_input_is_centred_and_the_output_is_the_tanh_itself() -> None:
     backbone = tiny()
     seen = []
-    backbone.Tenc.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
-    backbone.clean.register_forward_hook(lambda *_call: torch.full((1, 3, 64, 64), 0.5))
+    backbone.get_submodule("Tenc").register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    backbone.get_submodule("clean").register_forward_hook(lambda *_call: torch.full((1, 3, 64, 64), 0.5))
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         restored = backbone(image)
@@ -124,6 +124,7 @@ def test_attention_reaches_across_the_image() -> None:
     image = torch.rand(1, 3, 64, 320, requires_grad=True)
     backbone(image)[..., :4].sum().backward()
     radius = backbone.description.receptive_radius_px
+    assert image.grad is not None
     assert float(image.grad[..., radius + 64 :].abs().max()) > 0
 
 

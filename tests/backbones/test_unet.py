@@ -32,7 +32,7 @@ def test_size_in_is_size_out(height: int, width: int, shuffle: int) -> None:
 
 
 @pytest.mark.parametrize("options", [NARROW, TINY["unet"], TINY["unet"] | {"shuffle": 1}])
-def test_no_pixel_reaches_further_than_described(options: object) -> None:
+def test_no_pixel_reaches_further_than_described(options: dict[str, object]) -> None:
     backbone = tiny("unet", options).double()
     radius, multiple = backbone.description.receptive_radius_px, backbone.description.size_multiple
     side, rows = -(-(2 * radius + 2 * multiple) // multiple) * multiple, 2 * multiple
@@ -43,7 +43,9 @@ def test_no_pixel_reaches_further_than_described(options: object) -> None:
     for centre in (side // 2 - 1, side // 2):
         image.grad = None
         backbone(image, context)[0, :, rows // 2, centre].sum().backward()
-        touched = image.grad.abs().amax((0, 1, 2)).nonzero() - centre
+        gradient = image.grad
+        assert gradient is not None
+        touched = gradient.abs().amax((0, 1, 2)).nonzero() - centre
         reached = max(reached, int(touched.abs().max()))
     assert 0.8 * radius < reached <= radius
 
