@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePath
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +21,7 @@ def touch(*paths: Path) -> None:
 
 
 def outputs(jobs: list[FileJob]) -> list[str]:
-    return [job.output.as_posix() for job in jobs]
+    return [PurePath(job.output).as_posix() for job in jobs]
 
 
 def test_folders_give_their_images_and_with_recursive_the_sub_folders(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_names_with_dots_stay_inside(tmp_path: Path) -> None:
     jobs = find_jobs(
         [f"{tmp_path}/in/../in/..a.png", f"{tmp_path}/missing/.."], tmp_path / "out", recursive=True
     )
-    assert all(".." not in job.output.parts and not job.output.is_absolute() for job in jobs)
+    assert all(".." not in PurePath(job.output).parts and not os.path.isabs(job.output) for job in jobs)
 
 
 def test_nothing_to_do_is_an_error_and_a_missing_file_is_a_job(tmp_path: Path) -> None:
@@ -95,6 +97,24 @@ def test_nothing_to_do_is_an_error_and_a_missing_file_is_a_job(tmp_path: Path) -
     with pytest.raises(ImageError, match="no images in .*--recursive"):
         find_jobs([tmp_path / "in"], tmp_path / "out", recursive=False)
     assert outputs(find_jobs([tmp_path / "gone.png"], tmp_path / "out", recursive=False)) == ["gone.png"]
+
+
+def test_folders_that_cannot_be_listed_are_jobs_of_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [tmp_path / "one/raw", tmp_path / "two/raw"]
+    for place in places:
+        place.mkdir(parents=True)
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if os.path.basename(path) == "raw":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert outputs(find_jobs(places, tmp_path / "out", recursive=True)) == ["raw", "raw-2"]
+    assert outputs(find_jobs([tmp_path], tmp_path / "out", recursive=True)) == ["one/raw", "two/raw"]
 
 
 @pytest.mark.parametrize(

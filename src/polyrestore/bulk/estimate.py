@@ -43,18 +43,18 @@ class Estimate:
     probe_px: int
 
 
-def total_megapixels(paths: Sequence[Path]) -> float:
+def total_megapixels(paths: Sequence[str | Path]) -> float:
     """Return the size of all images, from the heads of some of them; unreadable ones count 0."""
     chosen = _some(paths)
     return sum(_megapixels(path) for path in chosen) * len(paths) / max(1, len(chosen))
 
 
-def largest_megapixels(paths: Sequence[Path]) -> float:
+def largest_megapixels(paths: Sequence[str | Path]) -> float:
     """Return the size of the largest of some of the images."""
     return max((_megapixels(path) for path in _some(paths)), default=0.0)
 
 
-def _some(paths: Sequence[Path]) -> Sequence[Path]:
+def _some(paths: Sequence[str | Path]) -> Sequence[str | Path]:
     """Return a few, spread over the list."""
     return paths[:: max(1, len(paths) // _IMAGES_TO_MEASURE)]
 
@@ -117,7 +117,7 @@ def _read_pixels(runtime: Runtime, side: int, tile_px: int) -> tuple[int, int]:
     return sum(sizes), max(sizes)
 
 
-def _megapixels(path: Path) -> float:
+def _megapixels(path: str | Path) -> float:
     try:
         with PillowImage.open(path) as image:
             return image.width * image.height / 1e6

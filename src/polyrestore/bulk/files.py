@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePath
 
 from polyrestore.errors import ImageError, OutputError
 from polyrestore.imaging import FORMATS, READABLE_SUFFIXES, sniff_format
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileJob:
-    """One file to restore.
+    """One file to restore, as text, because a run may hold a million of them.
 
     Attributes:
         input: the image, as an absolute path.
         output: where the result goes, relative to the output folder.
     """
 
-    input: Path
-    output: PurePath
+    input: str
+    output: str
 
 
 def find_jobs(inputs: Sequence[str | Path], output_folder: Path, *, recursive: bool) -> list[FileJob]:
@@ -36,31 +37,48 @@ def find_jobs(inputs: Sequence[str | Path], output_folder: Path, *, recursive: b
         OutputError: a result would overwrite an input.
     """
     output_root = os.path.realpath(output_folder)
-    found: dict[str, PurePath] = {}
+    found: dict[str, str] = {}
     for given in inputs:
         path = os.path.abspath(given)
         if not os.path.isdir(path):
-            found.setdefault(path, PurePath(os.path.basename(path)))
+            found.setdefault(path, os.path.basename(path))
             continue
         if os.path.realpath(path) == output_root:
             raise OutputError(
                 f"{output_folder} is both input and output folder; choose another output folder"
             )
         for source in _images_in(path, output_root, recursive):
-            found.setdefault(source, PurePath(os.path.relpath(source, path)))
+            # A folder that cannot be listed is found itself, and no name of a file is left of it.
+            found.setdefault(
+                source, os.path.relpath(source, os.path.dirname(path) if source == path else path)
+            )
     if not found:
         hint = "" if recursive else "; --recursive looks into sub-folders too"
         raise ImageError(f"no images in {', '.join(str(given) for given in inputs)}{hint}")
 
     taken: set[str] = set()
-    jobs = [FileJob(Path(source), free_name(output, taken)) for source, output in found.items()]
-    sources = {os.path.realpath(job.input) for job in jobs}
-    for job in jobs:
-        if os.path.realpath(os.path.join(output_root, job.output)) in sources:
-            raise OutputError(
-                f"the result of {job.input} would overwrite an input; choose another output folder"
-            )
+    jobs = [FileJob(source, str(free_name(PurePath(name), taken))) for source, name in found.items()]
+    if within := inputs_within(output_root, jobs):
+        for job in jobs:
+            if os.path.realpath(os.path.join(output_root, job.output)) in within:
+                raise OutputError(
+                    f"the result of {job.input} would overwrite an input; choose another output folder"
+                )
     return jobs
+
+
+def inputs_within(folder: str | Path, jobs: Iterable[FileJob]) -> set[str]:
+    """Return the real paths of those inputs that lie in a folder, where results could take their places."""
+    inside = os.path.join(os.path.realpath(folder), "")
+    real_folder = cache(os.path.realpath)
+    found = set()
+    for job in jobs:
+        parent, name = os.path.split(job.input)
+        linked = os.path.islink(job.input)
+        real = os.path.realpath(job.input) if linked else os.path.join(real_folder(parent), name)
+        if real.startswith(inside):
+            found.add(real)
+    return found
 
 
 def free_name(wanted: PurePath, taken: set[str]) -> PurePath:

@@ -81,10 +81,14 @@ class Journal:
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
-    def empty(self) -> None:
-        """Forget all lines; where that fails they stay."""
+    def size_bytes(self) -> int:
+        """Return how long the file is."""
+        return os.fstat(self._descriptor).st_size
+
+    def cut(self, size_bytes: int) -> None:
+        """Forget the lines after the first so many bytes; where that fails they stay."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, 0)
+            os.ftruncate(self._descriptor, size_bytes)
 
     def keep(self, wanted: Callable[[int], bool]) -> None:
         """Leave only the lines whose beginnings are wanted, all at once or not at all.

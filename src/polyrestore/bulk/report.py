@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Report:
             OutputError: the folder cannot be written, another run is using it, or a later version wrote it.
         """
         self.path = output_folder / REPORT_NAME
+        self._folder = output_folder
         self.notices: list[str] = []
         with contextlib.ExitStack() as opened:
             try:
@@ -52,6 +54,7 @@ class Report:
                 self._lines = Journal(self.path)
                 opened.callback(self._lines.close)
                 self._left_over = self._read_claims()
+                self._left_over_bytes = self._pending.size_bytes()
                 self._index = self._read_lines()
             except OSError as error:
                 raise OutputError(f"cannot write to {output_folder}: {error.strerror or error}") from error
@@ -107,12 +110,16 @@ class Report:
         """
         self._lines.append(record.to_line())
         # Those that a killed run left behind wait for the lines of their own files.
-        if self._claims and not self._left_over:
-            self._pending.empty()
+        self._left_over -= {record.output, *record.explanation}
+        self._forget_claims()
+
+    def _forget_claims(self) -> None:
+        self._pending.cut(self._left_over_bytes if self._left_over else 0)
         self._claims = set(self._left_over)
 
-    def _read_claims(self) -> frozenset[str]:
-        claims, damaged = set(), False
+    def _read_claims(self) -> set[str]:
+        claims: set[str] = set()
+        damaged = False
         for _, line in self._pending.lines():
             try:
                 name = json.loads(line)
@@ -125,9 +132,9 @@ class Report:
                 damaged |= not isinstance(name, str)
         if damaged:
             self._set_aside(self._pending, "lines that name no file")
-            self._pending.empty()
+            self._pending.cut(0)
             self._pending.append(*(json.dumps(name) for name in sorted(claims)))
-        return frozenset(claims)
+        return claims
 
     def _read_lines(self) -> LastLines:
         """Return where the last line about each result begins, once there are good lines only."""
@@ -160,14 +167,15 @@ class Report:
         self.notices.append(f"{journal.path} held {what}; a copy of it as it was is {kept.name}")
 
     def _tidy(self) -> None:
-        """Leave one line per input, the latest, and nothing pending."""
+        """Leave one line per input, the latest, and of the claims those of files that no line tells of."""
         del self._index
         # Failing to tidy loses nothing: every line is on the disk already.
         with contextlib.suppress(OSError, OutputError, ValueError):
             latest = LastLines(self._inputs())
             if len(latest) < sum(1 for _ in self._lines.lines()):
                 self._lines.keep(latest.holds)
-            self._pending.empty()
+        self._left_over = {name for name in self._left_over if os.path.lexists(self._folder / name)}
+        self._forget_claims()
 
     def _inputs(self) -> Iterator[tuple[str, int]]:
         for start, line in self._lines.lines():

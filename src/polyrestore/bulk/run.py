@@ -13,7 +13,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from polyrestore.bulk.explained_files import ExplainedFiles
-from polyrestore.bulk.files import FileJob, free_name, named_for_content, require_inside
+from polyrestore.bulk.files import (
+    FileJob,
+    free_name,
+    inputs_within,
+    named_for_content,
+    require_inside,
+)
 from polyrestore.bulk.one_file import RestoreTask, SettledJob, failed_record
 from polyrestore.bulk.record import EXPLAINED_FOLDER, FileRecord, Status
 from polyrestore.bulk.report import Report
@@ -107,21 +113,22 @@ class _Run:
         self.overwrite = overwrite
         self.on_file = on_file
         self.counts: dict[Status, int] = {"restored": 0, "skipped": 0, "failed": 0}
-        self.inputs = {os.path.realpath(job.input) for job in jobs}
-        self.taken = {str(job.output).casefold() for job in jobs}
+        self.inputs = inputs_within(folder, jobs)
+        self.taken = {job.output.casefold() for job in jobs}
 
     def settled_jobs(self) -> Iterator[SettledJob]:
         """Yield each job as an engine takes it; those that cannot be begun are accounted for at once."""
         for job in self.jobs:
-            settled = SettledJob(job.input, self.folder, job.output, secrets.token_hex(4))
+            source, output = Path(job.input), PurePath(job.output)
+            settled = SettledJob(source, self.folder, output, secrets.token_hex(4))
             try:
-                settled = replace(settled, output=self._final_name(job))
+                settled = replace(settled, output=self._final_name(source, output))
                 finished = self._finished(settled.output)
                 if finished is None:
                     # Again when the result is there; by now nothing has been computed in vain.
                     self._require_target(settled.output)
             except Exception as error:
-                self.finish(settled, failed_record(job.input, error))
+                self.finish(settled, failed_record(source, error))
             else:
                 yield replace(settled, finished_sha256=None if finished is None else finished.sha256)
 
@@ -154,18 +161,19 @@ class _Run:
         """Write a job's line."""
         if record.status == "failed":
             output = job.output.as_posix()
-            owned = output if self.report.owns(output) else None
-            record = replace(record, output=owned, explanation=self.explained.own(job.output))
+            ours = self.report.owns(output) and os.path.lexists(self.folder / output)
+            own = self.explained.own(job.output)
+            record = replace(record, output=output if ours else None, explanation=own)
         record = replace(record, settings=self.settings)
         self.report.append(record)
         self.counts[record.status] += 1
         if self.on_file is not None:
             self.on_file(record)
 
-    def _final_name(self, job: FileJob) -> PurePath:
+    def _final_name(self, source: Path, output: PurePath) -> PurePath:
         """Return an output name whose ending tells the truth about the format that will be written."""
-        wanted = named_for_content(job.output, read_start(job.input))
-        return job.output if wanted == job.output else free_name(wanted, self.taken)
+        wanted = named_for_content(output, read_start(source))
+        return output if wanted == output else free_name(wanted, self.taken)
 
     def _finished(self, output: PurePath) -> FileRecord | None:
         """Return the record of an earlier run that made all that is wanted now in the same way."""

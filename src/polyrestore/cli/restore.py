@@ -127,7 +127,7 @@ def restore_command(
         raise typer.Exit(1)
 
 
-def _tell_what_it_takes(restorer: Restorer, paths: Sequence[Path]) -> None:
+def _tell_what_it_takes(restorer: Restorer, paths: Sequence[str]) -> None:
     """Print an estimate of memory and time where a run is large, and refuse one that cannot fit.
 
     Raises:
