@@ -67,7 +67,12 @@ class Flow(Compact):
         BackboneError: the steps are.
     """
 
-    bounds = {**Compact.bounds, "entry_time": Number(0, 1), "steps": WholeNumber(1, 1000)}
+    # What is generated has no haze to take off.
+    bounds = {
+        **{option: bound for option, bound in Compact.bounds.items() if option != "veil_width"},
+        "entry_time": Number(0, 1),
+        "steps": WholeNumber(1, 1000),
+    }
 
     def __init__(
         self,
