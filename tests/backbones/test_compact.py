@@ -1,12 +1,10 @@
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from polyrestore.backbones import build_backbone
 from polyrestore.backbones.compact import Compact
 from polyrestore.errors import BackboneError, UnknownNameError
-from tests.support.networks import PUBLISHED, check_tiles_equal_the_whole, random_image
+from tests.support.networks import PUBLISHED, random_image
 from tests.support.networks import TINY as TINY_OPTIONS
 
 TINY = TINY_OPTIONS["compact"]
@@ -31,32 +29,6 @@ def test_options_rebuild_the_same_network(name: str) -> None:
         k: v.shape for k, v in again.state_dict().items()
     }
     assert backbone.description.name == name
-
-
-@settings(max_examples=25, deadline=None)
-@given(height=st.integers(1, 40), width=st.integers(1, 40), shuffle=st.sampled_from([1, 2]))
-def test_size_in_is_size_out(height: int, width: int, shuffle: int) -> None:
-    image = torch.rand(1, 3, height, width)
-    with torch.no_grad():
-        restored = tiny(shuffle=shuffle)(image)
-    assert restored.shape == image.shape
-    assert torch.isfinite(restored).all()
-
-
-@pytest.mark.parametrize("shuffle", [1, 2])
-def test_no_pixel_reaches_further_than_described(shuffle: int) -> None:
-    backbone = tiny(shuffle=shuffle)
-    radius = backbone.description.receptive_radius_px
-    side = 2 * radius + 64
-    image = torch.rand(1, 3, side, side, requires_grad=True)
-    with torch.no_grad():
-        context = backbone.context(image)
-    middle = side // 2
-    backbone(image, context)[0, :, middle, middle].sum().backward()
-    assert image.grad is not None
-    touched = image.grad.abs().amax((0, 1)).nonzero() - middle
-    assert int(touched.abs().max()) <= radius
-    assert int(touched.abs().max()) > radius // 4
 
 
 def test_the_context_decides_globally() -> None:
@@ -94,10 +66,6 @@ def with_open_veil(strength: float) -> Compact:
     with torch.no_grad():
         backbone.get_parameter("veil.gate.weight").fill_(strength)
     return backbone
-
-
-def test_a_veil_is_taken_off_in_tiles_as_in_the_whole() -> None:
-    check_tiles_equal_the_whole(with_open_veil(0.8), 90, 130, 32)
 
 
 def test_a_veil_reaches_no_pixel_beyond_the_network_itself() -> None:

@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from polyrestore.backbones import build_backbone
 from polyrestore.backbones.nafnet import NAFBlock, NAFNet
 from polyrestore.backbones.statistics import Statistics
-from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.support import networks as published
@@ -69,21 +66,11 @@ def test_keys_are_the_published_ones() -> None:
     published.check_published_keys("nafnet", KEYS, ALL_KEYS)
 
 
-def test_a_checkpoint_loads_strictly() -> None:
-    published.check_strict_load("nafnet", TINY)
-
-
 def test_a_new_network_starts_from_its_first_and_last_convolution() -> None:
     backbone = build_backbone("nafnet", **TINY)
     block = backbone.get_submodule("middle_blks.0")
     features = torch.rand(1, 16, 4, 4)
     assert torch.equal(block(features, Statistics()), features)
-
-
-@settings(max_examples=15, deadline=None)
-@given(height=st.integers(1, 40), width=st.integers(1, 40))
-def test_size_in_is_size_out(height: int, width: int) -> None:
-    published.check_size_is_kept(tiny(), height, width)
 
 
 def test_images_are_padded_with_zeros_as_published() -> None:
@@ -92,23 +79,6 @@ def test_images_are_padded_with_zeros_as_published() -> None:
     padded[..., :6, :7] = image
     backbone = tiny()
     assert torch.equal(backbone(image), backbone(padded)[..., :6, :7])
-
-
-def test_no_pixel_reaches_further_than_described() -> None:
-    published.check_reach(tiny())
-
-
-@pytest.mark.parametrize(("height", "width", "tile_px"), [(64, 96, 16), (61, 83, 24), (3, 70, 8)])
-def test_tiles_equal_the_whole(height: int, width: int, tile_px: int) -> None:
-    published.check_tiles_equal_the_whole(tiny(), height, width, tile_px)
-
-
-def test_the_context_replays_the_whole() -> None:
-    published.check_context(tiny())
-
-
-def test_large_images_are_averaged_over_crops() -> None:
-    published.check_large_images(tiny(), tiny(context_limit_px=32))
 
 
 def test_local_statistics_are_the_published_conversion() -> None:
@@ -144,17 +114,3 @@ def test_with_local_statistics_there_is_no_context_and_tiles_come_near() -> None
         assert torch.equal(local(image, local.context_at(context, 0, 8)), whole)
         near = run_tiled(TorchRuntime(local), image, 64)
         assert 0 < float((near - whole).abs().mean()) < 0.2 * float((whole - image).abs().mean())
-
-
-def test_gradients_reach_every_parameter() -> None:
-    published.check_gradients(tiny())
-
-
-def test_adapters_attach() -> None:
-    published.check_adapters(tiny())
-
-
-@pytest.mark.parametrize("options", [{"depth": 3}, {"decoder_blocks": (1,)}, {"context_limit_px": -1}])
-def test_wrong_options_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(BackboneError, match="cannot be built"):
-        tiny(**options)

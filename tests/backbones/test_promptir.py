@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +8,6 @@ from torch.nn import functional
 from polyrestore.backbones import Backbone
 from polyrestore.backbones.promptir import stretched_part
 from polyrestore.backbones.statistics import Window
-from polyrestore.errors import BackboneError
 from tests.support import networks as published
 
 TINY = published.TINY["promptir"]
@@ -66,10 +64,6 @@ def test_keys_are_the_published_ones() -> None:
     published.check_published_keys("promptir", KEYS, ALL_KEYS)
 
 
-def test_a_checkpoint_loads_strictly() -> None:
-    published.check_strict_load("promptir", TINY)
-
-
 @settings(max_examples=25, deadline=None)
 @given(
     side=st.integers(1, 9),
@@ -91,21 +85,6 @@ def test_a_part_of_the_stretched_prompt_is_cut_out_of_the_whole(
     torch.testing.assert_close(part, expected, atol=1e-5, rtol=0)
 
 
-@settings(max_examples=10, deadline=None)
-@given(height=st.integers(1, 30), width=st.integers(1, 30))
-def test_size_in_is_size_out(height: int, width: int) -> None:
-    published.check_size_is_kept(tiny(), height, width)
-
-
-def test_no_pixel_reaches_further_than_described() -> None:
-    published.check_reach(tiny())
-
-
-@pytest.mark.parametrize(("height", "width"), [(30, 250), (243, 11)])
-def test_tiles_equal_the_whole(height: int, width: int) -> None:
-    published.check_tiles_equal_the_whole(tiny(), height, width, 48)
-
-
 def test_a_tile_in_the_wrong_place_is_given_another_prompt() -> None:
     backbone = tiny()
     image = published.random_image(16, 64)
@@ -115,25 +94,3 @@ def test_a_tile_in_the_wrong_place_is_given_another_prompt() -> None:
         there = backbone(tile, backbone.context_at(context, 0, 32))
         elsewhere = backbone(tile, context)
     assert float((there - elsewhere).abs().max()) > 1e-3
-
-
-def test_the_context_replays_the_whole() -> None:
-    published.check_context(tiny())
-
-
-def test_large_images_are_averaged_over_crops() -> None:
-    published.check_large_images(tiny(), tiny(context_limit_px=40))
-
-
-def test_gradients_reach_every_parameter_that_is_used() -> None:
-    published.check_gradients(tiny(), unused=("chnl_reduce", "reduce_noise_channel_"))
-
-
-def test_adapters_attach() -> None:
-    published.check_adapters(tiny())
-
-
-@pytest.mark.parametrize("options", [{"depth": 3}, {"prompt_widths": (2, 4)}, {"prompt_widths": (1, 4, 6)}])
-def test_wrong_options_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(BackboneError, match="cannot be built"):
-        tiny(**options)

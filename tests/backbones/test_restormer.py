@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from polyrestore.backbones import Backbone
 from polyrestore.backbones.statistics import RecordedStatistics, ReplayedStatistics, Statistics, Window
 from polyrestore.backbones.transposed import Norm
-from polyrestore.errors import BackboneError
 from tests.support import networks as published
 
 TINY = published.TINY["restormer"]
@@ -65,10 +62,6 @@ def test_keys_are_the_published_ones() -> None:
     )
 
 
-def test_a_checkpoint_loads_strictly() -> None:
-    published.check_strict_load("restormer", TINY)
-
-
 @pytest.mark.parametrize("bias", [True, False])
 def test_norms_follow_the_published_formula(bias: bool) -> None:
     norm = Norm(6, bias)
@@ -91,45 +84,8 @@ def test_moments_of_parts_give_the_cosines_of_the_whole() -> None:
     torch.testing.assert_close(cosines, Statistics().cosines(queries, keys, (1, 40)), atol=1e-6, rtol=0)
 
 
-@settings(max_examples=10, deadline=None)
-@given(height=st.integers(1, 30), width=st.integers(1, 30), norm_bias=st.booleans())
-def test_size_in_is_size_out(height: int, width: int, norm_bias: bool) -> None:
-    published.check_size_is_kept(tiny(norm_bias=norm_bias), height, width)
-
-
 def test_images_are_mirrored_at_the_border() -> None:
     image = published.random_image(12, 13)
     padded = torch.nn.functional.pad(image, (0, 3, 0, 4), mode="reflect")
     backbone = tiny()
     assert torch.equal(backbone(image), backbone(padded)[..., :12, :13])
-
-
-def test_no_pixel_reaches_further_than_described() -> None:
-    published.check_reach(tiny())
-
-
-@pytest.mark.parametrize(("norm_bias", "height", "width"), [(True, 40, 200), (False, 3, 205)])
-def test_tiles_equal_the_whole(norm_bias: bool, height: int, width: int) -> None:
-    published.check_tiles_equal_the_whole(tiny(norm_bias=norm_bias), height, width, 40)
-
-
-def test_the_context_replays_the_whole() -> None:
-    published.check_context(tiny())
-
-
-def test_large_images_are_averaged_over_crops() -> None:
-    published.check_large_images(tiny(), tiny(context_limit_px=40))
-
-
-def test_gradients_reach_every_parameter() -> None:
-    published.check_gradients(tiny())
-
-
-def test_adapters_attach() -> None:
-    published.check_adapters(tiny())
-
-
-@pytest.mark.parametrize("options", [{"depth": 3}, {"blocks": (1, 1)}, {"heads": (1, 3, 2, 4)}])
-def test_wrong_options_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(BackboneError, match="cannot be built"):
-        tiny(**options)

@@ -292,8 +292,9 @@ class Compact(Backbone):
 def _receptive_radius(
     encoder_blocks: Sequence[int], middle_blocks: int, decoder_blocks: Sequence[int], shuffle: int
 ) -> int:
-    """Bound the reach of a pixel, in pixels: one step of its level per 3x3 convolution and per resampling."""
-    levels = len(encoder_blocks)
-    steps = [2 + encoder_blocks[level] + decoder_blocks[levels - 1 - level] for level in range(levels)]
-    radius: int = sum(count * 2**level for level, count in enumerate(steps)) + (middle_blocks + 1) * 2**levels
-    return radius * shuffle + shuffle
+    """Return how far a pixel can reach: one step of its level per 3x3 convolution, and the cells of 2x2."""
+    radius = middle_blocks
+    for encoder, decoder in zip(reversed(encoder_blocks), decoder_blocks, strict=True):
+        radius = 2 * radius + 1 + encoder + decoder
+    # The first and the last convolution; then the cells of the unshuffled pixels.
+    return (radius + 2) * shuffle + shuffle - 1
