@@ -211,7 +211,7 @@ def test_a_lora_for_another_base_is_refused_in_one_line(sd: Path, tmp_path: Path
     assert loaded.base_sha256 == reference.sha256
     AdapterBank(latent(sd)).add(loaded)
     for backbone in (latent(other), build_backbone("latent", model="tiny")):
-        with pytest.raises(AdapterError, match="was trained on the base model with SHA-256") as caught:
+        with pytest.raises(AdapterError, match="was trained beside the base with SHA-256") as caught:
             AdapterBank(backbone).add(loaded)
         assert "\n" not in str(caught.value)
 

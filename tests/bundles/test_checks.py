@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -22,6 +23,7 @@ WEIGHT_FILES = [
     "prototypes.safetensors",
     "adapters/rain/adapter_model.safetensors",
     "adapters/noise/adapter_config.json",
+    "adapters/noise/prototype.safetensors",
 ]
 
 
@@ -137,7 +139,9 @@ def test_names_cannot_leave_the_folder(folder: Path, key: str, name: str) -> Non
         (lambda c: c["backbone"]["options"].update(middle_blocks=0), "unknown tensor 'middle.0"),
         (lambda c: c["recogniser"]["options"].update(dim=5), "recogniser.safetensors: linear.* has shape"),
         (lambda c: c["recogniser"]["options"].update(dims=5), "recogniser cannot be built"),
-        (lambda c: c.update(prototypes=["rain", "noise"]), "disagree about the prototype 'clean'"),
+        (lambda c: c["prototypes"].append("haze"), "disagree about the prototype 'haze'"),
+        (lambda c: c["prototypes"].remove("clean"), "lists the file 'prototypes.safetensors'"),
+        (lambda c: c["prototypes"].remove("rain"), "lists the file 'adapters/rain/prototype.safetensors'"),
     ],
 )
 def test_a_wrong_manifest_is_refused(
@@ -198,9 +202,11 @@ def test_weights_that_are_not_finite_are_refused_even_with_the_right_checksum(
 def test_an_adapter_of_another_backbone_is_refused(folder: Path) -> None:
     name = "adapters/rain/adapter_model.safetensors"
     tensors = load_file(folder / name)
+    with safe_open(folder / name, framework="pt") as file:
+        notes = file.metadata()
     key = next(key for key in tensors if key.endswith("lora_B.weight"))
     tensors[key] = torch.zeros(tensors[key].shape[0] + 1, *tensors[key].shape[1:])
-    save_file(tensors, folder / name)
+    save_file(tensors, folder / name, metadata=notes)
     reseal(folder, name)
     refused(folder, "adapters/rain does not fit the bundle.*has shape")
 
@@ -218,5 +224,6 @@ def test_the_manifest_can_be_read_alone(folder: Path) -> None:
     assert manifest.adapters == ("noise", "rain")
     assert manifest.expected_files() == set(WEIGHT_FILES) | {
         "adapters/rain/adapter_config.json",
+        "adapters/rain/prototype.safetensors",
         "adapters/noise/adapter_model.safetensors",
     }

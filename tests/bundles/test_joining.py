@@ -1,9 +1,12 @@
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
+from polyrestore.adapters import base_sha256
 from polyrestore.bundles import Bundle
 from polyrestore.bundles.joining import join_bundles, with_recogniser
 from polyrestore.errors import BundleError
@@ -19,7 +22,10 @@ def test_only_what_a_later_bundle_trained_replaces_what_is_there(
     make_bundle: Callable[..., Bundle], bundle: Bundle
 ) -> None:
     first = replace(bundle, recogniser=None, prototypes={})
-    other = make_bundle(1).adapters
+    other = {
+        name: replace(adapter, base_sha256=bundle.adapters[name].base_sha256)
+        for name, adapter in make_bundle(1).adapters.items()
+    }
     later = trained(bundle, "adapter rain", adapters=other, recogniser=None)
     joined = join_bundles([first, later])
     assert joined.adapters == {"rain": other["rain"], "noise": bundle.adapters["noise"]}
@@ -63,3 +69,15 @@ def test_adapters_beside_another_backbone_are_refused(
 ) -> None:
     with pytest.raises(BundleError, match="adapters of 'tiny' belong to another backbone"):
         join_bundles([bundle, make_bundle(1)])
+
+
+def test_adapters_are_carried_over_to_a_backbone_with_a_further_part(bundle: Bundle) -> None:
+    extended = copy.deepcopy(bundle.backbone)
+    extended.register_buffer("further", torch.ones(2))
+    first = replace(bundle, backbone=extended, adapters={}, recogniser=None, prototypes={})
+    later = trained(bundle, "adapter rain", recogniser=None)
+    joined = join_bundles([first, later])
+    assert set(joined.adapters) == {"rain"}
+    assert joined.adapters["rain"].base_sha256 == base_sha256(extended) != base_sha256(bundle.backbone)
+    with pytest.raises(BundleError, match="another backbone: .* is missing in the extended network"):
+        join_bundles([later, replace(later, backbone=extended, adapters=joined.adapters)])

@@ -181,7 +181,7 @@ def test_an_adapter_for_another_base_is_said_before_anything_is_loaded(
     bundle = load_bundle(copied / "of-other")
     # An adapter of one bundle put into the manifest of the other.
     bundle.adapters["noise"] = load_bundle(place / "bundle").adapters["noise"]
-    with pytest.raises(BundleError, match="trained on the base model with SHA-256") as caught:
+    with pytest.raises(BundleError, match="trained beside the base with SHA-256") as caught:
         save_bundle(copied / "mixed", bundle)
     assert "\n" not in str(caught.value)
     assert not (copied / "mixed").exists()

@@ -20,6 +20,7 @@ WHOLE = {
     *("README.md", "LICENSE"),
     *(f"adapters/{name}/adapter_{file}" for name in ("rain", "noise") for file in ("config.json",)),
     *(f"adapters/{name}/adapter_{file}" for name in ("rain", "noise") for file in ("model.safetensors",)),
+    *(f"adapters/{name}/prototype.safetensors" for name in ("rain", "noise")),
 }
 
 
@@ -204,7 +205,7 @@ def _uneven_prototypes(bundle: Bundle) -> None:
         (_tensor_setting, "JSON values"),
         (_bad_name, "name"),
         (_renamed, "rename one"),
-        (_other_backbone, "the backbone does not have"),
+        (_other_backbone, "take the adapter's own base"),
         (_uneven_prototypes, "one length"),
     ],
 )

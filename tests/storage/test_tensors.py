@@ -1,3 +1,5 @@
+import hashlib
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,7 +7,13 @@ import pytest
 import torch
 
 from polyrestore.errors import AdapterError, BundleError
-from polyrestore.storage.tensors import check_finite, read_shapes, read_tensors, write_tensors
+from polyrestore.storage.tensors import (
+    check_finite,
+    read_shapes,
+    read_tensors,
+    tensors_sha256,
+    write_tensors,
+)
 
 TENSORS = {"w": torch.tensor([[1.0, -2.5, 3.25]]), "count": torch.tensor(12345)}
 
@@ -61,3 +69,31 @@ def test_values_that_are_not_finite_are_neither_accepted_nor_written(tmp_path: P
     with pytest.raises(BundleError, match=rf"^{path}: b holds values that are not finite; train again$"):
         check_finite(poisoned, path, BundleError, "train again")
     check_finite(TENSORS, path, BundleError, "train again")
+
+
+def test_notes_are_written_in_one_order(tmp_path: Path) -> None:
+    notes = {name: name * 3 for name in "hgfedcba"}
+    tensors = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.ones(3)}
+    written = set()
+    for turn in range(4):
+        path = tmp_path / f"{turn}.safetensors"
+        write_tensors(path, tensors, torch.float32, BundleError, notes)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    stored = read_tensors(path, BundleError, "save it again")
+    assert stored.notes == {"format": "pt", **notes}
+    assert all(torch.equal(value, tensors[key]) for key, value in stored.tensors.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_sum_over_tensors_is_that_of_their_values(dtype: torch.dtype) -> None:
+    tensors = {"b": torch.tensor([[1.0, 1 / 3]]), "a": torch.tensor([3, -4])}
+    found = tensors_sha256({key: value.to(dtype) if key == "b" else value for key, value in tensors.items()})
+    parts = [
+        b"\na [2]\n" + struct.pack("<2q", 3, -4),
+        b"b [1, 2]\n" + struct.pack("<2e", 1.0, 1 / 3),
+    ]
+    assert found == hashlib.sha256(b"".join(parts)).hexdigest()
+    assert found != tensors_sha256(tensors, "network")
+    assert found != tensors_sha256({**tensors, "a": torch.tensor([3, -5])})
+    assert found != tensors_sha256({**tensors, "b": torch.tensor([1.0, 1 / 3])})

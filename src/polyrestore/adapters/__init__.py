@@ -1,10 +1,10 @@
 """Light modules beside a frozen backbone's layers: one per degradation, composed with weights."""
 
 from polyrestore.adapters.bank import AdapterBank
+from polyrestore.adapters.base import base_sha256, carry_over, check_base
 from polyrestore.adapters.bottleneck import BottleneckConfig
 from polyrestore.adapters.checking import (
     adaptable_layers,
-    check_base,
     check_fits,
     eligible_layers,
     layer_count,
@@ -14,6 +14,7 @@ from polyrestore.adapters.config import (
     MAXIMUM_ADAPTER_BYTES,
     Adapter,
     AdapterConfig,
+    Prototype,
     check_adapter_size,
 )
 from polyrestore.adapters.growing import grow_adapter
@@ -32,9 +33,12 @@ __all__ = [
     "AdapterConfig",
     "BottleneckConfig",
     "LoraConfig",
+    "Prototype",
     "adaptable_layers",
     "added_radius_px",
     "bare_state_dict",
+    "base_sha256",
+    "carry_over",
     "check_adapter_size",
     "check_base",
     "check_fits",

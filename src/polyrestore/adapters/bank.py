@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor, nn
 
+from polyrestore.adapters.base import base_sha256, check_base
 from polyrestore.adapters.checking import (
     adaptable_layers,
     build_parts,
-    check_base_of,
     resolve_targets,
 )
 from polyrestore.adapters.composition import checked_composition, checked_sample_weights
@@ -20,7 +20,6 @@ from polyrestore.adapters.config import Adapter, AdapterConfig, check_adapter_na
 from polyrestore.adapters.layer import AdaptedLayer, bare_state_dict
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
-from polyrestore.backbones.capabilities import reference_of
 from polyrestore.errors import AdapterError, nearest_names
 
 
@@ -57,6 +56,8 @@ class AdapterBank:
         self._composition: dict[str, float] | list[dict[str, float]] = {}
         self._merged = False
         self._was_trainable = {name: p.requires_grad for name, p in backbone.named_parameters()}
+        self._own_parameters = tuple(backbone.parameters())
+        self._hashed: tuple[list[int], str] | None = None
         backbone.requires_grad_(False)
 
     @property
@@ -76,6 +77,15 @@ class AdapterBank:
         """Whether the composition that acts now is merged into the weights."""
         return self._merged
 
+    @property
+    def base_sha256(self) -> str:
+        """What the adapters state as their base, see :func:`polyrestore.adapters.base_sha256`."""
+        # Whoever lets the backbone learn along with its adapters changes what they belong to.
+        versions = [0 if each.is_inference() else each._version for each in self._own_parameters]
+        if self._hashed is None or self._hashed[0] != versions:
+            self._hashed = (versions, base_sha256(self.backbone))
+        return self._hashed[1]
+
     def config(self, name: str) -> AdapterConfig:
         """Return the configuration of an adapter, with its targets spelt out.
 
@@ -91,10 +101,13 @@ class AdapterBank:
         """Add a trained adapter, inactive.
 
         Raises:
-            AdapterError: the name is taken, or the adapter does not fit; nothing has changed then.
+            AdapterError: the name is taken, the adapter does not fit or states another base; nothing has
+                changed then.
         """
         self._check_free(adapter.name)
-        check_base_of(adapter, self.backbone)
+        # An adapter that names no base is not worth the time that hashing takes.
+        if adapter.base_sha256:
+            check_base(adapter, self.base_sha256)
         self._install(adapter.name, adapter.config, build_parts(adapter, self._layers, self._adaptable))
 
     def create(self, name: str, config: AdapterConfig, generator: Generator) -> None:
@@ -277,8 +290,7 @@ class AdapterBank:
         for key, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise AdapterError(f"adapter {name!r}: {key} holds values that are not finite")
-        base = reference_of(self.backbone)
-        return Adapter(name, config, tensors, "" if base is None else base.sha256)
+        return Adapter(name, config, tensors, self.base_sha256)
 
     def base_state_dict(self) -> dict[str, Tensor]:
         """Return the bare backbone's state dict: its own keys and weights, whatever is added or merged."""

@@ -12,7 +12,6 @@ from polyrestore.adapters.layer import AdaptedLayer
 from polyrestore.adapters.part import AdapterPart
 from polyrestore.adapters.registry import adapter_kind
 from polyrestore.backbones.base import AdaptableLayers, Backbone
-from polyrestore.backbones.capabilities import BaseReference, reference_of
 from polyrestore.errors import AdapterError, nearest_names
 
 
@@ -119,39 +118,12 @@ def check_values(adapter: Adapter) -> None:
             raise AdapterError(f"adapter {adapter.name!r}: {key} holds values that are not finite")
 
 
-def check_base_of(adapter: Adapter, network: nn.Module) -> None:
-    """Refuse an adapter that was trained beside another model's weights than a network's, if it says so.
-
-    Raises:
-        AdapterError: as in :func:`check_base`.
-    """
-    # Finding the network's own may mean to hash gigabytes.
-    if adapter.base_sha256:
-        check_base(adapter, reference_of(network))
-
-
-def check_base(adapter: Adapter, base: BaseReference | None) -> None:
-    """Refuse an adapter that says it was trained beside another model's weights.
-
-    Raises:
-        AdapterError: its SHA-256 is not that of ``base``.
-    """
-    found = "" if base is None else base.sha256
-    if adapter.base_sha256 and adapter.base_sha256 != found:
-        here = "this backbone has none" if base is None else f"this is {base.model} ({found[:12]}...)"
-        raise AdapterError(
-            f"adapter {adapter.name!r} was trained on the base model with SHA-256 "
-            f"{adapter.base_sha256[:12]}..., but {here}; take the adapter's own base"
-        )
-
-
 def check_fits(adapter: Adapter, backbone: nn.Module) -> None:
-    """Refuse an adapter that a bank of ``backbone`` would refuse; nothing changes.
+    """Refuse an adapter whose tensors a bank of ``backbone`` would refuse; nothing changes.
 
     Raises:
         AdapterError: targets, names, ranks, shapes or values do not fit.
     """
-    check_base_of(adapter, backbone)
     layers = {path: _bare(module) for path, module in backbone.named_modules() if path}
     build_parts(adapter, layers, adaptable_layers(backbone))
 

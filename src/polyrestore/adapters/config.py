@@ -97,6 +97,22 @@ def _own_names(kind: type[AdapterConfig]) -> set[str]:
 
 
 @dataclass(frozen=True, eq=False)
+class Prototype:
+    """How what an adapter is for is recognised.
+
+    Attributes:
+        embedding: (D,) unit vector, float32; an image like it asks for the adapter.
+        recogniser_sha256: of the recogniser whose embeddings it is to be compared with.
+        least_share: how probable the degradation has to be before the adapter acts, from 0 to 1; None for
+            what holds for all adapters of a bundle.
+    """
+
+    embedding: Tensor
+    recogniser_sha256: str
+    least_share: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Adapter:
     """One trained adapter: enough to be saved, or to be added to a bank.
 
@@ -104,7 +120,10 @@ class Adapter:
         name: letters, digits, ``_`` and ``-``; usually the degradation it was trained for.
         config: its kind and sizes.
         tensors: weights by "<module path>.<part>", such as ``encoders.0.0.conv1.lora_A.weight``.
-        base_sha256: of the other model's weights that its backbone runs on, where it does and it is known.
+        base_sha256: of the backbone that it was trained beside, see :func:`polyrestore.adapters.base_sha256`;
+            empty where it is not known.
+        prototype: how what it is for is recognised; None where it is only named, and in a bundle, which has
+            the prototypes of all its adapters in one place.
 
     Raises:
         AdapterError: the name cannot be used.
@@ -114,6 +133,7 @@ class Adapter:
     config: AdapterConfig
     tensors: dict[str, Tensor]
     base_sha256: str = ""
+    prototype: Prototype | None = None
 
     def __post_init__(self) -> None:
         check_adapter_name(self.name)

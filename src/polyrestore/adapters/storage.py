@@ -1,8 +1,12 @@
-"""Adapters on disk, in PEFT's layout: one folder with a configuration and a safetensors file."""
+"""Adapters on disk, in PEFT's layout: one folder with a configuration and a safetensors file.
+
+Beside them, in a file that PEFT does not look at, is the prototype by which the adapter is chosen.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +15,21 @@ import torch
 from torch import Tensor
 
 from polyrestore.adapters.checking import check_values, split_tensors
-from polyrestore.adapters.config import Adapter
+from polyrestore.adapters.config import Adapter, Prototype
 from polyrestore.adapters.registry import ADAPTER_KINDS, adapter_kind
 from polyrestore.errors import AdapterError, UnknownNameError
 from polyrestore.files import write_text
-from polyrestore.storage.tensors import read_tensors, write_tensors
+from polyrestore.storage.tensors import check_finite, read_tensors, write_tensors
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+PROTOTYPE_FILE = "prototype.safetensors"
 
 _PREFIX = "base_model.model."
 _BASE_KEY = "base_sha256"
+_EMBEDDING_KEY = "prototype"
+_RECOGNISER_KEY = "recogniser_sha256"
+_SHARE_KEY = "least_share"
 
 
 def save_adapter(
@@ -30,7 +38,7 @@ def save_adapter(
     """Write an adapter; ``lora`` ones can be read by PEFT.
 
     Args:
-        folder: made when missing; its two files are each replaced whole.
+        folder: made when missing; its files are each replaced whole.
         adapter: what to write.
         base_description: which backbone it belongs to, for the reader of the file.
         dtype: of the weights on disk; float32 keeps them exactly.
@@ -50,6 +58,8 @@ def save_adapter(
     # Beside the tensors, since PEFT warns of keys in the configuration that it does not know.
     base = {_BASE_KEY: adapter.base_sha256} if adapter.base_sha256 else {}
     write_tensors(folder / WEIGHTS_FILE, tensors, dtype, AdapterError, base)
+    if adapter.prototype is not None:
+        _save_prototype(folder / PROTOTYPE_FILE, adapter.prototype)
 
 
 def load_adapter(folder: Path, name: str | None = None) -> Adapter:
@@ -59,7 +69,7 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
     what is computed are refused by the name of their key.
 
     Args:
-        folder: with the two files.
+        folder: with the two files, and with a third one where the adapter brings its prototype.
         name: the adapter's name; the folder's own name when None.
 
     Returns:
@@ -84,6 +94,7 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
         return replace(
             _assemble(name or folder.resolve().name, raw, stored.tensors),
             base_sha256=stored.notes.get(_BASE_KEY, ""),
+            prototype=_load_prototype(folder / PROTOTYPE_FILE),
         )
     except (AdapterError, UnknownNameError) as error:
         raise AdapterError(f"{folder}: {error}") from error
@@ -100,3 +111,29 @@ def _assemble(name: str, raw: dict[str, Any], stored: dict[str, Tensor]) -> Adap
     adapter = Adapter(name, part_class.config_class.from_json(raw, by_path), tensors)
     check_values(adapter)
     return replace(adapter, tensors={key: tensor.float() for key, tensor in tensors.items()})
+
+
+def _save_prototype(path: Path, prototype: Prototype) -> None:
+    notes = {_RECOGNISER_KEY: prototype.recogniser_sha256}
+    if prototype.least_share is not None:
+        notes[_SHARE_KEY] = repr(prototype.least_share)
+    # The thresholds of the recognition were set with the exact values.
+    write_tensors(path, {_EMBEDDING_KEY: prototype.embedding}, torch.float32, AdapterError, notes)
+
+
+def _load_prototype(path: Path) -> Prototype | None:
+    if not path.exists():
+        return None
+    stored = read_tensors(path, AdapterError, "copy or save the adapter again")
+    embedding = stored.tensors.get(_EMBEDDING_KEY)
+    if set(stored.tensors) != {_EMBEDDING_KEY} or embedding is None or embedding.ndim != 1:
+        raise AdapterError(f"{path.name} must hold one vector {_EMBEDDING_KEY!r} and nothing else")
+    check_finite(stored.tensors, path, AdapterError, "save the adapter again")
+    text = stored.notes.get(_SHARE_KEY)
+    try:
+        share = None if text is None else float(text)
+    except ValueError:
+        share = math.nan
+    if share is not None and not 0 <= share <= 1:
+        raise AdapterError(f"{path.name}: {_SHARE_KEY} must be a number from 0 to 1, not {text!r}")
+    return Prototype(embedding.float(), stored.notes.get(_RECOGNISER_KEY, ""), share)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.adapters import bare_state_dict, layer_count
+from polyrestore.adapters import bare_state_dict, base_sha256, layer_count
 from polyrestore.backbones.capabilities import reference_of
 from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo
 
@@ -77,10 +77,8 @@ def _architecture(bundle: Bundle, dtype: torch.dtype) -> str:
     rows += [(f"option `{key}`", f"`{value}`") for key, value in sorted(bundle.backbone.options.items())]
     reference = reference_of(bundle.backbone)
     if reference is not None:
-        rows += [
-            ("base model, not in the bundle", f"`{reference.model}`"),
-            ("SHA-256 of the base model", f"`{reference.sha256}`"),
-        ]
+        rows.append(("base model, not in the bundle", f"`{reference.model}`"))
+    rows.append(("SHA-256 that adapters name as their base", f"`{base_sha256(bundle.backbone)}`"))
     parameters = sum(tensor.numel() for tensor in bare_state_dict(bundle.backbone).values())
     rows += [
         ("parameters of the backbone", f"{parameters:,}"),

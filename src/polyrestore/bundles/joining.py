@@ -5,26 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from polyrestore.adapters import carry_over
 from polyrestore.bundles.bundle import Bundle, BundleInfo
-from polyrestore.errors import BundleError
+from polyrestore.errors import AdapterError, BundleError
 
 
 def join_bundles(bundles: Sequence[Bundle]) -> Bundle:
     """Add the adapters and the recogniser of later bundles to the first one.
 
+    The first one's backbone may have more parts than the others', as long as what the adapters were trained
+    beside is in it unchanged.
+
     Raises:
         BundleError: an adapter was trained beside another backbone.
     """
     first = bundles[0]
-    weights = first.backbone.state_dict()
     for other in bundles[1:]:
-        if other.adapters:
-            theirs = other.backbone.state_dict()
-            if theirs.keys() != weights.keys() or any(not theirs[k].equal(weights[k]) for k in weights):
-                raise BundleError(f"the adapters of {other.name!r} belong to another backbone")
+        try:
+            theirs = {
+                name: carry_over(adapter, other.backbone, first.backbone)
+                for name, adapter in other.adapters.items()
+            }
+        except AdapterError as error:
+            raise BundleError(
+                f"the adapters of {other.name!r} belong to another backbone: {error}"
+            ) from error
         # A bundle also carries along the adapters that it started from; only those it trained are newer.
-        trained = {name: a for name, a in other.adapters.items() if f"adapter {name}" in other.info.training}
-        first = replace(first, adapters={**first.adapters, **trained}, info=_with_origin(first, other))
+        trained = {name: a for name, a in theirs.items() if f"adapter {name}" in other.info.training}
+        if other.adapters:
+            first = replace(first, adapters={**first.adapters, **trained}, info=_with_origin(first, other))
         if other.recogniser is not None:
             first = with_recogniser(first, other)
     return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +27,11 @@ from polyrestore.bundles.manifest import (
 )
 from polyrestore.bundles.shared import find_shared
 from polyrestore.bundles.shipped import find_bundle
+from polyrestore.bundles.stating import check_recogniser, gathered_prototypes, gathered_settings
 from polyrestore.errors import AdapterError, BackboneError, BundleError, PolyrestoreError, unknown_name
 from polyrestore.files import sha256_of
 from polyrestore.recognition import RECOGNISERS, BaseRecogniser, Reference
-from polyrestore.storage.tensors import check_finite, read_shapes, read_tensors
+from polyrestore.storage.tensors import check_finite, read_shapes, read_tensors, tensors_sha256
 
 Network = TypeVar("Network", bound=nn.Module)
 Shapes = dict[str, tuple[int, ...]]
@@ -52,18 +54,25 @@ def load_bundle(name_or_folder: str | Path, *, like: Backbone | None = None) -> 
     folder = find_bundle(name_or_folder)
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    # Before the backbone, which may take minutes.
-    adapters = {name: _read_adapter(folder, name, manifest) for name in manifest.adapters}
-    backbone = _load_backbone(folder, manifest, like)
+    weights = _read_tensors(folder / BACKBONE_FILE)
+    adapters = {name: _read_adapter(folder, name) for name in manifest.adapters}
+    if manifest.backbone.reference is not None:
+        # Before the backbone, which may take minutes.
+        _check_bases(folder, manifest, adapters, manifest.backbone.reference.sha256)
+    backbone = _load_backbone(folder, manifest, weights, like)
+    if manifest.backbone.reference is None:
+        _check_bases(folder, manifest, adapters, tensors_sha256(weights))
+    recogniser = _load_recogniser(folder, manifest)
+    fingerprint = "" if recogniser is None else recogniser.fingerprint()
     for name, adapter in adapters.items():
-        _check_adapter(folder, name, adapter, backbone)
+        _check_adapter(folder, name, adapter, backbone, fingerprint)
     return Bundle(
         name=manifest.name,
         backbone=backbone,
-        adapters=adapters,
-        recogniser=_load_recogniser(folder, manifest),
-        prototypes=_load_prototypes(folder, manifest),
-        recognition_settings=dict(manifest.recognition_settings),
+        adapters={name: replace(adapter, prototype=None) for name, adapter in adapters.items()},
+        recogniser=recogniser,
+        prototypes=_load_prototypes(folder, manifest, adapters),
+        recognition_settings=gathered_settings(manifest.recognition_settings, adapters),
         info=manifest.info,
     )
 
@@ -102,26 +111,32 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             raise BundleError(f"{path} does not belong to the bundle; remove it, or save the bundle again")
 
 
-def _load_backbone(folder: Path, manifest: Manifest, like: Backbone | None) -> Backbone:
+def _load_backbone(
+    folder: Path, manifest: Manifest, weights: dict[str, Tensor], like: Backbone | None
+) -> Backbone:
     entry, path = manifest.backbone, folder / BACKBONE_FILE
     options: dict[str, Any] = dict(entry.options)
     if entry.reference is not None:
         expected = BaseReference(**entry.reference.model_dump())
         if like is not None and reference_of(like) == expected:
-            _check_tensors(_read_tensors(path), _own_state(like), path)
+            _check_tensors(weights, _own_state(like), path)
             return like
-        options |= _checked_base(folder, entry.name, options, expected)
+        options |= _checked_base(folder, entry.name, options, expected, weights)
     own = not issubclass(BACKBONES.get(entry.name, Backbone), BorrowsModel)
     backbone = _build(
         folder, "backbone", lambda: build_backbone(entry.name, **options), path if own else None
     )
     if entry.reference is None and borrowed_keys(backbone):
         raise BundleError(f"{folder / MANIFEST_FILE} does not refer to the backbone's base; save it again")
-    return _filled(backbone, path)
+    return _filled(backbone, path, weights)
 
 
 def _checked_base(
-    folder: Path, name: str, options: dict[str, Any], expected: BaseReference
+    folder: Path,
+    name: str,
+    options: dict[str, Any],
+    expected: BaseReference,
+    weights: dict[str, Tensor],
 ) -> dict[str, Any]:
     """Check a bundle's base before it is loaded, and return what its building can be spared."""
     if name not in BACKBONES:
@@ -136,7 +151,7 @@ def _checked_base(
         kind.check_reference(options, expected)
     except BackboneError as error:
         raise BundleError(f"{folder} needs the base model {expected.model}: {error}") from error
-    return kind.known_options(_read_tensors(folder / BACKBONE_FILE))
+    return kind.known_options(weights)
 
 
 def _own_state(network: nn.Module) -> dict[str, Tensor]:
@@ -156,39 +171,52 @@ def _load_recogniser(folder: Path, manifest: Manifest) -> BaseRecogniser | None:
             return kind.open(Reference(**entry.source.model_dump()), options)
         except PolyrestoreError as error:
             raise BundleError(f"{folder / MANIFEST_FILE}: the recogniser cannot be used: {error}") from error
-    weights = folder / RECOGNISER_FILE if entry.shared is None else find_shared(folder, entry.shared)
-    return _filled(_build(folder, "recogniser", lambda: kind.build(options), weights), weights)
+    path = folder / RECOGNISER_FILE if entry.shared is None else find_shared(folder, entry.shared)
+    recogniser = _build(folder, "recogniser", lambda: kind.build(options), path)
+    return _filled(recogniser, path, _read_tensors(path))
 
 
-def _read_adapter(folder: Path, name: str, manifest: Manifest) -> Adapter:
-    path, reference = folder / ADAPTERS_FOLDER / name, manifest.backbone.reference
+def _read_adapter(folder: Path, name: str) -> Adapter:
+    path = folder / ADAPTERS_FOLDER / name
     try:
-        adapter = load_adapter(path)
-        if reference is not None:
-            check_base(adapter, BaseReference(**reference.model_dump()))
+        return load_adapter(path)
     except AdapterError as error:
         raise BundleError(f"{path} does not fit the bundle: {error}") from error
-    return adapter
 
 
-def _check_adapter(folder: Path, name: str, adapter: Adapter, backbone: Backbone) -> None:
+def _check_bases(folder: Path, manifest: Manifest, adapters: Mapping[str, Adapter], base: str) -> None:
+    """Refuse adapters that do not name the bundle's backbone as their base."""
+    here = f"the bundle's backbone {manifest.backbone.name!r}"
+    for name, adapter in adapters.items():
+        path = folder / ADAPTERS_FOLDER / name
+        if not adapter.base_sha256:
+            raise BundleError(f"{path} does not say which backbone it was trained beside; save it again")
+        try:
+            check_base(adapter, base, here)
+        except AdapterError as error:
+            raise BundleError(f"{path} does not fit the bundle: {error}") from error
+
+
+def _check_adapter(folder: Path, name: str, adapter: Adapter, backbone: Backbone, fingerprint: str) -> None:
     try:
         check_fits(adapter, backbone)
+        check_recogniser(adapter, fingerprint)
     except AdapterError as error:
         raise BundleError(f"{folder / ADAPTERS_FOLDER / name} does not fit the bundle: {error}") from error
 
 
-def _load_prototypes(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
-    if not manifest.prototypes:
-        return {}
+def _load_prototypes(folder: Path, manifest: Manifest, adapters: Mapping[str, Adapter]) -> dict[str, Tensor]:
     path = folder / PROTOTYPES_FILE
-    prototypes = _read_tensors(path)
+    others = _read_tensors(path) if manifest.other_prototypes else {}
+    prototypes = gathered_prototypes(others, adapters)
     if set(prototypes) != set(manifest.prototypes):
         name = min(set(prototypes) ^ set(manifest.prototypes))
-        raise BundleError(f"{path} and {MANIFEST_FILE} disagree about the prototype {name!r}; save it again")
+        raise BundleError(
+            f"{folder} and its {MANIFEST_FILE} disagree about the prototype {name!r}; save it again"
+        )
     lengths = {tuple(prototype.shape) for prototype in prototypes.values()}
-    if len(lengths) != 1 or len(next(iter(lengths))) != 1:
-        raise BundleError(f"{path}: prototypes must be vectors of one length, not {sorted(lengths)}")
+    if prototypes and (len(lengths) != 1 or len(next(iter(lengths))) != 1):
+        raise BundleError(f"{folder}: prototypes must be vectors of one length, not {sorted(lengths)}")
     return {name: prototypes[name] for name in manifest.prototypes}
 
 
@@ -208,8 +236,8 @@ def _build(folder: Path, what: str, build: Callable[[], Network], path: Path | N
         raise BundleError(f"{folder / MANIFEST_FILE}: the {what} cannot be built: {error}") from error
 
 
-def _filled(network: Network, path: Path) -> Network:
-    found, expected = _read_tensors(path), _own_state(network)
+def _filled(network: Network, path: Path, found: dict[str, Tensor]) -> Network:
+    expected = _own_state(network)
     _check_tensors(found, expected, path)
     # What is missing is another model's, and loaded.
     network.load_state_dict(found, strict=len(expected) == len(network.state_dict()))

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
+from polyrestore.adapters.storage import CONFIG_FILE, PROTOTYPE_FILE, WEIGHTS_FILE
 from polyrestore.bundles.bundle import BundleInfo, MeasuredResult
 from polyrestore.errors import BundleError, nearest_names, unknown_name
 from polyrestore.recognition.registry import RECOGNISERS
@@ -133,11 +133,17 @@ class Manifest(BaseModel):
         recogniser = self.recogniser
         if recogniser is not None and recogniser.source is None and recogniser.shared is None:
             expected.add(RECOGNISER_FILE)
-        if self.prototypes:
+        if self.other_prototypes:
             expected.add(PROTOTYPES_FILE)
         for name in self.adapters:
-            expected |= {f"{ADAPTERS_FOLDER}/{name}/{file}" for file in (CONFIG_FILE, WEIGHTS_FILE)}
+            files = (CONFIG_FILE, WEIGHTS_FILE, *((PROTOTYPE_FILE,) if name in self.prototypes else ()))
+            expected |= {f"{ADAPTERS_FOLDER}/{name}/{file}" for file in files}
         return expected
+
+    @property
+    def other_prototypes(self) -> tuple[str, ...]:
+        """The prototypes that are no adapter's, such as that of "clean"; the others are with the adapters."""
+        return tuple(name for name in self.prototypes if name not in self.adapters)
 
 
 _MODELS_BY_KEY: dict[str, type[BaseModel]] = {

@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from polyrestore.adapters import bare_state_dict, save_adapter
-from polyrestore.adapters.storage import CONFIG_FILE, WEIGHTS_FILE
+from polyrestore.adapters.storage import CONFIG_FILE, PROTOTYPE_FILE, WEIGHTS_FILE
 from polyrestore.backbones.capabilities import borrowed_keys, reference_of
 from polyrestore.bundles.bundle import Bundle
 from polyrestore.bundles.card import licence_text, model_card
@@ -32,11 +32,13 @@ from polyrestore.bundles.manifest import (
     SharedEntry,
     manifest_text,
 )
+from polyrestore.bundles.stating import settings_beside_adapters, stated_adapters
 from polyrestore.errors import AdapterError, BundleError, OutputError
 from polyrestore.files import TEMPORARY_MARK, sha256_of, write_text
 from polyrestore.storage.tensors import write_tensors
 
 _TOP_FILES = {MANIFEST_FILE, BACKBONE_FILE, RECOGNISER_FILE, PROTOTYPES_FILE, CARD_FILE, LICENCE_FILE}
+_ADAPTER_FILES = {CONFIG_FILE, WEIGHTS_FILE, PROTOTYPE_FILE}
 
 
 def save_bundle(
@@ -54,6 +56,8 @@ def save_bundle(
     Args:
         folder: where to; made when missing, replaced when it holds a bundle and nothing else.
         bundle: what to write. Adapters that are attached to its backbone are left out of the backbone's file.
+            Each adapter's folder states its base, which is the bundle's backbone where the adapter names
+            none, and takes the prototype and the least share that the bundle has for it.
         dtype: of the weights on disk. Prototypes stay float32: they are small, and the recognition's
             thresholds were set with them.
         shared: which recogniser of the package has the weights of the bundle's, for shipped bundles; where
@@ -63,7 +67,8 @@ def save_bundle(
         the folder.
 
     Raises:
-        BundleError: something in the bundle cannot be saved faithfully, or could not be read back.
+        BundleError: something in the bundle cannot be saved faithfully, an adapter states another base, or
+            what was written could not be read back.
         OutputError: the folder cannot be written, or holds other files that would be lost.
     """
     target = Path(folder).resolve()
@@ -84,7 +89,7 @@ def save_bundle(
 def _write(folder: Path, bundle: Bundle, dtype: torch.dtype, shared: SharedEntry | None) -> None:
     reference, outside = reference_of(bundle.backbone), borrowed_keys(bundle.backbone)
     named = bundle.backbone.description.name
-    for name, adapter in bundle.adapters.items():
+    for name, adapter in stated_adapters(bundle).items():
         if adapter.name != name:
             raise BundleError(f"the adapter listed as {name!r} calls itself {adapter.name!r}; rename one")
         try:
@@ -101,8 +106,9 @@ def _write(folder: Path, bundle: Bundle, dtype: torch.dtype, shared: SharedEntry
     recogniser = bundle.recogniser
     if recogniser is not None and recogniser.reference() is None and shared is None:
         write_tensors(folder / RECOGNISER_FILE, recogniser.state_dict(), dtype, BundleError)
-    if bundle.prototypes:
-        write_tensors(folder / PROTOTYPES_FILE, bundle.prototypes, torch.float32, BundleError)
+    others = {name: each for name, each in bundle.prototypes.items() if name not in bundle.adapters}
+    if others:
+        write_tensors(folder / PROTOTYPES_FILE, others, torch.float32, BundleError)
     manifest = _manifest_of(folder, bundle, shared)
     write_text(folder / MANIFEST_FILE, manifest_text(manifest))
     write_text(folder / CARD_FILE, model_card(bundle, dtype))
@@ -127,7 +133,7 @@ def _manifest_of(folder: Path, bundle: Bundle, shared: SharedEntry | None) -> Ma
         "adapters": sorted(bundle.adapters),
         "recogniser": _recogniser_entry(bundle, shared),
         "prototypes": sorted(bundle.prototypes),
-        "recognition_settings": bundle.recognition_settings,
+        "recognition_settings": settings_beside_adapters(bundle),
         "info": bundle.info.model_dump(mode="json"),
         "files": files,
     }
@@ -161,9 +167,7 @@ def _check_replaceable(target: Path) -> None:
         raise OutputError(f"{target} exists and is not a folder; choose another place for the bundle")
     for path in sorted(target.rglob("*")):
         parts = path.relative_to(target).parts
-        in_adapter = (
-            len(parts) == 3 and parts[0] == ADAPTERS_FOLDER and parts[2] in (CONFIG_FILE, WEIGHTS_FILE)
-        )
+        in_adapter = len(parts) == 3 and parts[0] == ADAPTERS_FOLDER and parts[2] in _ADAPTER_FILES
         if not path.is_dir() and not in_adapter and not (len(parts) == 1 and parts[0] in _TOP_FILES):
             raise OutputError(f"{path} is no file of a bundle and would be lost; choose another folder")
 

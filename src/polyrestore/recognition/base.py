@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from polyrestore.backbones.bounds import Bound, check_options
 from polyrestore.errors import RecognitionError
+from polyrestore.storage.tensors import tensors_sha256
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,15 @@ class BaseRecogniser(nn.Module):
     def reference(self) -> Reference | None:
         """Return where the weights are, None when they belong into the bundle."""
         return None
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 by which adapters name who made their prototype.
+
+        It is that of the reference, or :func:`~polyrestore.storage.tensors.tensors_sha256` of kind and
+        weights.
+        """
+        reference = self.reference()
+        return tensors_sha256(self.state_dict(), self.kind) if reference is None else reference.sha256
 
     def forward(self, image: Tensor) -> Tensor:
         """Return :meth:`embed`."""

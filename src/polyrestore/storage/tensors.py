@@ -5,6 +5,8 @@ Whose weights they are is known to the caller, who says which error refuses a fi
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,7 +113,38 @@ def write_tensors(
             )
         # A copy: safetensors refuses tensors that share memory, as tied weights do.
         converted[key] = stored.clone(memory_format=torch.contiguous_format)
-    write_bytes(path, save(converted, metadata={"format": "pt", **(notes or {})}))
+    content = save(converted, metadata={"format": "pt", **(notes or {})})
+    write_bytes(path, _with_sorted_notes(content) if notes else content)
+
+
+def _with_sorted_notes(content: bytes) -> bytes:
+    """Return a file with the notes in its head sorted; safetensors writes them in any order."""
+    length = int.from_bytes(content[:8], "little")
+    head = json.loads(content[8 : 8 + length])
+    head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor], heading: str = "") -> str:
+    """Return a SHA-256 of tensors that does not depend on the type, order or place in which they are kept.
+
+    It is taken over the heading and then, in the order of the keys, each tensor's key, its shape, and its
+    values row by row: those that hold fractions rounded to float16, all others as int64, both little-endian.
+    Rounded so, weights are the same ones whether they were saved in float32 or in float16.
+
+    Args:
+        tensors: by key, on any device and in any memory format.
+        heading: what else decides what the tensors mean.
+    """
+    digest = hashlib.sha256(f"{heading}\n".encode())
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f"{key} {list(tensor.shape)}\n".encode())
+        dtype = torch.float16 if tensor.is_floating_point() else torch.int64
+        values = tensor.detach().to("cpu", dtype).contiguous().numpy()
+        digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
 
 
 @contextmanager

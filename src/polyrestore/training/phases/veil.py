@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from polyrestore.adapters import Adapter, LoraConfig
+from polyrestore.adapters import Adapter, LoraConfig, carry_over
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.compact import Compact
 from polyrestore.backbones.layers import use_channels_last
@@ -32,7 +33,8 @@ from polyrestore.training.recipes.recipe import VeilRecipe
 from polyrestore.training.validation.crops import SEVERITIES, batch_psnr
 from polyrestore.training.weighting.uniform import Uniform
 
-GATE = "veil.gate"
+VEIL_PATH = "veil"
+GATE = f"{VEIL_PATH}.gate"
 TINY_WIDTH = 4
 # Photographs are kept at a little more than the size that the network sees, to cut parts of them.
 STORED_SIDE_PX = 160
@@ -172,6 +174,7 @@ def _sized(image: Tensor) -> Tensor:
 def train_veil(recipe: VeilRecipe, control: RunControl) -> Path:
     """Give the network of a bundle an estimator of haze, train it, and let an adapter open its gate."""
     bundle = load_bundle(recipe.bundle)
+    before = copy.deepcopy(bundle.backbone)
     network = with_veil(bundle.backbone, recipe.width, recipe.seed)
     adapter = opened(recipe.adapter, bundle.adapters.get(recipe.adapter))
     assert network.veil is not None
@@ -181,7 +184,11 @@ def train_veil(recipe: VeilRecipe, control: RunControl) -> Path:
     job = VeilJob(estimator, clean, overviews_of(held_out_images(recipe.data)), recipe)
     figures = train(job, Uniform(1), recipe, control, steps=recipe.steps)
     bundle.backbone = network
-    bundle.adapters[recipe.adapter] = adapter
+    # All but the one that opens it have it closed, whatever it has learned.
+    bundle.adapters = {
+        name: carry_over(each, before, network, free=(VEIL_PATH,))
+        for name, each in {**bundle.adapters, recipe.adapter: adapter}.items()
+    }
     bundle.info = extended_info(bundle.info, recipe, recipe.phase, training_record(recipe, figures))
     return save_trained(control.folder / "bundle", bundle)
 
