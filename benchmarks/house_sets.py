@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from polyrestore.degradations import degrade
 from polyrestore.errors import unknown_name
-from polyrestore.evaluation.sets import EvaluationSet
+from polyrestore.evaluation.sets import EvaluationSet, ImageDamage, clean_samples, pair_samples
 
 
 def add_noise(image: Tensor, generator: torch.Generator, sigma_255: float) -> Tensor:
@@ -51,41 +53,70 @@ def _dark_and_noisy(image: Tensor, generator: torch.Generator) -> Tensor:
     return add_noise(dark, generator, 15)
 
 
-def _all_sets() -> list[EvaluationSet]:
+@dataclass(frozen=True)
+class HouseSet:
+    """One of the project's own test sets.
+
+    Attributes:
+        name: as it stands in tables.
+        folder: below the folder with all test images.
+        named: the composition for "the degradation named"; None for clean images.
+        damage: makes the input from a clean image; None where the folder holds pairs.
+        mixture: True when several degradations act.
+        aligned: True to compare after the best whole-pixel shift.
+    """
+
+    name: str
+    folder: str
+    named: str | None
+    damage: ImageDamage | None = None
+    mixture: bool = False
+    aligned: bool = False
+
+    def below(self, root: Path) -> EvaluationSet:
+        """Return the set as it lies in a folder with all test images.
+
+        Raises:
+            DataError: a folder is missing or empty, or pairs do not match.
+        """
+        folder = root / self.folder
+        samples = pair_samples(folder) if self.damage is None else clean_samples(folder)
+        return EvaluationSet(self.name, samples, self.named, self.damage, self.mixture, self.aligned)
+
+
+def _all_sets() -> list[HouseSet]:
     colour = "CBSD68"
     sets = [
-        EvaluationSet(f"{colour} noise {sigma}", colour, "noise", partial(_noise, sigma_255=sigma))
+        HouseSet(f"{colour} noise {sigma}", colour, "noise", partial(_noise, sigma_255=sigma))
         for sigma in (15, 25, 50)
     ]
     sets += [
-        EvaluationSet(f"{colour} JPEG {quality}", colour, "jpeg", partial(_jpeg, quality=quality))
+        HouseSet(f"{colour} JPEG {quality}", colour, "jpeg", partial(_jpeg, quality=quality))
         for quality in (10, 20, 40)
     ]
     return [
         *sets,
-        EvaluationSet(f"{colour} clean", colour, None, _clean),
-        EvaluationSet("CC15", "CC15", "noise"),
-        EvaluationSet("Rain10", "Rain10", "rain"),
-        EvaluationSet("SOTSIndoor25", "SOTSIndoor25", "haze"),
-        EvaluationSet("LowLight10", "LowLight10", "low_light"),
-        EvaluationSet("GoProAveraged4", "GoProAveraged4", "motion_blur"),
-        EvaluationSet("GoProAveraged4 aligned", "GoProAveraged4", "motion_blur", aligned=True),
-        EvaluationSet(f"{colour} noise 15 + JPEG 30", colour, "noise,jpeg", _noise_and_jpeg, mixture=True),
-        EvaluationSet(
-            f"{colour} low light + noise 15", colour, "low_light,noise", _dark_and_noisy, mixture=True
-        ),
+        HouseSet(f"{colour} clean", colour, None, _clean),
+        HouseSet("CC15", "CC15", "noise"),
+        HouseSet("Rain10", "Rain10", "rain"),
+        HouseSet("SOTSIndoor25", "SOTSIndoor25", "haze"),
+        HouseSet("LowLight10", "LowLight10", "low_light"),
+        HouseSet("GoProAveraged4", "GoProAveraged4", "motion_blur"),
+        HouseSet("GoProAveraged4 aligned", "GoProAveraged4", "motion_blur", aligned=True),
+        HouseSet(f"{colour} noise 15 + JPEG 30", colour, "noise,jpeg", _noise_and_jpeg, mixture=True),
+        HouseSet(f"{colour} low light + noise 15", colour, "low_light,noise", _dark_and_noisy, mixture=True),
     ]
 
 
-EVALUATION_SETS: dict[str, EvaluationSet] = {each.name: each for each in _all_sets()}
+HOUSE_SETS: dict[str, HouseSet] = {each.name: each for each in _all_sets()}
 
 
-def evaluation_set(name: str) -> EvaluationSet:
+def house_set(name: str) -> HouseSet:
     """Return a test set by name.
 
     Raises:
         UnknownNameError: there is no set of that name.
     """
-    if name not in EVALUATION_SETS:
-        raise unknown_name("test set", name, EVALUATION_SETS)
-    return EVALUATION_SETS[name]
+    if name not in HOUSE_SETS:
+        raise unknown_name("test set", name, HOUSE_SETS)
+    return HOUSE_SETS[name]

@@ -23,13 +23,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 import polyrestore
 from benchmarks.arguments import positive
-from benchmarks.house_sets import EVALUATION_SETS, evaluation_set
+from benchmarks.house_sets import HOUSE_SETS, house_set
 from polyrestore.cli.show import error_line, print_table
-from polyrestore.data.images import image_paths
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.measure import SetResult, measure_set
 from polyrestore.evaluation.metrics import Protocol
 from polyrestore.evaluation.report import as_json, as_markdown, as_rows, headings
+from polyrestore.evaluation.scores import heading
 from polyrestore.evaluation.sets import EvaluationSet
 from polyrestore.files import write_text
 
@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     console = Console()
     try:
-        sets = [evaluation_set(name.strip()) for name in options.sets.split(",")] if options.sets else None
-        run(sets or list(EVALUATION_SETS.values()), options, console)
+        sets = [house_set(name.strip()) for name in options.sets.split(",")] if options.sets else None
+        run([each.below(options.data) for each in sets or HOUSE_SETS.values()], options, console)
     except PolyrestoreError as error:
         error_line(str(error))
         return 1
@@ -55,7 +55,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder per test set")
     parser.add_argument("--bundle", default="default", help="shipped bundle, or a bundle's folder")
     parser.add_argument("--device", default=None, help="cpu, cuda, ...; a GPU where there is one by default")
-    names = ", ".join(EVALUATION_SETS)
+    names = ", ".join(HOUSE_SETS)
     parser.add_argument("--sets", default="", help=f"only these, separated by commas: {names}")
     parser.add_argument("--limit", type=positive, default=None, help="only the first N images of each set")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for JSON and Markdown")
@@ -75,12 +75,13 @@ def run(sets: list[EvaluationSet], options: argparse.Namespace, console: Console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         for each in sets:
-            task = progress.add_task(each.name, total=count(each, options))
+            task = progress.add_task(
+                each.name, total=min(len(each.samples), options.limit or len(each.samples))
+            )
             results.append(
                 measure_set(
                     restorer,
                     each,
-                    options.data,
                     limit=options.limit,
                     protocol=PROTOCOL,
                     on_image=partial(advance, progress, task),
@@ -89,15 +90,9 @@ def run(sets: list[EvaluationSet], options: argparse.Namespace, console: Console
             text = json.dumps(as_json(results, about), indent=1, allow_nan=False)
             write_text(options.output / f"{options.name}.json", text + "\n")
             write_text(options.output / f"{options.name}.md", as_markdown(results, about, peers))
-    print("PSNR in dB / SSIM, mean per image")
+    print(f"{heading()}, mean per image")
     print_table(headings(), as_rows(results, peers))
     print(f"written: {options.output / options.name}.json and .md")
-
-
-def count(each: EvaluationSet, options: argparse.Namespace) -> int:
-    folder = options.data / each.folder
-    total = len(image_paths(folder if each.damage is not None else folder / "input"))
-    return min(total, options.limit or total)
 
 
 def describe(restorer: polyrestore.Restorer, options: argparse.Namespace) -> dict[str, Any]:

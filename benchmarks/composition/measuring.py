@@ -16,8 +16,8 @@ from polyrestore.data.mixture_sets import centre_crop, damaged_alike
 from polyrestore.degradations import DEGRADATIONS, Mixture
 from polyrestore.errors import CompositionError, DataError
 from polyrestore.evaluation.composition_runs import CompositionRuns
-from polyrestore.evaluation.measure import Score, mean_score
 from polyrestore.evaluation.metrics import Protocol, mean_psnr
+from polyrestore.evaluation.scores import Score, mean_score
 from polyrestore.evaluation.sets import EvaluationImage
 from polyrestore.recognition import RecognitionSettings, weigh_similarities
 from polyrestore.restoration.restorer import Restorer
@@ -88,7 +88,7 @@ class CompositionResult:
         """Return how far blind restoration is above another way, in dB; None where that was not measured."""
         if other not in self.ways:
             return None
-        return self.ways[BLIND].score.psnr - self.ways[other].score.psnr
+        return self.ways[BLIND].score["psnr"] - self.ways[other].score["psnr"]
 
 
 def mixture_samples(

@@ -21,8 +21,7 @@ from benchmarks.composition.measuring import (
     Way,
     blind_variants,
 )
-from polyrestore.evaluation.measure import Score, mean_score
-from polyrestore.evaluation.metrics import json_number
+from polyrestore.evaluation.scores import cell, mean_score, score_as_json
 
 COMPOSITIONS = (
     INPUT,
@@ -70,7 +69,7 @@ def summary_rows(results: Sequence[CompositionResult]) -> Rows:
     """Return a table for a terminal, mean PSNR in dB of a few ways, the first row its headings."""
     rows: Rows = [("mixture", *SUMMARY)]
     for result in results:
-        scores = [result.ways[name].score.psnr if name in result.ways else None for name in SUMMARY]
+        scores = [result.ways[name].score["psnr"] if name in result.ways else None for name in SUMMARY]
         rows.append((result.mixture.name, *("" if score is None else f"{score:.2f}" for score in scores)))
     return rows
 
@@ -104,7 +103,7 @@ def _score_rows(results: Sequence[CompositionResult], names: Sequence[str]) -> R
     means = []
     for name in names:
         scores = [result.ways[name].score for result in results if name in result.ways]
-        means.append(_text(mean_score(scores)) if len(scores) == len(results) else "")
+        means.append(cell(mean_score(scores)) if len(scores) == len(results) else "")
     return [*rows, ("mean", *means)]
 
 
@@ -166,12 +165,8 @@ def _table(rows: Rows) -> str:
 def _cell(way: Way | None) -> str:
     if way is None:
         return ""
-    text = _text(way.score)
+    text = cell(way.score)
     return f"{text} ({way.detail})" if way.name == BEST_SINGLE else text
-
-
-def _text(score: Score) -> str:
-    return f"{score.psnr:.2f} / {score.ssim:.3f}"
 
 
 def _weights(weights: Mapping[str, float]) -> str:
@@ -181,12 +176,8 @@ def _weights(weights: Mapping[str, float]) -> str:
 
 def _way_as_json(way: Way) -> dict[str, Any]:
     return {
-        **_score_as_json(way.score),
+        **score_as_json(way.score),
         "weights": dict(way.weights),
         "detail": way.detail,
-        "images": [_score_as_json(score) for score in way.images],
+        "images": [score_as_json(score) for score in way.images],
     }
-
-
-def _score_as_json(score: Score) -> dict[str, float | str]:
-    return {"psnr": json_number(score.psnr), "ssim": json_number(score.ssim)}

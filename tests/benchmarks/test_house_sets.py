@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.house_sets import EVALUATION_SETS, add_noise, compress_jpeg, evaluation_set
+from benchmarks.house_sets import HOUSE_SETS, add_noise, compress_jpeg, house_set
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import DataError, UnknownNameError
 from tests.evaluation.conftest import data as data
 
 
-@pytest.mark.parametrize("name", EVALUATION_SETS)
+@pytest.mark.parametrize("name", HOUSE_SETS)
 def test_every_set_yields_the_same_images_each_time(name: str, data: Path) -> None:
-    samples = list(EVALUATION_SETS[name].samples(data))
-    again = list(EVALUATION_SETS[name].samples(data, limit=1))
+    samples = list(HOUSE_SETS[name].below(data).images())
+    again = list(HOUSE_SETS[name].below(data).images(limit=1))
     assert [sample.name for sample in samples] == ["0", "1"]
     assert [sample.name for sample in again] == ["0"]
     assert torch.equal(again[0].degraded, samples[0].degraded)
@@ -22,11 +22,11 @@ def test_every_set_yields_the_same_images_each_time(name: str, data: Path) -> No
         assert sample.degraded.shape == sample.target.shape == (3, 40, 48)
         levels = sample.degraded * 255
         torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
-        assert torch.equal(sample.degraded, sample.target) == (EVALUATION_SETS[name].named is None)
+        assert torch.equal(sample.degraded, sample.target) == (HOUSE_SETS[name].named is None)
 
 
 def test_what_is_named_are_degradations() -> None:
-    named = {name for each in EVALUATION_SETS.values() for name in (each.named or "").split(",") if name}
+    named = {name for each in HOUSE_SETS.values() for name in (each.named or "").split(",") if name}
     assert named <= set(DEGRADATIONS)
 
 
@@ -46,6 +46,6 @@ def test_jpeg_loses_more_at_lower_quality() -> None:
 
 def test_missing_images_and_unknown_sets_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="CBSD68"):
-        list(evaluation_set("CBSD68 clean").samples(tmp_path))
+        house_set("CBSD68 clean").below(tmp_path)
     with pytest.raises(UnknownNameError, match="unknown test set 'Rain'; did you mean 'Rain10'"):
-        evaluation_set("Rain")
+        house_set("Rain")

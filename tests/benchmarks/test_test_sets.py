@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.house_sets import EVALUATION_SETS
+from benchmarks.house_sets import HOUSE_SETS
 from benchmarks.test_sets import main
 from tests.evaluation.conftest import data as data
 from tests.support.tiny_bundle import save_tiny_bundle
@@ -48,4 +48,4 @@ def test_what_is_missing_is_said_in_one_line(
 
 
 def test_peers_are_named_for_known_sets_only() -> None:
-    assert set(PEERS) <= set(EVALUATION_SETS)
+    assert set(PEERS) <= set(HOUSE_SETS)

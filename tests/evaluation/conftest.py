@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.house_sets import EVALUATION_SETS
+from benchmarks.house_sets import HOUSE_SETS
 from polyrestore.imaging import ImageMetadata, write_image
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Generated images in the layout of the test sets: two in each."""
-    for folder in {each.folder for each in EVALUATION_SETS.values()}:
-        paired = any(each.damage is None for each in EVALUATION_SETS.values() if each.folder == folder)
+    for folder in {each.folder for each in HOUSE_SETS.values()}:
+        paired = any(each.damage is None for each in HOUSE_SETS.values() if each.folder == folder)
         for index in range(2):
             generator = torch.Generator().manual_seed(index)
             coarse = torch.rand(1, 3, 5, 6, generator=generator)

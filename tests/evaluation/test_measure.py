@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from benchmarks.house_sets import evaluation_set
+from benchmarks.house_sets import house_set
 from polyrestore.errors import DataError
 from polyrestore.evaluation.measure import measure_set
 from polyrestore.evaluation.report import as_json, as_markdown
@@ -44,8 +44,8 @@ def fake() -> tuple[FakeRestorer, Restorer]:
 def test_blind_named_and_single_adapters_of_a_mixture(data: Path) -> None:
     calls, restorer = fake()
     done: list[str] = []
-    each = evaluation_set("CBSD68 noise 15 + JPEG 30")
-    result = measure_set(restorer, each, data, on_image=done.append)
+    each = house_set("CBSD68 noise 15 + JPEG 30").below(data)
+    result = measure_set(restorer, each, on_image=done.append)
     assert done == ["0", "1"]
     assert result.named_as == "noise,jpeg"
     singles = [{name: 1.0} for name in FakeRestorer.adapters]
@@ -53,7 +53,7 @@ def test_blind_named_and_single_adapters_of_a_mixture(data: Path) -> None:
     assert next(iter(result.singles)) == "jpeg"
     assert list(result.singles) == ["jpeg", "noise", "rain", "haze"]
     assert result.named is not None
-    assert len({result.named.psnr, result.blind.psnr, result.before.psnr}) == 3
+    assert len({result.named["psnr"], result.blind["psnr"], result.before["psnr"]}) == 3
     assert result.weights == {"noise": 0.4, "jpeg": 0.1}
     assert result.untouched_share == 0.5
     assert result.seconds_per_megapixel == pytest.approx(0.5 / (40 * 48 / 1e6))
@@ -61,20 +61,24 @@ def test_blind_named_and_single_adapters_of_a_mixture(data: Path) -> None:
 
 def test_the_input_and_the_result_are_scored_against_the_target(data: Path) -> None:
     _, restorer = fake()
-    each = evaluation_set("CC15")
-    result = measure_set(restorer, each, data, limit=1)
-    sample = next(each.samples(data))
+    each = house_set("CC15").below(data)
+    result = measure_set(restorer, each, limit=1)
+    sample = next(each.images())
     error = ((sample.degraded - sample.target) * 255).square().mean()
-    assert result.before.psnr == pytest.approx(20 * math.log10(255) - 10 * math.log10(float(error)), abs=1e-3)
+    assert result.before["psnr"] == pytest.approx(
+        20 * math.log10(255) - 10 * math.log10(float(error)), abs=1e-3
+    )
     grey = ((sample.degraded + 0.5 * (0.5 - sample.degraded)) * 255).round() / 255
     error = ((grey - sample.target) * 255).square().mean()
-    assert result.blind.psnr == pytest.approx(20 * math.log10(255) - 10 * math.log10(float(error)), abs=1e-3)
+    assert result.blind["psnr"] == pytest.approx(
+        20 * math.log10(255) - 10 * math.log10(float(error)), abs=1e-3
+    )
 
 
 def test_a_set_without_a_fitting_adapter_has_no_named_figure(data: Path) -> None:
     _, restorer = fake()
     for name in ("LowLight10", "CBSD68 clean"):
-        result = measure_set(restorer, evaluation_set(name), data)
+        result = measure_set(restorer, house_set(name).below(data))
         assert result.named is None
         assert result.named_as is None
         assert result.singles == {}
@@ -85,8 +89,8 @@ def test_clean_images_left_alone_count_as_the_cap(data: Path) -> None:
         def restore(self, image: torch.Tensor, as_: str | Mapping[str, float] | None = None) -> Any:
             return SimpleNamespace(pixels=image, weights={}, seconds=0.1)
 
-    result = measure_set(cast(Restorer, Careful()), evaluation_set("CBSD68 clean"), data)
-    assert result.blind.psnr == 100
+    result = measure_set(cast(Restorer, Careful()), house_set("CBSD68 clean").below(data))
+    assert result.blind["psnr"] == 100
     assert result.untouched_share == 1
     as_text = json.dumps(as_json([result], {}), allow_nan=False)
     assert json.loads(as_text)["sets"][0]["images"][0]["blind"]["psnr"] == "inf"
@@ -94,8 +98,8 @@ def test_clean_images_left_alone_count_as_the_cap(data: Path) -> None:
 
 def test_alignment_is_stated_and_applied(data: Path) -> None:
     _, restorer = fake()
-    plain = measure_set(restorer, evaluation_set("GoProAveraged4"), data)
-    shifted = measure_set(restorer, evaluation_set("GoProAveraged4 aligned"), data)
+    plain = measure_set(restorer, house_set("GoProAveraged4").below(data))
+    shifted = measure_set(restorer, house_set("GoProAveraged4 aligned").below(data))
     assert shifted.protocol == plain.protocol + ", after the best whole-pixel shift"
     assert shifted.before != plain.before
 
@@ -103,16 +107,16 @@ def test_alignment_is_stated_and_applied(data: Path) -> None:
 def test_a_limit_of_nothing_is_an_error(data: Path) -> None:
     _, restorer = fake()
     with pytest.raises(DataError, match="no image of test set 'CC15' was measured; the limit is 0"):
-        measure_set(restorer, evaluation_set("CC15"), data, limit=0)
+        measure_set(restorer, house_set("CC15").below(data), limit=0)
 
 
 def test_the_markdown_has_every_figure_beside_its_protocol(data: Path) -> None:
     _, restorer = fake()
-    results = [measure_set(restorer, evaluation_set(n), data) for n in ("CC15", "CBSD68 noise 15 + JPEG 30")]
+    results = [measure_set(restorer, house_set(n).below(data)) for n in ("CC15", "CBSD68 noise 15 + JPEG 30")]
     text = as_markdown(results, {"bundle": "tiny"}, {"CC15": "TV 33.88"})
     row = next(line for line in text.splitlines() if line.startswith("| CC15"))
-    assert f"{results[0].before.psnr:.2f} / {results[0].before.ssim:.3f}" in row
-    assert f"{results[0].blind.psnr:.2f}" in row
+    assert f"{results[0].before['psnr']:.2f} / {results[0].before['ssim']:.3f}" in row
+    assert f"{results[0].blind['psnr']:.2f}" in row
     assert row.endswith("| TV 33.88 |")
     assert "RGB, rounded to 8 bits, no crop, SSIM window gaussian 11x11 sigma 1.5: CC15, CBSD68" in text
     assert "Single adapters on CBSD68 noise 15 + JPEG 30: jpeg " in text

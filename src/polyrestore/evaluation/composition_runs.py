@@ -8,8 +8,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from polyrestore.evaluation.measure import Score
-from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
+from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr
+from polyrestore.evaluation.scores import Score, score_of
 from polyrestore.evaluation.sets import EvaluationImage
 from polyrestore.restoration.restorer import Restorer
 
@@ -82,8 +82,7 @@ class CompositionRuns:
         return runs
 
     def _score(self, index: int, levels: Tensor) -> Score:
-        compared = self._compared(index, levels)
-        return Score(psnr(*compared, self.protocol), ssim(*compared, self.protocol))
+        return score_of(*self._compared(index, levels), self.protocol)
 
     def _compared(self, index: int, levels: Tensor) -> tuple[Tensor, Tensor]:
         return levels.float() / 255, self.samples[index].target

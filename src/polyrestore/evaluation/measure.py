@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from torch import Tensor
 
 from polyrestore.data.alignment import aligned
 from polyrestore.errors import DataError
-from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
+from polyrestore.evaluation.metrics import Protocol
+from polyrestore.evaluation.scores import Score, mean_score, merit, score_of
 from polyrestore.evaluation.sets import EvaluationImage, EvaluationSet
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.restorer import Restorer
-
-
-@dataclass(frozen=True)
-class Score:
-    """PSNR in decibels and SSIM of one image."""
-
-    psnr: float
-    ssim: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +76,7 @@ class SetResult:
         """Mean score with one adapter alone, best first."""
         names = self.images[0].singles if self.images else {}
         means = {name: mean_score([image.singles[name] for image in self.images]) for name in names}
-        return dict(sorted(means.items(), key=lambda entry: -entry[1].psnr))
+        return dict(sorted(means.items(), key=lambda entry: -merit(entry[1])))
 
     @property
     def weights(self) -> dict[str, float]:
@@ -109,7 +101,6 @@ class SetResult:
 def measure_set(
     restorer: Restorer,
     evaluation_set: EvaluationSet,
-    root: Path,
     *,
     limit: int | None = None,
     protocol: Protocol | None = None,
@@ -120,7 +111,6 @@ def measure_set(
     Args:
         restorer: what is measured.
         evaluation_set: on what.
-        root: the folder that holds the folders of all test sets.
         limit: the first so many images only; None for all.
         protocol: how to compare; RGB rounded to 8 bits when None.
         on_image: called with the name of each image when it is done.
@@ -132,7 +122,7 @@ def measure_set(
     named_as = _available(evaluation_set.named, restorer.adapters)
     stated = f"{protocol}, after the best whole-pixel shift" if evaluation_set.aligned else str(protocol)
     result = SetResult(evaluation_set.name, stated, named_as)
-    for sample in evaluation_set.samples(root, limit):
+    for sample in evaluation_set.images(limit):
         result.images.append(_measure_image(restorer, evaluation_set, sample, named_as, protocol))
         if on_image is not None:
             on_image(sample.name)
@@ -150,7 +140,7 @@ def _measure_image(
 ) -> ImageResult:
     def score(image: Tensor) -> Score:
         pair = aligned(image, sample.target) if evaluation_set.aligned else (image, sample.target)
-        return Score(psnr(*pair, protocol), ssim(*pair, protocol))
+        return score_of(*pair, protocol)
 
     def restored_as(composition: str | Mapping[str, float]) -> Restored:
         return restorer.restore(sample.degraded, as_=composition)
@@ -173,8 +163,3 @@ def _available(named: str | None, adapters: tuple[str, ...]) -> str | None:
     if named is None or not set(named.split(",")) <= set(adapters):
         return None
     return named
-
-
-def mean_score(scores: list[Score]) -> Score:
-    """Return the mean of both metrics; an image that equals its target counts as the cap of the PSNR."""
-    return Score(mean_psnr(s.psnr for s in scores), sum(s.ssim for s in scores) / len(scores))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polyrestore.evaluation.measure import Score, SetResult
-from polyrestore.evaluation.metrics import PSNR_CAP_DB, json_number
+from polyrestore.evaluation.measure import SetResult
+from polyrestore.evaluation.metrics import PSNR_CAP_DB
+from polyrestore.evaluation.scores import cell, heading, score_as_json
 
 _HEADINGS = (
     "set",
@@ -60,7 +61,7 @@ def as_markdown(results: Sequence[SetResult], about: Mapping[str, Any], peers: M
     lines += ["", "| " + " | ".join(_HEADINGS) + " |", "|" + "---|" * len(_HEADINGS)]
     for row in as_rows(results, peers):
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |")
-    lines += ["", "Each figure is PSNR in dB / SSIM, the mean over images. Protocol:", ""]
+    lines += ["", f"Each figure is {heading()}, the mean over images. Protocol:", ""]
     for protocol in dict.fromkeys(result.protocol for result in results):
         names = ", ".join(result.name for result in results if result.protocol == protocol)
         lines.append(f"- {protocol}: {names}")
@@ -73,7 +74,7 @@ def as_markdown(results: Sequence[SetResult], about: Mapping[str, Any], peers: M
     ]
     for result in results:
         if result.singles:
-            singles = ", ".join(f"{name} {_cell(score)}" for name, score in result.singles.items())
+            singles = ", ".join(f"{name} {cell(score)}" for name, score in result.singles.items())
             lines += ["", f"Single adapters on {result.name}: {singles}."]
     return "\n".join(lines) + "\n"
 
@@ -84,10 +85,10 @@ def _row(result: SetResult, peers: str) -> tuple[str, ...]:
     return (
         result.name,
         str(len(result.images)),
-        _cell(result.before),
-        _cell(result.blind),
-        "" if result.named is None else _cell(result.named),
-        "" if best is None else f"{_cell(best[1])} ({best[0]})",
+        cell(result.before),
+        cell(result.blind),
+        "" if result.named is None else cell(result.named),
+        "" if best is None else f"{cell(best[1])} ({best[0]})",
         weights or "clean",
         f"{result.untouched_share:.0%}",
         f"{result.seconds_per_megapixel:.2f}",
@@ -95,36 +96,28 @@ def _row(result: SetResult, peers: str) -> tuple[str, ...]:
     )
 
 
-def _cell(score: Score) -> str:
-    return f"{score.psnr:.2f} / {score.ssim:.3f}"
-
-
 def _set_as_json(result: SetResult) -> dict[str, Any]:
     return {
         "set": result.name,
         "protocol": result.protocol,
         "count": len(result.images),
-        "before": _score(result.before),
-        "blind": _score(result.blind),
+        "before": score_as_json(result.before),
+        "blind": score_as_json(result.blind),
         "named_as": result.named_as,
-        "named": _score(result.named),
-        "singles": {name: _score(score) for name, score in result.singles.items()},
+        "named": None if result.named is None else score_as_json(result.named),
+        "singles": {name: score_as_json(score) for name, score in result.singles.items()},
         "weights": result.weights,
         "untouched_share": result.untouched_share,
         "seconds_per_megapixel": result.seconds_per_megapixel,
         "images": [
             {
                 "name": image.name,
-                "before": _score(image.before),
-                "blind": _score(image.blind),
-                "named": _score(image.named),
-                "singles": {name: _score(score) for name, score in image.singles.items()},
+                "before": score_as_json(image.before),
+                "blind": score_as_json(image.blind),
+                "named": None if image.named is None else score_as_json(image.named),
+                "singles": {name: score_as_json(score) for name, score in image.singles.items()},
                 "weights": image.weights,
             }
             for image in result.images
         ],
     }
-
-
-def _score(score: Score | None) -> dict[str, float | str] | None:
-    return None if score is None else {"psnr": json_number(score.psnr), "ssim": json_number(score.ssim)}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from polyrestore.data.images import image_paths, load_pairs, load_pixels
+from polyrestore.data.images import image_paths, pair_paths
+from polyrestore.data.layouts import find_sets
+from polyrestore.data.layouts.finding import AUTOMATIC
+from polyrestore.data.samples import ImageFile, PixelCache, Sample
+from polyrestore.errors import DataError
 
 ImageDamage = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -25,42 +29,90 @@ class EvaluationImage:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """A set of test images.
+    """A set of test images, which are read when they are needed.
 
     Attributes:
         name: as it stands in tables.
-        folder: below the folder with all test images.
+        samples: where the images lie, in the order that they are measured.
         named: the composition for "the degradation named"; None for clean images.
-        damage: makes the input from a clean image; None where the folder holds pairs.
+        damage: makes the input from a clean image; None where the samples are pairs.
         mixture: True when several degradations act, and single adapters are measured beside the composition.
         aligned: True to compare after the best whole-pixel shift.
     """
 
     name: str
-    folder: str
+    samples: Sequence[Sample]
     named: str | None
     damage: ImageDamage | None = None
     mixture: bool = False
     aligned: bool = False
 
-    def samples(self, root: Path, limit: int | None = None) -> Iterator[EvaluationImage]:
-        """Yield the images in the order of their names, the first ``limit`` of them.
+    def images(self, limit: int | None = None) -> Iterator[EvaluationImage]:
+        """Yield the images, the first ``limit`` of them, or all.
 
-        A damaged image depends on its place in the set only, never on what was drawn before.
-
-        Args:
-            root: the folder that holds the folders of all sets.
-            limit: how many; None for all.
+        A damaged image depends on its place in the set only, never on what was drawn before. Clean images
+        without a damage are their own input.
 
         Raises:
-            DataError: a folder is missing or empty, or pairs do not match.
+            ImageError: an image cannot be read.
+            DataError: the images of a pair differ in size.
         """
-        folder = root / self.folder
-        if self.damage is None:
-            for pair in load_pairs(folder)[:limit]:
-                yield EvaluationImage(pair.name, pair.degraded / 255, pair.clean / 255)
-            return
-        for index, path in enumerate(image_paths(folder)[:limit]):
-            target = load_pixels(path) / 255
-            generator = torch.Generator().manual_seed(index)
-            yield EvaluationImage(path.stem, self.damage(target, generator), target)
+        reader = PixelCache(0)
+        for index, sample in enumerate(self.samples[:limit]):
+            *degraded, target = (pixels / 255 for pixels in reader.read_sample(sample))
+            given = degraded[0] if degraded else target
+            if self.damage is not None:
+                given = self.damage(target, torch.Generator().manual_seed(index))
+            yield EvaluationImage(_stem(sample), given, target)
+
+
+def clean_samples(folder: Path) -> list[Sample]:
+    """Return the photographs of a folder, as samples of nothing.
+
+    Raises:
+        DataError: the folder is missing or empty.
+    """
+    return [Sample("", "test", ImageFile(path)) for path in image_paths(folder)]
+
+
+def pair_samples(folder: Path) -> list[Sample]:
+    """Return the pairs in ``input`` and ``target`` of a folder, matched by file name.
+
+    Raises:
+        DataError: the folder is missing or empty, or images have no partner.
+    """
+    return [
+        Sample("", "test", ImageFile(target), ImageFile(degraded)) for degraded, target in pair_paths(folder)
+    ]
+
+
+def found_sets(folder: Path, layout: str = AUTOMATIC) -> list[EvaluationSet]:
+    """Return the test sets in a folder and below it, whatever published layout they have; one per task.
+
+    Where a set is divided, its images for testing count alone. The degradation is named by the
+    set's own name for the task, several with "+" between them.
+
+    Args:
+        folder: where to look.
+        layout: one of :data:`polyrestore.data.LAYOUTS`, or "auto" for every one.
+
+    Raises:
+        DataError: the folder is missing, or holds no set with images to test on.
+        UnknownNameError: there is no such layout.
+    """
+    sets = []
+    for found in find_sets(folder, layout):
+        if found.split not in ("test", "all"):
+            continue
+        for task in found.counts():
+            samples = tuple(sample for sample in found.samples if sample.task == task)
+            name = f"{found.folder.name} {task}".rstrip()
+            named = task.replace("+", ",") or None
+            sets.append(EvaluationSet(name, samples, named, mixture="+" in task))
+    if not sets:
+        raise DataError(f"{folder} holds images to train on, and none to test on")
+    return sets
+
+
+def _stem(sample: Sample) -> str:
+    return Path(sample.clean.member or sample.clean.path.name).stem

@@ -74,8 +74,8 @@ def test_every_way_is_what_it_says(
     def scored(name: str, compositions: list[dict[str, float]]) -> None:
         for sample, weights, score in zip(samples, compositions, result.ways[name].images, strict=True):
             pixels = restorer.apply([sample.degraded], weights)[0] if weights else sample.degraded
-            assert score.psnr == pytest.approx(psnr(pixels, sample.target, PROTOCOL), abs=1e-6)
-            assert score.ssim == pytest.approx(ssim(pixels, sample.target, PROTOCOL), abs=1e-6)
+            assert score["psnr"] == pytest.approx(psnr(pixels, sample.target, PROTOCOL), abs=1e-6)
+            assert score["ssim"] == pytest.approx(ssim(pixels, sample.target, PROTOCOL), abs=1e-6)
 
     count = len(samples)
     scored("input", [{}] * count)
@@ -89,12 +89,12 @@ def test_every_way_is_what_it_says(
     chained = restorer.apply(chained, {"noise": 1.0})
     found = result.ways["chain"]
     assert found.detail == "jpeg > noise"
-    assert found.images[0].psnr == pytest.approx(psnr(chained[0], samples[0].target, PROTOCOL), abs=1e-6)
+    assert found.images[0]["psnr"] == pytest.approx(psnr(chained[0], samples[0].target, PROTOCOL), abs=1e-6)
     for sample, score in zip(samples, result.ways["blind chain"].images, strict=True):
         pixels = [sample.degraded]
         for name in undoing_order(restorer.recognise(sample.degraded).weights):
             pixels = restorer.apply(pixels, {name: 1.0})
-        assert score.psnr == pytest.approx(psnr(pixels[0], sample.target, PROTOCOL), abs=1e-6)
+        assert score["psnr"] == pytest.approx(psnr(pixels[0], sample.target, PROTOCOL), abs=1e-6)
 
 
 def test_what_is_chosen_with_the_truth_is_the_best_of_its_kind(
@@ -108,7 +108,7 @@ def test_what_is_chosen_with_the_truth_is_the_best_of_its_kind(
         for name in restorer.adapters
     }
     means = {name: mean_psnr(values) for name, values in alone.items()}
-    ways = {name: way.score.psnr for name, way in result.ways.items()}
+    ways = {name: way.score["psnr"] for name, way in result.ways.items()}
     assert result.singles == pytest.approx(means)
     assert list(result.singles.values()) == sorted(means.values(), reverse=True)
     assert ways["best single"] == pytest.approx(max(means.values()))
@@ -192,14 +192,14 @@ def test_json_and_tables_hold_the_figures(result: CompositionResult) -> None:
     entry = json.loads(json.dumps(composition_as_json([result]), allow_nan=False))[0]
     assert entry["mixture"] == "noise+jpeg"
     assert entry["applied"] == entry["present"] == ["noise", "jpeg"]
-    assert entry["ways"]["blind"]["psnr"] == result.ways["blind"].score.psnr
+    assert entry["ways"]["blind"]["psnr"] == result.ways["blind"].score["psnr"]
     assert len(entry["ways"]["oracle"]["images"]) == 2
     text = composition_markdown([result], "tiny, version 1")
     assert text.startswith("## tiny, version 1\n")
     row = next(line for line in text.splitlines() if line.startswith("| noise+jpeg |"))
     for name in ("input", "chain", "oracle", "blind"):
         score = result.ways[name].score
-        assert f"{score.psnr:.2f} / {score.ssim:.3f}" in row
+        assert f"{score['psnr']:.2f} / {score['ssim']:.3f}" in row
     assert f"({result.ways['best single'].detail})" in row
     assert "SSIM window uniform 7x7" in text
 
@@ -208,12 +208,12 @@ def test_a_shortfall_is_said_where_there_is_one(result: CompositionResult) -> No
     def with_blind(value: float) -> CompositionResult:
         ways = dict(result.ways)
         blind = ways["blind"]
-        scores = tuple(type(score)(value, score.ssim) for score in blind.images)
+        scores = tuple({"psnr": value, "ssim": score["ssim"]} for score in blind.images)
         ways["blind"] = module.Way("blind", scores, blind.weights)
         return module.CompositionResult(**{**vars(result), "ways": ways})
 
-    oracle = max(result.ways[name].score.psnr for name in ("oracle", "oracle, any sum"))
-    single = result.ways["best single"].score.psnr
+    oracle = max(result.ways[name].score["psnr"] for name in ("oracle", "oracle, any sum"))
+    single = result.ways["best single"].score["psnr"]
     best = max(oracle, single)
     assert "Blind is nowhere below" in composition_markdown([with_blind(best + 0.1)], "tiny")
     text = composition_markdown([with_blind(min(oracle, single) - 1)], "tiny")
