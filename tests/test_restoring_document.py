@@ -54,7 +54,7 @@ def test_the_commands_and_the_python_run_and_lines_hold_what_the_tables_say(plac
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, {})
     assert printed.getvalue().split() == ["1", str(Path("restored", "report.jsonl"))]
-    assert [*values["settings"], "tile_px", "plugins_sha256"] == first_column("setting")
+    assert [*values["identity"], "tile_px", "plugins_sha256"] == first_column("identity")
 
 
 def test_every_option_of_a_task_is_told(place: Path) -> None:

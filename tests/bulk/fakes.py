@@ -83,7 +83,7 @@ def restore_with(
     *,
     recursive: bool = False,
     explain_one: Callable[[torch.Tensor], Any] | None = None,
-    settings: dict[str, Any] | None = None,
+    identity: dict[str, Any] | None = None,
     **options: Any,
 ) -> RunSummary:
     """Restore files as the command does, with functions in place of a network."""
@@ -93,7 +93,7 @@ def restore_with(
         find_jobs(inputs, Path(output), recursive=recursive),
         output,
         partial(restore_here, restorer=restorer),
-        settings=settings or {},
+        identity=identity or {},
         **options,
     )
 

@@ -71,11 +71,11 @@ def test_results_without_explanation_are_explained_later(folder: Path) -> None:
 def test_what_explained_an_earlier_result_does_not_stay(folder: Path) -> None:
     run(folder)
     (folder / "out/explained/a.png/note.txt").write_text("mine")
-    run(folder, lambda p: FakeExplanation(darken(p), ("1-rain-alone.png",)), settings={"strength": 0.5})
+    run(folder, lambda p: FakeExplanation(darken(p), ("1-rain-alone.png",)), identity={"strength": 0.5})
     assert images(folder / "out/explained") == [
         "a.png/1-rain-alone.png", "a.png/note.txt", "sub/b.png/1-rain-alone.png",
     ]  # fmt: skip
-    run(folder, None, settings={"strength": 0.7})
+    run(folder, None, identity={"strength": 0.7})
     assert images(folder / "out/explained") == ["a.png/note.txt"]
     assert not (folder / "out/explained/sub/b.png").exists()
     assert all(line["explanation"] == [] for line in lines(folder / "out"))

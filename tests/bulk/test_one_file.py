@@ -182,7 +182,7 @@ def statuses(output: Path, source: Path, task: RestoreTask) -> list[str]:
             find_jobs([source], output, recursive=False),
             output,
             partial(restore_here, restorer=restorer),
-            settings=task.identity(restorer),
+            identity=task.identity(restorer),
             on_file=lambda record: seen.append(record.status),
         )
     return seen

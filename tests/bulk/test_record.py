@@ -22,7 +22,7 @@ RICH = FileRecord(
     notes=("comments and XMP are not kept",),
     explanation=("explained/sub/a/0-backbone.png",),
     sha256="ab",
-    settings={"as": None, "strength": 1.0, "exact": True, "nested": {"a": [1, 2]}},
+    identity={"as": None, "strength": 1.0, "exact": True, "nested": {"a": [1, 2]}},
 )
 
 

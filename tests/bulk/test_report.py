@@ -156,8 +156,8 @@ def test_a_large_report_takes_little_memory(tmp_path: Path) -> None:
     with open(tmp_path / REPORT_NAME, "w") as stream:
         for number in range(count):
             name = f"a folder with a long name/photograph {number:06}.png"
-            settings = {"bundle_sha256": "0" * 64, "as": None}
-            stream.write(record(name, sha256=f"{number:064}", settings=settings).to_line() + "\n")
+            identity = {"bundle_sha256": "0" * 64, "as": None}
+            stream.write(record(name, sha256=f"{number:064}", identity=identity).to_line() + "\n")
         stream.write(record("first.png").to_line() + "\n" + record("first.png", sha256="2").to_line() + "\n")
     tracemalloc.start()
     try:

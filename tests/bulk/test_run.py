@@ -39,7 +39,7 @@ def test_results_keep_their_place_and_every_file_has_a_line(folder: Path) -> Non
         folder / "out",
         darken,
         recursive=True,
-        settings={"strength": 1.0},
+        identity={"strength": 1.0},
         on_file=lambda record: seen.append(record.status),
     )
     assert (summary.found, summary.restored, summary.skipped, summary.failed) == (5, 3, 0, 2)
@@ -56,7 +56,7 @@ def test_results_keep_their_place_and_every_file_has_a_line(folder: Path) -> Non
     assert good["weights"] == {"noise": 0.75}
     assert good["similarities"] == {"noise": 0.9, "clean": 0.1}
     assert good["sha256"] == files.sha256_of(folder / "in/sub/c.tif")
-    assert good["settings"] == {"strength": 1.0}
+    assert good["identity"] == {"strength": 1.0}
     assert good["error"] is None
     assert records["gone.png"]["status"] == "failed"
     assert "does not exist" in records["gone.png"]["error"]
@@ -66,20 +66,20 @@ def test_results_keep_their_place_and_every_file_has_a_line(folder: Path) -> Non
 
 def test_running_again_continues(folder: Path) -> None:
     arguments = ([folder / "in"], folder / "out")
-    restore_with(*arguments, darken, recursive=True, settings={"strength": 1.0})
-    again = restore_with(*arguments, refuse, recursive=True, settings={"strength": 1.0})
+    restore_with(*arguments, darken, recursive=True, identity={"strength": 1.0})
+    again = restore_with(*arguments, refuse, recursive=True, identity={"strength": 1.0})
     assert (again.found, again.restored, again.skipped, again.failed) == (3, 0, 3, 0)
     assert len(lines(folder / "out")) == 3
     assert lines(folder / "out")[0]["weights"] == {"noise": 0.75}
 
     (folder / "out/a.png").unlink()
     make_image(folder / "in/b.jpg", 0.3)
-    third = restore_with(*arguments, darken, recursive=True, settings={"strength": 1.0})
+    third = restore_with(*arguments, darken, recursive=True, identity={"strength": 1.0})
     assert (third.restored, third.skipped) == (2, 1)
-    fourth = restore_with(*arguments, darken, recursive=True, settings={"strength": 0.5})
+    fourth = restore_with(*arguments, darken, recursive=True, identity={"strength": 0.5})
     assert (fourth.restored, fourth.skipped) == (3, 0)
     assert len(lines(folder / "out")) == 3
-    fifth = restore_with(*arguments, refuse, recursive=True, settings={"strength": 0.5})
+    fifth = restore_with(*arguments, refuse, recursive=True, identity={"strength": 0.5})
     assert fifth.skipped == 3
 
 
@@ -211,8 +211,9 @@ def test_inputs_are_unchanged_even_when_linked_as_outputs(folder: Path) -> None:
 
 def test_an_output_folder_that_cannot_be_made_stops_at_once(folder: Path) -> None:
     (folder / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write"):
-        restore_with([folder / "in"], folder / "file", refuse)
+    for place in (folder / "file", folder / "file" / "deeper"):
+        with pytest.raises(OutputError, match="cannot write .*name a folder"):
+            restore_with([folder / "in"], place, refuse)
     (folder / "empty").mkdir()
     with pytest.raises(ImageError, match="no images"):
         restore_with([folder / "empty"], folder / "out", refuse)
@@ -246,7 +247,7 @@ def slowly(pixels):
     return FakeRestored(1 - pixels)
 
 print("started", flush=True)
-restore_with([sys.argv[1]], sys.argv[2], slowly, settings={"a": 1})
+restore_with([sys.argv[1]], sys.argv[2], slowly, identity={"a": 1})
 """
 
 
@@ -275,7 +276,7 @@ def test_a_killed_run_leaves_whole_images_and_continues(tmp_path: Path) -> None:
 
     done = len(list((tmp_path / "out").glob("[0-9]*.png")))
     summary = restore_with(
-        [tmp_path / "in"], tmp_path / "out", lambda p: FakeRestored(1 - p), settings={"a": 1}
+        [tmp_path / "in"], tmp_path / "out", lambda p: FakeRestored(1 - p), identity={"a": 1}
     )
     assert (summary.found, summary.failed) == (40, 0)
     # At most the one image whose line was not written yet is done again.

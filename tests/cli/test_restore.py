@@ -45,8 +45,8 @@ def test_restore_writes_images_a_table_and_a_report(
     for line in report(tmp_path / "out"):
         assert line["status"] == "restored"
         assert line["weights"] == {"rain": 0.7, "noise": 0.3}
-        assert line["settings"]["as"] == line["weights"]
-        assert line["settings"]["bundle"] == "tiny"
+        assert line["identity"]["as"] == line["weights"]
+        assert line["identity"]["bundle"] == "tiny"
         before = read_image(line["input"]).pixels
         after = read_image(tmp_path / "out" / line["output"]).pixels
         assert before.shape == after.shape

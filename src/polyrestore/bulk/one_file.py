@@ -147,7 +147,7 @@ def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None =
 
     The input is read once: its hash, its pixels and a copy of it come from the same bytes. The result lies
     beside its place, as :meth:`SettledJob.staged` says. The record lacks what only the owner of the report
-    knows: the settings, and what earlier runs left.
+    knows: the identity of the run, and what earlier runs left.
 
     Args:
         task: how.

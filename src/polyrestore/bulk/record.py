@@ -34,7 +34,7 @@ class FileRecord:
         explanation: paths of the files that explain the result, relative to the output folder.
         sha256: of the input's bytes.
         output_sha256: of the result's bytes, as they were written.
-        settings: everything that decides about the result beside the input.
+        identity: everything that decides about the pixels of the result beside the input.
     """
 
     input: str
@@ -50,7 +50,7 @@ class FileRecord:
     explanation: tuple[str, ...] = ()
     sha256: str | None = None
     output_sha256: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
     def to_line(self) -> str:
         """Return the record as JSON without line breaks; names that are not UTF-8 survive as escapes."""
@@ -155,5 +155,5 @@ _FITS: dict[str, Callable[[object], bool]] = {
     "explanation": _is_texts,
     "sha256": _or_none(_is_text),
     "output_sha256": _or_none(_is_text),
-    "settings": lambda value: isinstance(value, dict),
+    "identity": lambda value: isinstance(value, dict),
 }

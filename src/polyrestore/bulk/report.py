@@ -56,6 +56,10 @@ class Report:
                 self._left_over = self._read_claims()
                 self._left_over_bytes = self._pending.size_bytes()
                 self._index = self._read_lines()
+            except (FileExistsError, NotADirectoryError) as error:
+                raise OutputError(
+                    f"cannot write to {output_folder}: a file is in its place; name a folder for the results"
+                ) from error
             except OSError as error:
                 raise OutputError(f"cannot write to {output_folder}: {error.strerror or error}") from error
             self._claims = set(self._left_over)

@@ -51,7 +51,7 @@ def restore_files(
     output_folder: str | Path,
     engine: Engine,
     *,
-    settings: Mapping[str, Any],
+    identity: Mapping[str, Any],
     overwrite: bool = False,
     on_file: Callable[[FileRecord], None] | None = None,
     on_notice: Callable[[str], None] | None = None,
@@ -60,7 +60,7 @@ def restore_files(
 
     Results keep their relative name and format; a format that cannot be written becomes PNG. An image that
     comes back unchanged is copied byte for byte. A file that fails is reported and the others go on. A file
-    that an earlier run restored from the same bytes with the same settings is skipped.
+    that an earlier run restored from the same bytes under the same identity is skipped.
 
     Args:
         task: how to restore each of them. Where it explains, the explanation of ``a.png`` goes to
@@ -68,8 +68,8 @@ def restore_files(
         jobs: what :func:`~polyrestore.bulk.files.find_jobs` found for this output folder.
         output_folder: made when missing; no input in it is overwritten.
         engine: where the files are restored.
-        settings: everything that decides about a result beside the input, as plain JSON values; see
-            :meth:`~polyrestore.bulk.one_file.RestoreTask.identity`.
+        identity: everything that decides about the pixels of a result beside the input, as plain JSON
+            values: what :meth:`~polyrestore.bulk.one_file.RestoreTask.identity` returns.
         overwrite: replace files in the output folder that no earlier run wrote, instead of failing.
         on_file: called with the record of each file as soon as it is on disk.
         on_notice: called with each sentence that a user should read, before the first file.
@@ -85,7 +85,7 @@ def restore_files(
             if on_notice is not None:
                 on_notice(notice)
         _remove_leftovers(folder)
-        run = _Run(task, folder, jobs, report, json.loads(json.dumps(settings)), overwrite, on_file)
+        run = _Run(task, folder, jobs, report, json.loads(json.dumps(identity)), overwrite, on_file)
         for job, record in engine(task, run.settled_jobs()):
             run.finish(job, run.place(job, record))
     return RunSummary(len(jobs), **run.counts, seconds=time.monotonic() - started, report=report.path)
@@ -100,7 +100,7 @@ class _Run:
         folder: Path,
         jobs: Sequence[FileJob],
         report: Report,
-        settings: dict[str, Any],
+        identity: dict[str, Any],
         overwrite: bool,
         on_file: Callable[[FileRecord], None] | None,
     ) -> None:
@@ -109,7 +109,7 @@ class _Run:
         self.jobs = jobs
         self.report = report
         self.explained = ExplainedFiles(folder, report)
-        self.settings = settings
+        self.identity = identity
         self.overwrite = overwrite
         self.on_file = on_file
         self.counts: dict[Status, int] = {"restored": 0, "skipped": 0, "failed": 0}
@@ -164,7 +164,7 @@ class _Run:
             ours = self.report.owns(output) and os.path.lexists(self.folder / output)
             own = self.explained.own(job.output)
             record = replace(record, output=output if ours else None, explanation=own)
-        record = replace(record, settings=self.settings)
+        record = replace(record, identity=self.identity)
         self.report.append(record)
         self.counts[record.status] += 1
         if self.on_file is not None:
@@ -178,7 +178,7 @@ class _Run:
     def _finished(self, output: PurePath) -> FileRecord | None:
         """Return the record of an earlier run that made all that is wanted now in the same way."""
         record = self.report.earlier(output.as_posix())
-        if record is None or record.status == "failed" or record.settings != self.settings:
+        if record is None or record.status == "failed" or record.identity != self.identity:
             return None
         path = self.folder / output
         if path.is_symlink() or not path.is_file():

@@ -97,7 +97,7 @@ def restore_command(
         explain=explain,
     )
     restorer = task.open()
-    settings = task.identity(restorer)
+    identity = task.identity(restorer)
     jobs = find_jobs(inputs, output, recursive=recursive)
     _tell_what_it_takes(restorer, [job.input for job in jobs])
     records: list[FileRecord] = []
@@ -107,7 +107,7 @@ def restore_command(
             jobs,
             output,
             partial(restore_here, restorer=restorer),
-            settings=settings,
+            identity=identity,
             overwrite=overwrite,
             on_file=on_file,
             on_notice=note_line,
