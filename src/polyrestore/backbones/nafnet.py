@@ -9,8 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from polyrestore.backbones.base import AdaptableLayers, BackboneDescription, layers_in
-from polyrestore.backbones.bounds import BLOCKS, BLOCKS_BY_LEVEL, CHANNELS, LIMIT_PX
+from polyrestore.backbones.bounds import LIMIT_PX
 from polyrestore.backbones.layers import ChannelNorm, SimpleGate
+from polyrestore.backbones.levels import (
+    LEVEL_BOUNDS,
+    level_options,
+    level_options_of,
+    levels_radius_px,
+    make_levels,
+    walk_levels,
+)
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.backbones.statistics import LocalStatistics, Statistics, StatisticsBackbone
 
@@ -66,14 +74,7 @@ class NAFNet(StatisticsBackbone):
     padding_mode = "constant"
 
     tiny_options = {"width": 4, "encoder_blocks": (1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1)}
-    bounds = {
-        "width": CHANNELS,
-        "encoder_blocks": BLOCKS_BY_LEVEL,
-        "middle_blocks": BLOCKS,
-        "decoder_blocks": BLOCKS_BY_LEVEL,
-        "local_window_px": LIMIT_PX,
-        "context_limit_px": LIMIT_PX,
-    }
+    bounds = {**LEVEL_BOUNDS, "local_window_px": LIMIT_PX, "context_limit_px": LIMIT_PX}
 
     def __init__(
         self,
@@ -85,43 +86,28 @@ class NAFNet(StatisticsBackbone):
         context_limit_px: int = 0,
     ) -> None:
         super().__init__(_FLOATS_PER_CHANNEL * width, context_limit_px)
-        self.options = {
-            "width": width,
-            "encoder_blocks": list(encoder_blocks),
-            "middle_blocks": middle_blocks,
-            "decoder_blocks": list(decoder_blocks),
+        counts = encoder_blocks, middle_blocks, decoder_blocks
+        self.options = level_options(width, *counts) | {
             "local_window_px": local_window_px,
             "context_limit_px": context_limit_px,
         }
         self.local_window_px = local_window_px
-        levels = len(encoder_blocks)
-        if len(decoder_blocks) != levels:
-            raise ValueError(
-                f"{levels} encoder levels need as many decoder levels, not {len(decoder_blocks)}"
-            )
+        multiple = 2 ** len(encoder_blocks)
         self.description = BackboneDescription(
             name="nafnet",
-            size_multiple=2**levels,
-            minimum_size_px=2**levels,
-            receptive_radius_px=_receptive_radius(encoder_blocks, middle_blocks, decoder_blocks)
-            + local_window_px // 2,
+            size_multiple=multiple,
+            minimum_size_px=multiple,
+            receptive_radius_px=levels_radius_px(*counts) + local_window_px // 2,
             global_context=not local_window_px,
             exact_tiles=not local_window_px,
         )
         self.intro = nn.Conv2d(3, width, 3, padding=1)
         self.ending = nn.Conv2d(width, 3, 3, padding=1)
-        self.encoders, self.downs = nn.ModuleList(), nn.ModuleList()
-        self.decoders, self.ups = nn.ModuleList(), nn.ModuleList()
-        for level, count in enumerate(encoder_blocks):
-            channels = width * 2**level
-            self.encoders.append(_stage(count, channels))
-            self.downs.append(nn.Conv2d(channels, 2 * channels, 2, stride=2))
-        self.middle_blks = _stage(middle_blocks, width * 2**levels)
-        for level, count in zip(reversed(range(levels)), decoder_blocks, strict=True):
-            channels = width * 2**level
-            widen = nn.Conv2d(2 * channels, 4 * channels, 1, bias=False)
-            self.ups.append(nn.Sequential(widen, nn.PixelShuffle(2)))
-            self.decoders.append(_stage(count, channels))
+        levels = make_levels(width, *counts, NAFBlock)
+        self.encoders, self.downs, self.decoders = levels.encoders, levels.downs, levels.decoders
+        # In published checkpoints the pixel-shuffle is a layer behind each of these convolutions.
+        self.ups = nn.ModuleList(nn.Sequential(up, nn.PixelShuffle(2)) for up in levels.ups)
+        self.middle_blks = levels.middle
 
     def output_layer(self) -> nn.Conv2d:
         """Return the convolution that makes the image out of the decoder's last features."""
@@ -132,15 +118,7 @@ class NAFNet(StatisticsBackbone):
         """Return the width, and the blocks of each level, of a published state dict."""
         if "intro.weight" not in shapes or not shapes.count("middle_blks"):
             return None
-        levels = range(shapes.count("downs"))
-        return PublishedOptions(
-            {
-                "width": shapes.size("intro.weight", 0),
-                "encoder_blocks": [shapes.count(f"encoders.{level}") for level in levels],
-                "middle_blocks": shapes.count("middle_blks"),
-                "decoder_blocks": [shapes.count(f"decoders.{level}") for level in levels],
-            }
-        )
+        return PublishedOptions(level_options_of(shapes, "middle_blks"))
 
     def adaptable_layers(self) -> AdaptableLayers:
         """Return the 1x1 convolutions of the blocks, and the last one of each of their two branches."""
@@ -172,32 +150,7 @@ class NAFNet(StatisticsBackbone):
 
     def _restore(self, padded: Tensor, statistics: Statistics) -> Tensor:
         features = self.intro(padded.contiguous(memory_format=torch.channels_last))
-        skips = []
-        for blocks, down in zip(self.encoders, self.downs, strict=True):
-            for block in cast(nn.ModuleList, blocks):
-                features = block(features, statistics)
-            skips.append(features)
-            features = down(features)
-        for block in self.middle_blks:
-            features = block(features, statistics)
-        for blocks, up in zip(self.decoders, self.ups, strict=True):
-            features = up(features) + skips.pop()
-            for block in cast(nn.ModuleList, blocks):
-                features = block(features, statistics)
+        features = walk_levels(
+            features, statistics, self.encoders, self.downs, self.middle_blks, self.ups, self.decoders
+        )
         return cast(Tensor, self.ending(features) + padded)
-
-
-def _stage(count: int, channels: int) -> nn.ModuleList:
-    return nn.ModuleList(NAFBlock(channels) for _ in range(count))
-
-
-def _receptive_radius(
-    encoder_blocks: Sequence[int], middle_blocks: int, decoder_blocks: Sequence[int]
-) -> int:
-    """Return the reach of a pixel: one step of its level per 3x3 convolution, and the cells in between."""
-    levels = len(encoder_blocks)
-    blocks = [encoder_blocks[level] + decoder_blocks[levels - 1 - level] for level in range(levels)]
-    steps: int = sum(count * 2**level for level, count in enumerate([*blocks, middle_blocks]))
-    intro_and_ending = 2
-    cells: int = 2**levels - 1
-    return steps + intro_and_ending + cells
