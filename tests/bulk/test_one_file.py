@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import sys
 from collections.abc import Iterator
@@ -55,17 +54,6 @@ class DoublePart(BottleneckPart):
 
 ADAPTER_KINDS["double"] = DoublePart
 """
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(save_bundle(tmp_path_factory.mktemp("bundles") / "tiny", tiny_bundle()))
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Pool]:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -30,7 +30,11 @@ from polyrestore.imaging import read_start
 _TEMPORARY_NAME = re.compile(re.escape(TEMPORARY_MARK) + r"[0-9a-f]{8}\b")
 
 Engine = Callable[[RestoreTask, Iterable[SettledJob]], Iterable[tuple[SettledJob, FileRecord]]]
-"""Where files are restored: takes jobs as it has room for them, and gives each back with its record."""
+"""Where files are restored: takes jobs as it has room for them, and gives each back with its record.
+
+All of them come back, in any order. Jobs are taken in the thread that asks for the records, since settling
+the next one looks at the report.
+"""
 
 
 @dataclass(frozen=True)
