@@ -214,6 +214,10 @@ def test_precision_runtime_and_the_code_of_plugins_count(
     restorer = task.open()
     reference = task.identity(restorer)
     assert (reference["runtime"], reference["precision"], reference["device"]) == ("torch", "float32", "cpu")
+    assert reference["quality"] == "normal"
+    monkeypatch.setattr(restorer, "quality", "best")
+    assert task.identity(restorer) == {**reference, "quality": "best"}
+    monkeypatch.undo()
     monkeypatch.setattr(restorer.runtime, "precision", "bfloat16")
     assert task.identity(restorer)["precision"] == "bfloat16"
     monkeypatch.undo()

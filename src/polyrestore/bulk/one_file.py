@@ -38,6 +38,7 @@ class RestoreTask:
         steps: of a generative network; None for the bundle's own.
         runtime: what runs the network.
         precision: the number format that it computes in.
+        quality: in how many views; one of :data:`~polyrestore.restoration.views.QUALITIES`.
         settings: recognition settings in place of the bundle's own.
         plugins: Python files that are loaded before the bundle is opened.
         as_: the composition to use instead of the recognised one.
@@ -54,6 +55,7 @@ class RestoreTask:
     steps: int | None = None
     runtime: str = "torch"
     precision: str = "float32"
+    quality: str = "normal"
     settings: Mapping[str, Any] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     as_: str | Mapping[str, float] | None = None
@@ -81,6 +83,7 @@ class RestoreTask:
             settings=self.settings,
             runtime=self.runtime,
             precision=self.precision,
+            quality=self.quality,
         )
 
     def identity(self, restorer: Restorer) -> dict[str, Any]:
@@ -102,6 +105,7 @@ class RestoreTask:
             "strength": self.strength,
             "runtime": self.runtime,
             "precision": runtime.precision,
+            "quality": restorer.quality,
             "device": runtime.device.type,
         }
         if not runtime.description.exact_tiles:

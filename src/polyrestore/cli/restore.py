@@ -70,6 +70,10 @@ def restore_command(
         str,
         typer.Option(metavar="FORMAT", help="float32, or where the device is fast at it float16, bfloat16."),
     ] = "float32",
+    quality: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="normal, or best: the mean over eight views, eight times as slow."),
+    ] = "normal",
     temperature: Temperature = None,
     top_k: TopK = None,
     normalisation: Normalisation = None,
@@ -90,6 +94,7 @@ def restore_command(
         tile_px=tile_px,
         steps=steps,
         precision=precision,
+        quality=quality,
         settings=recognition_settings(temperature, top_k, normalisation),
         plugins=loaded_plugins(),
         as_=as_,

@@ -34,6 +34,7 @@ from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX, run_tiled
+from polyrestore.restoration.views import mean_of_views, require_quality
 from polyrestore.runtimes.registry import open_runtime
 
 
@@ -57,11 +58,13 @@ class Restorer:
         runtime: what runs the network, with ``runtime`` one of
             :data:`~polyrestore.runtimes.registry.RUNTIMES` and ``precision`` one of
             :data:`~polyrestore.runtimes.base.PRECISIONS`.
+        quality: one of :data:`~polyrestore.restoration.views.QUALITIES`; with ``"best"``, every result is the
+            mean over eight views of the image.
 
     Raises:
         BundleError: the bundle's settings do not fit, or there is no recogniser for the given ones.
         RecognitionError: a given setting is unknown or outside its range.
-        UnknownNameError: there is no such runtime or precision.
+        UnknownNameError: there is no such runtime, precision or quality.
         BackboneError: the network or the device does not support the precision.
         PolyrestoreError: the device is not there.
     """
@@ -75,7 +78,10 @@ class Restorer:
         settings: Mapping[str, Any] | None = None,
         runtime: str = "torch",
         precision: str = "float32",
+        quality: str = "normal",
     ) -> None:
+        require_quality(quality)
+        self.quality = quality
         self.bundle = _with_settings(bundle, settings) if settings else bundle
         self.device = usable_device(device)
         self._tiles_asked_for = tile_px is not None
@@ -93,7 +99,7 @@ class Restorer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         tile_px = self.tile_px if self._tiles_asked_for else None
-        how = (str(self.device), tile_px, self._runtime_name, self.runtime.precision)
+        how = (str(self.device), tile_px, self._runtime_name, self.runtime.precision, self.quality)
         return _unpickled, (WithPlugins(self.bundle), *how)
 
     @property
@@ -246,11 +252,15 @@ class Restorer:
 
     def _run(self, pixels: Tensor) -> Tensor:
         with torch.inference_mode():
-            image = pixels.unsqueeze(0).to(self.device)
-            restored = run_tiled(self.runtime, image, self.tile_px_for(*image.shape[-2:]))
-            restored = restored[0].to(pixels.device)
+            image = pixels.to(self.device)
+            best = self.quality == "best"
+            restored = mean_of_views(self._run_once, image) if best else self._run_once(image)
+            restored = restored.to(pixels.device)
         # Outside the block, so that this is a tensor like any other.
         return kept_grey(pixels, restored.clamp(0, 1))
+
+    def _run_once(self, image: Tensor) -> Tensor:
+        return run_tiled(self.runtime, image.unsqueeze(0), self.tile_px_for(*image.shape[-2:]))[0]
 
     def _recognise(self, pixels: Tensor, settings: RecognitionSettings | None = None) -> Recognition:
         if self._recogniser is None:
@@ -266,9 +276,11 @@ def blended(given: Tensor, restored: Tensor, strength: float) -> Tensor:
 
 
 def _unpickled(
-    bundle: WithPlugins, device: str, tile_px: int | None, runtime: str, precision: str
+    bundle: WithPlugins, device: str, tile_px: int | None, runtime: str, precision: str, quality: str
 ) -> Restorer:
-    return Restorer(bundle.value, device, tile_px=tile_px, runtime=runtime, precision=precision)
+    return Restorer(
+        bundle.value, device, tile_px=tile_px, runtime=runtime, precision=precision, quality=quality
+    )
 
 
 def _recognition_settings(bundle: Bundle) -> RecognitionSettings:
@@ -304,6 +316,7 @@ def load(
     settings: Mapping[str, Any] | None = None,
     runtime: str = "torch",
     precision: str = "float32",
+    quality: str = "normal",
 ) -> Restorer:
     """Load a bundle, by the name of a shipped one or from a folder, and return its restorer.
 
@@ -316,15 +329,25 @@ def load(
         runtime: what runs the network, one of :data:`~polyrestore.runtimes.registry.RUNTIMES`.
         precision: the number format that it computes in: ``"float32"``, or where the device and the network
             support it ``"float16"`` or ``"bfloat16"``.
+        quality: ``"normal"``, or ``"best"`` for the mean over eight views of the image, which takes eight
+            times as long.
 
     Raises:
         RecognitionError: a setting is unknown or outside its range.
         BundleError: the bundle is missing, incomplete, corrupt or of a newer format.
         BackboneError: the network knows no steps, or it or the device does not support the precision.
-        UnknownNameError: there is no such runtime or precision.
+        UnknownNameError: there is no such runtime, precision or quality.
         PolyrestoreError: the device is not there.
     """
     bundle = load_bundle(name_or_folder)
     if steps is not None:
         use_steps(bundle.backbone, steps)
-    return Restorer(bundle, device, tile_px=tile_px, settings=settings, runtime=runtime, precision=precision)
+    return Restorer(
+        bundle,
+        device,
+        tile_px=tile_px,
+        settings=settings,
+        runtime=runtime,
+        precision=precision,
+        quality=quality,
+    )
