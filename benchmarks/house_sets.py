@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from polyrestore.degradations import degrade
-from polyrestore.errors import unknown_name
+from polyrestore.errors import UnknownDataNameError, unknown_name
 from polyrestore.evaluation.sets import EvaluationSet, ImageDamage, clean_samples, pair_samples
 
 
@@ -115,8 +115,8 @@ def house_set(name: str) -> HouseSet:
     """Return a test set by name.
 
     Raises:
-        UnknownNameError: there is no set of that name.
+        UnknownDataNameError: there is no set of that name.
     """
     if name not in HOUSE_SETS:
-        raise unknown_name("test set", name, HOUSE_SETS)
+        raise unknown_name("test set", name, HOUSE_SETS, UnknownDataNameError)
     return HOUSE_SETS[name]

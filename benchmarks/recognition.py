@@ -22,7 +22,7 @@ from torch import Tensor
 
 import polyrestore
 from benchmarks.recognition_report import as_markdown
-from polyrestore.cli.show import error_line
+from polyrestore.cli.common import error_line
 from polyrestore.data import load_clean
 from polyrestore.data.images import load_pixels
 from polyrestore.data.labelled import LabelledPhotograph, read_labelled

@@ -27,7 +27,7 @@ from rich.progress import track
 
 import polyrestore
 from benchmarks.arguments import positive
-from polyrestore.cli.show import error_line, print_table
+from polyrestore.cli.common import error_line, print_table
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.settings_search import SEARCHED, Search, damaged_sets, require_alike
 from polyrestore.files import write_text

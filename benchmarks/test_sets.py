@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 import polyrestore
 from benchmarks.arguments import positive
 from benchmarks.house_sets import HOUSE_SETS, house_set
-from polyrestore.cli.show import error_line, print_table
+from polyrestore.cli.common import error_line, print_table
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.measure import SetResult, measure_set
 from polyrestore.evaluation.metrics import Protocol

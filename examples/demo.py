@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 import polyrestore
-from polyrestore.cli.show import error_line, print_table, weights_text
+from polyrestore.cli.common import error_line, print_table, weights_text
 from polyrestore.degradations import degrade
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.metrics import Protocol, psnr

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from polyrestore import devices
-from polyrestore.errors import BackboneError
+from polyrestore.errors import DeviceMemoryError
 
 CPU = torch.device("cpu")
 
@@ -26,11 +26,11 @@ def test_what_cannot_fit_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_free_of_container", lambda: None)
     devices.require_memory(3 * 10**9, CPU, "it")
     message = r"^it needs about 3\.4 GB of memory and 3\.0 GB are free on cpu; [^\n]*$"
-    with pytest.raises(BackboneError, match=message):
+    with pytest.raises(DeviceMemoryError, match=message):
         devices.require_memory(3_400_000_000, CPU, "it")
     # The limit of a container counts where it is the lower one.
     monkeypatch.setattr(devices, "_free_of_container", lambda: 10**9)
-    with pytest.raises(BackboneError, match=r"1\.0 GB are free"):
+    with pytest.raises(DeviceMemoryError, match=r"1\.0 GB are free"):
         devices.require_memory(2 * 10**9, CPU, "it")
 
 

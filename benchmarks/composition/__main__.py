@@ -26,7 +26,7 @@ import polyrestore
 from benchmarks.arguments import positive
 from benchmarks.composition.measuring import CompositionResult, measure_composition, mixture_samples
 from benchmarks.composition.report import composition_as_json, composition_markdown, summary_rows
-from polyrestore.cli.show import error_line, print_table
+from polyrestore.cli.common import error_line, print_table
 from polyrestore.degradations import MIXTURES, Mixture, named_mixture
 from polyrestore.errors import DataError, PolyrestoreError
 from polyrestore.evaluation.metrics import Protocol

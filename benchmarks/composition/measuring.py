@@ -14,7 +14,11 @@ from benchmarks.composition.weight_search import Weights, best_of_any_sum, best_
 from polyrestore.data.images import image_paths, load_pixels
 from polyrestore.data.mixture_sets import centre_crop, damaged_alike
 from polyrestore.degradations import DEGRADATIONS, Mixture
-from polyrestore.errors import CompositionError, DataError
+from polyrestore.errors import (
+    CompositionError,
+    DataError,
+    ProtocolError,
+)
 from polyrestore.evaluation.composition_runs import CompositionRuns
 from polyrestore.evaluation.metrics import Protocol, mean_psnr
 from polyrestore.evaluation.scores import Score, mean_score
@@ -156,7 +160,7 @@ def measure_composition(
     if not samples:
         raise DataError(f"no image to measure {mixture.name} on")
     if not protocol.rounded:
-        raise DataError("compositions are compared as 8-bit images; use a protocol that rounds")
+        raise ProtocolError("compositions are compared as 8-bit images; use a protocol that rounds")
     if not restorer.adapters:
         raise CompositionError(f"bundle {restorer.bundle.name!r} has no adapters to compose")
     runs = CompositionRuns(restorer, samples, protocol)

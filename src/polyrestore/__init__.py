@@ -1,6 +1,7 @@
 """Restore damaged photographs: recognise what is wrong, compose adapters, run one shared network.
 
-The public names are loaded on first use, so that ``import polyrestore`` alone does not import torch:
+What is named here is public, and so are the errors in :mod:`polyrestore.errors`. The names are loaded on
+first use, so that ``import polyrestore`` alone does not import torch:
 
     >>> import polyrestore
     >>> restorer = polyrestore.load()                # doctest: +SKIP
@@ -12,24 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from polyrestore.errors import (
-    AdapterError,
-    BackboneError,
-    BundleError,
-    CheckpointError,
-    CompositionError,
-    DataError,
-    DegradationError,
-    ImageError,
-    OutputError,
-    PluginError,
-    PolyrestoreError,
-    RecipeError,
-    RecognitionError,
-    StoppedError,
-    TrainingError,
-    UnknownNameError,
-)
+from polyrestore import errors
+from polyrestore.errors import PolyrestoreError
 
 if TYPE_CHECKING:
     from polyrestore.restoration.restored import Restored
@@ -38,25 +23,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AdapterError",
-    "BackboneError",
-    "BundleError",
-    "CheckpointError",
-    "CompositionError",
-    "DataError",
-    "DegradationError",
-    "ImageError",
-    "OutputError",
     "PolyrestoreError",
-    "PluginError",
-    "RecipeError",
-    "RecognitionError",
     "Restored",
     "Restorer",
-    "StoppedError",
-    "TrainingError",
-    "UnknownNameError",
     "__version__",
+    "errors",
     "load",
 ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.errors import BackboneError, PolyrestoreError
+from polyrestore.errors import DeviceError, DeviceMemoryError
 
 # Levels of ONEDNN_MAX_CPU_ISA at which oneDNN may use bfloat16 instructions.
 _LEVELS_WITH_BFLOAT16 = ("", "DEFAULT", "ALL", "AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512")
@@ -17,7 +17,7 @@ def usable_device(device: str | torch.device | None) -> torch.device:
     """Return the device to compute on; None takes a GPU where there is one.
 
     Raises:
-        PolyrestoreError: the name is malformed, or there is no such device here.
+        DeviceError: the name is malformed, or there is no such device here.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -26,7 +26,7 @@ def usable_device(device: str | torch.device | None) -> torch.device:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise PolyrestoreError(f"device {str(device)!r} cannot be used ({reason}); try 'cpu'") from error
+        raise DeviceError(f"device {str(device)!r} cannot be used ({reason}); try 'cpu'") from error
     return chosen
 
 
@@ -88,11 +88,11 @@ def require_memory(needed_bytes: int, device: torch.device, purpose: str) -> Non
         purpose: what for, as the start of a sentence.
 
     Raises:
-        BackboneError: less is free than is needed.
+        DeviceMemoryError: less is free than is needed.
     """
     free = available_bytes(device)
     if free is not None and needed_bytes > free:
-        raise BackboneError(
+        raise DeviceMemoryError(
             f"{purpose} needs about {gigabytes(needed_bytes)} of memory and {gigabytes(free)} are free on "
             f"{device}; free some, or take a smaller model, smaller tiles or dtype = 'bfloat16'"
         )

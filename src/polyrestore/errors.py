@@ -6,7 +6,8 @@ A message says what was wrong, with which value, and what to do. The command lin
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class PolyrestoreError(Exception):
@@ -21,8 +22,40 @@ class OutputError(PolyrestoreError):
     """A result cannot be written where it was asked for."""
 
 
+class NotationError(PolyrestoreError):
+    """A text is not written as it has to be: ``name=value``, or names separated by commas."""
+
+
 class UnknownNameError(PolyrestoreError):
-    """A name is not in the registry it was looked up in."""
+    """A name is not in the registry it was looked up in.
+
+    What is raised also is an error of what was looked up: an unknown bundle is a ``BundleError`` too.
+    """
+
+
+class MissingExtraError(PolyrestoreError):
+    """A library is needed that comes with an extra of this package, and is not installed.
+
+    Attributes:
+        purpose: what needs it.
+        library: its name.
+        extra: the extra to install: ``pip install 'polyrestore[extra]'``.
+    """
+
+    def __init__(self, purpose: str, library: str, extra: str) -> None:
+        super().__init__(purpose, library, extra)
+        self.purpose, self.library, self.extra = purpose, library, extra
+
+    def __str__(self) -> str:
+        return f"{self.purpose} needs {self.library}: pip install 'polyrestore[{self.extra}]'"
+
+
+class DeviceError(PolyrestoreError):
+    """A device is not there, or nothing here can run a network in the way that was asked for."""
+
+
+class DeviceMemoryError(DeviceError):
+    """What is to be done needs more memory than a device has free."""
 
 
 class DegradationError(PolyrestoreError):
@@ -65,6 +98,10 @@ class DataError(PolyrestoreError):
     """Training or evaluation data are missing, empty or do not pair up."""
 
 
+class ProtocolError(PolyrestoreError):
+    """A metric is not defined for its images or its protocol."""
+
+
 class TrainingError(PolyrestoreError):
     """Training had to stop: a loss was not finite, or a checkpoint does not belong to the recipe."""
 
@@ -73,15 +110,68 @@ class StoppedError(PolyrestoreError):
     """Work ended early because the caller asked for it; what was finished is kept."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+class UnknownDegradationError(UnknownNameError, DegradationError):
+    """No degradation or mixture has this name."""
+
+
+class UnknownBackboneError(UnknownNameError, BackboneError):
+    """No backbone has this name."""
+
+
+class UnknownAdapterKindError(UnknownNameError, AdapterError):
+    """No kind of adapter has this name."""
+
+
+class UnknownRecogniserError(UnknownNameError, RecognitionError):
+    """No kind of recogniser has this name."""
+
+
+class UnknownBundleError(UnknownNameError, BundleError):
+    """No shipped bundle has this name."""
+
+
+class UnknownRuntimeError(UnknownNameError, DeviceError):
+    """No runtime, number format or quality has this name."""
+
+
+class UnknownRecipeNameError(UnknownNameError, RecipeError):
+    """A recipe names something that there is not."""
+
+
+class UnknownDataNameError(UnknownNameError, DataError):
+    """No layout, set or kind of image has this name."""
+
+
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], error: type[UnknownNameError]
+) -> UnknownNameError:
     """Return the error for ``name`` missing from a registry of ``kind``, with the nearest known names.
 
     Args:
         kind: what was looked up, in the singular ("degradation").
         name: the name that was asked for.
         known: every valid name.
+        error: the class of errors about what was looked up.
     """
-    return UnknownNameError(f"unknown {kind} {name!r}; {nearest_names(name, known)}")
+    return error(f"unknown {kind} {name!r}; {nearest_names(name, known)}")
+
+
+@contextmanager
+def needs_extra(purpose: str, extra: str) -> Iterator[None]:
+    """Say which extra is missing where a block cannot import a library.
+
+    Args:
+        purpose: what needs the library, as the start of a sentence.
+        extra: the extra of this package that brings it.
+
+    Raises:
+        MissingExtraError: the block raised an ImportError.
+    """
+    try:
+        yield
+    except ImportError as error:
+        library = (error.name or "a library").partition(".")[0]
+        raise MissingExtraError(purpose, library, extra) from error
 
 
 def nearest_names(name: str, known: Iterable[str]) -> str:

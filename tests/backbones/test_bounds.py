@@ -12,7 +12,7 @@ from torch import nn
 from polyrestore import devices
 from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.backbones.bounds import Number, WholeNumber, WholeNumbers, check_options
-from polyrestore.errors import BackboneError
+from polyrestore.errors import BackboneError, DeviceMemoryError
 from tests.support.networks import PUBLISHED, TINY
 
 OPTIONS = [(name, option) for name in PUBLISHED for option in BACKBONES[name].bounds]
@@ -89,7 +89,7 @@ def test_a_network_that_does_not_fit_into_memory_is_never_made(monkeypatch: pyte
         made.append(layer.weight.device.type)
 
     monkeypatch.setattr(torch.nn.Conv2d, "__init__", watched)
-    with pytest.raises(BackboneError, match=r"backbone 'nafnet' needs about .* GB of memory"):
+    with pytest.raises(DeviceMemoryError, match=r"backbone 'nafnet' needs about .* GB of memory"):
         build_backbone("nafnet")
     assert set(made) == {"meta"}
     made.clear()

@@ -20,7 +20,12 @@ from torch.nn import functional
 from polyrestore.adapters import AdapterBank, LoraConfig, load_adapter, save_adapter
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.latent import Latent, model_files, parts
-from polyrestore.errors import AdapterError, BackboneError
+from polyrestore.errors import (
+    AdapterError,
+    BackboneError,
+    DeviceMemoryError,
+    MissingExtraError,
+)
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.support.latent_models import offline, save_model
@@ -367,11 +372,11 @@ def test_too_little_memory_is_said_before_anything_is_loaded(
 
     monkeypatch.setattr(devices, "_free_of_system", lambda: 1_000_000)
     monkeypatch.setattr(parts, "_load", None)
-    with pytest.raises(BackboneError, match=r"with a tile of 512 px needs about .* GB of memory and 0\.0 GB"):
+    with pytest.raises(DeviceMemoryError, match=r"tile of 512 px needs about .* GB of memory and 0\.0 GB"):
         latent(sd)
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(BackboneError, match=r"needs diffusers; install it with .*polyrestore\[latent"):
+    with pytest.raises(MissingExtraError, match=r"needs diffusers: pip install .polyrestore\[latent"):
         build_backbone("latent", model="tiny")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from polyrestore.cli.severities import parse_severities
+from polyrestore.cli.degrade import parse_severities
 from polyrestore.degradations import DEGRADATIONS
-from polyrestore.errors import DegradationError, RecipeError, UnknownNameError
+from polyrestore.errors import NotationError, RecipeError, UnknownDegradationError
 from polyrestore.imaging import read_image
 from tests.cli.conftest import Outcome
 
@@ -149,9 +149,9 @@ def test_degrade_refuses_folders_that_cannot_be_used(
 
 def test_severities_are_parsed() -> None:
     assert parse_severities(" rain = 0.25 , jpeg", DEGRADATIONS) == {"rain": 0.25, "jpeg": 0.5}
-    with pytest.raises(UnknownNameError, match="did you mean 'motion_blur'"):
+    with pytest.raises(UnknownDegradationError, match="did you mean 'motion_blur'"):
         parse_severities("motionblur", DEGRADATIONS)
-    with pytest.raises(DegradationError, match="twice"):
+    with pytest.raises(NotationError, match="twice"):
         parse_severities("rain,rain=1", DEGRADATIONS)
 
 

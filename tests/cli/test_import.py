@@ -10,8 +10,6 @@ import pytest
 import torch
 
 from polyrestore.bundles import load_bundle
-from polyrestore.cli.values import parse_values
-from polyrestore.errors import BackboneError
 from polyrestore.imaging import read_image
 from tests.cli.conftest import Outcome
 from tests.support.networks import TINY, tiny
@@ -114,10 +112,3 @@ def test_errors_are_one_line_and_leave_nothing(
         assert outcome.err.startswith("error: ")
         assert outcome.err.count("\n") == 1
         assert not (tmp_path / "out").exists()
-
-
-def test_values_are_in_the_notation_of_recipes() -> None:
-    assert parse_values(["heads=[1, 2]", "norm_bias = false"]) == {"heads": [1, 2], "norm_bias": False}
-    for entry in ("heads", "=3", "heads=[1,", "name=text"):
-        with pytest.raises(BackboneError):
-            parse_values([entry])

@@ -114,7 +114,7 @@ def test_public_names_are_lazy() -> None:
     done = python(
         "import sys, polyrestore\n"
         "assert 'torch' not in sys.modules\n"
-        "assert issubclass(polyrestore.ImageError, polyrestore.PolyrestoreError)\n"
+        "assert issubclass(polyrestore.errors.ImageError, polyrestore.PolyrestoreError)\n"
         "assert 'torch' not in sys.modules\n"
         "assert set(dir(polyrestore)) == set(polyrestore.__all__)\n"
         "assert callable(polyrestore.load) and polyrestore.Restorer and polyrestore.__version__\n"

@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageOps
 
 from polyrestore.data import HashMemory, ImageFile, check_sets, find_duplicates, find_sets
-from polyrestore.errors import DataError
+from polyrestore.errors import MissingExtraError
 from tests.support.set_trees import plant
 
 
@@ -89,7 +89,7 @@ def test_hashes_are_kept_until_the_file_changes(sides: Path, monkeypatch: pytest
 def test_nothing_to_compare_needs_no_library(monkeypatch: pytest.MonkeyPatch, sides: Path) -> None:
     monkeypatch.setitem(sys.modules, "imagehash", None)
     assert find_duplicates(files(sides / "train"), []) == []
-    with pytest.raises(DataError, match=r"pip install 'polyrestore\[data\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'polyrestore\[data\]'"):
         find_duplicates(files(sides / "train"), files(sides / "test"))
 
 

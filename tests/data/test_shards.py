@@ -20,7 +20,12 @@ from polyrestore.data import (
     holds_shards,
     pack,
 )
-from polyrestore.errors import DataError, ImageError, OutputError
+from polyrestore.errors import (
+    DataError,
+    ImageError,
+    MissingExtraError,
+    OutputError,
+)
 from tests.support.set_trees import TREES, plant
 
 
@@ -183,5 +188,5 @@ def test_foreign_shards_need_no_json_but_a_clean_image(tmp_path: Path) -> None:
 def test_packing_says_which_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "webdataset", None)
     folder = plant(tmp_path / "sets", "1.png")
-    with pytest.raises(DataError, match=r"pip install 'polyrestore\[data\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'polyrestore\[data\]'"):
         pack(find_sets(folder), folder, tmp_path / "out")

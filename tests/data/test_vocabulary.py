@@ -25,7 +25,7 @@ from polyrestore.data import (
 )
 from polyrestore.data.sampling import Sampler
 from polyrestore.errors import DataError
-from tests.registered import registered
+from tests.support.registered import registered
 from tests.support.set_trees import plant
 
 TASKS = ("noise", "jpeg", "low_light")

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrestore.errors import DataError
+from polyrestore.errors import ProtocolError
 from polyrestore.evaluation.metrics import PSNR_CAP_DB, Protocol, json_number, mean_psnr, psnr, ssim
 
 RGB = Protocol()
@@ -40,7 +40,7 @@ def test_equal_images_have_no_error_and_a_capped_share_in_means() -> None:
     assert ssim(image, image, RGB) == pytest.approx(1.0)
     assert mean_psnr([math.inf, 50.0]) == (PSNR_CAP_DB + 50) / 2
     assert json.loads(json.dumps([json_number(v) for v in (math.inf, 2.5)], allow_nan=False)) == ["inf", 2.5]
-    with pytest.raises(DataError, match="no figures"):
+    with pytest.raises(ProtocolError, match="no figures"):
         mean_psnr([])
 
 
@@ -140,14 +140,14 @@ def test_a_protocol_can_be_read() -> None:
 
 @pytest.mark.parametrize("wrong", [{"channels": "lab"}, {"window": "square"}, {"crop_px": -1}])
 def test_a_protocol_that_does_not_exist_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(DataError, match="protocol"):
+    with pytest.raises(ProtocolError, match="protocol"):
         Protocol(**wrong)  # type: ignore[arg-type]
 
 
 def test_images_that_cannot_be_compared_are_refused() -> None:
-    with pytest.raises(DataError, match=r"one shape \(3, H, W\), not \(3, 4, 5\) and \(3, 5, 4\)"):
+    with pytest.raises(ProtocolError, match=r"one shape \(3, H, W\), not \(3, 4, 5\) and \(3, 5, 4\)"):
         psnr(torch.zeros(3, 4, 5), torch.zeros(3, 5, 4), RGB)
-    with pytest.raises(DataError, match="a crop of 2 px leaves nothing of 5x4 px"):
+    with pytest.raises(ProtocolError, match="a crop of 2 px leaves nothing of 5x4 px"):
         psnr(torch.zeros(3, 4, 5), torch.zeros(3, 4, 5), Protocol(crop_px=2))
-    with pytest.raises(DataError, match="SSIM needs at least 11x11 px, not 5x4"):
+    with pytest.raises(ProtocolError, match="SSIM needs at least 11x11 px, not 5x4"):
         ssim(torch.zeros(3, 4, 5), torch.zeros(3, 4, 5), RGB)

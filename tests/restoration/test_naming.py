@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from polyrestore.errors import CompositionError
+from polyrestore.errors import CompositionError, NotationError
 from polyrestore.restoration.naming import named_composition
 
 KNOWN = ("haze", "noise", "rain")
@@ -32,7 +32,6 @@ def test_reads_what_people_write(text: str | Mapping[str, float], weights: dict[
         ("", "name at least one adapter, such as haze, noise, rain"),
         ({}, "name at least one adapter"),
         ("rian", "no adapter 'rian'; did you mean 'rain'"),
-        ("rain,rain", "'rain' is named twice"),
         ("rain=0.5,noise", "give a weight to every name"),
         ("rain=much", "the weight of 'rain' must be a number, not 'much'"),
         ("rain=", "the weight of 'rain' must be a number, not ''"),
@@ -57,3 +56,8 @@ def test_adapters_that_act_in_full_each_reach_one() -> None:
     for text in ("rain=1.1", "rain=0"):
         with pytest.raises(CompositionError, match="each weight must be at most 1, and one of them above 0"):
             named_composition(text, KNOWN, full=True)
+
+
+def test_a_name_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(NotationError, match="'rain' is given twice in 'rain,rain'"):
+        named_composition("rain,rain", ["rain"])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyrestore.devices import is_out_of_memory
-from polyrestore.errors import BackboneError
+from polyrestore.errors import BackboneError, DeviceMemoryError
 from polyrestore.restoration.tiling import SMALLEST_TILE_PX, plan_tiles, run_tiled
 from polyrestore.runtimes import base
 from polyrestore.runtimes.torch import TorchRuntime
@@ -191,7 +191,7 @@ def test_out_of_memory_halves_the_tile(error: type[Exception]) -> None:
 def test_too_little_memory_for_the_smallest_tile_is_said() -> None:
     backbone = ShortOfMemory(limit_px=MULTIPLE).eval().requires_grad_(False)
     message = f"not enough memory .* 130x150 px, even in tiles of {SMALLEST_TILE_PX}"
-    with pytest.raises(BackboneError, match=message):
+    with pytest.raises(DeviceMemoryError, match=message):
         run_tiled(TorchRuntime(backbone), random_image(150, 130), 512)
 
 

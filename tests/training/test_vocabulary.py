@@ -24,7 +24,7 @@ from polyrestore.training.reading import load_recipe
 from polyrestore.training.run import run_recipe
 from polyrestore.training.tiny import generated_photograph
 from polyrestore.training.validation.crops import ValidationSet
-from tests.registered import registered
+from tests.support.registered import registered
 from tests.test_readme import fenced
 from tests.training.test_run import ADAPTERS, RECOGNISER
 

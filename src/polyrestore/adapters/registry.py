@@ -5,7 +5,10 @@ from __future__ import annotations
 from polyrestore.adapters.bottleneck import BottleneckPart
 from polyrestore.adapters.lora import LoraPart
 from polyrestore.adapters.part import AdapterPart
-from polyrestore.errors import unknown_name
+from polyrestore.errors import (
+    UnknownAdapterKindError,
+    unknown_name,
+)
 
 ADAPTER_KINDS: dict[str, type[AdapterPart]] = {
     "lora": LoraPart,
@@ -20,5 +23,5 @@ def adapter_kind(kind: str) -> type[AdapterPart]:
         UnknownNameError: there is no such kind.
     """
     if kind not in ADAPTER_KINDS:
-        raise unknown_name("adapter kind", kind, ADAPTER_KINDS)
+        raise unknown_name("adapter kind", kind, ADAPTER_KINDS, UnknownAdapterKindError)
     return ADAPTER_KINDS[kind]

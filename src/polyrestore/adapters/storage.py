@@ -17,7 +17,7 @@ from torch import Tensor
 from polyrestore.adapters.checking import check_values, split_tensors
 from polyrestore.adapters.config import Adapter, Prototype
 from polyrestore.adapters.registry import ADAPTER_KINDS, adapter_kind
-from polyrestore.errors import AdapterError, UnknownNameError
+from polyrestore.errors import AdapterError
 from polyrestore.files import write_text
 from polyrestore.storage.tensors import check_finite, read_tensors, write_tensors
 
@@ -96,7 +96,7 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
             base_sha256=stored.notes.get(_BASE_KEY, ""),
             prototype=_load_prototype(folder / PROTOTYPE_FILE),
         )
-    except (AdapterError, UnknownNameError) as error:
+    except AdapterError as error:
         raise AdapterError(f"{folder}: {error}") from error
 
 

@@ -98,7 +98,7 @@ def import_checkpoint(
         detected = detect_backbone(shapes, options)
     except CheckpointError as error:
         raise CheckpointError(f"{source} {error}") from error
-    backbone = _filled(source, detected, state.tensors)
+    backbone = _fill_from_checkpoint(source, detected, state.tensors)
     info = _info(source, detected, state, licence)
     bundle = Bundle(name=name or _name_from(source, detected.name), backbone=backbone, info=info)
     save_bundle(target, bundle, dtype=torch.float32)
@@ -143,7 +143,7 @@ def _import_model(
     )
 
 
-def _filled(source: Path, detected: Detected, tensors: Mapping[str, Tensor]) -> Backbone:
+def _fill_from_checkpoint(source: Path, detected: Detected, tensors: Mapping[str, Tensor]) -> Backbone:
     try:
         # The weights are replaced at once, and reading a file must not advance anybody's random numbers.
         with torch.random.fork_rng(devices=[]):

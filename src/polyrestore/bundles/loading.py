@@ -28,7 +28,14 @@ from polyrestore.bundles.manifest import (
 from polyrestore.bundles.shared import find_shared
 from polyrestore.bundles.shipped import find_bundle
 from polyrestore.bundles.stating import check_recogniser, gathered_prototypes, gathered_settings
-from polyrestore.errors import AdapterError, BackboneError, BundleError, PolyrestoreError, unknown_name
+from polyrestore.errors import (
+    AdapterError,
+    BackboneError,
+    BundleError,
+    PolyrestoreError,
+    UnknownBackboneError,
+    unknown_name,
+)
 from polyrestore.files import sha256_of
 from polyrestore.recognition import RECOGNISERS, BaseRecogniser, Reference
 from polyrestore.storage.tensors import check_finite, read_shapes, read_tensors, tensors_sha256
@@ -128,7 +135,7 @@ def _load_backbone(
     )
     if entry.reference is None and borrowed_keys(backbone):
         raise BundleError(f"{folder / MANIFEST_FILE} does not refer to the backbone's base; save it again")
-    return _filled(backbone, path, weights)
+    return _fill_from_file(backbone, path, weights)
 
 
 def _checked_base(
@@ -140,7 +147,9 @@ def _checked_base(
 ) -> dict[str, Any]:
     """Check a bundle's base before it is loaded, and return what its building can be spared."""
     if name not in BACKBONES:
-        raise BundleError(f"{folder / MANIFEST_FILE}: {unknown_name('backbone', name, BACKBONES)}")
+        raise BundleError(
+            f"{folder / MANIFEST_FILE}: {unknown_name('backbone', name, BACKBONES, UnknownBackboneError)}"
+        )
     kind = BACKBONES[name]
     if not issubclass(kind, BorrowsModel):
         raise BundleError(
@@ -173,7 +182,7 @@ def _load_recogniser(folder: Path, manifest: Manifest) -> BaseRecogniser | None:
             raise BundleError(f"{folder / MANIFEST_FILE}: the recogniser cannot be used: {error}") from error
     path = folder / RECOGNISER_FILE if entry.shared is None else find_shared(folder, entry.shared)
     recogniser = _build(folder, "recogniser", lambda: kind.build(options), path)
-    return _filled(recogniser, path, _read_tensors(path))
+    return _fill_from_file(recogniser, path, _read_tensors(path))
 
 
 def _read_adapter(folder: Path, name: str) -> Adapter:
@@ -236,7 +245,7 @@ def _build(folder: Path, what: str, build: Callable[[], Network], path: Path | N
         raise BundleError(f"{folder / MANIFEST_FILE}: the {what} cannot be built: {error}") from error
 
 
-def _filled(network: Network, path: Path, found: dict[str, Tensor]) -> Network:
+def _fill_from_file(network: Network, path: Path, found: dict[str, Tensor]) -> Network:
     expected = _own_state(network)
     _check_tensors(found, expected, path)
     # What is missing is another model's, and loaded.

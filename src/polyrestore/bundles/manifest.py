@@ -17,7 +17,12 @@ from pydantic import (
 
 from polyrestore.adapters.storage import CONFIG_FILE, PROTOTYPE_FILE, WEIGHTS_FILE
 from polyrestore.bundles.bundle import BundleInfo, MeasuredResult
-from polyrestore.errors import BundleError, nearest_names, unknown_name
+from polyrestore.errors import (
+    BundleError,
+    UnknownRecogniserError,
+    nearest_names,
+    unknown_name,
+)
 from polyrestore.recognition.registry import RECOGNISERS
 
 FORMAT_VERSION = 1
@@ -93,7 +98,7 @@ class RecogniserEntry(BaseModel):
     @model_validator(mode="after")
     def _weights_in_one_place(self) -> RecogniserEntry:
         if self.kind not in RECOGNISERS:
-            raise ValueError(str(unknown_name("recogniser", self.kind, RECOGNISERS)))
+            raise ValueError(str(unknown_name("recogniser", self.kind, RECOGNISERS, UnknownRecogniserError)))
         external = RECOGNISERS[self.kind].external
         if external != (self.source is not None):
             needs = "needs a" if external else "has no"

@@ -7,7 +7,10 @@ from importlib import resources
 from pathlib import Path
 
 from polyrestore.bundles.manifest import MANIFEST_FILE
-from polyrestore.errors import UnknownNameError, unknown_name
+from polyrestore.errors import (
+    UnknownBundleError,
+    unknown_name,
+)
 
 
 def shipped_folder() -> Path:
@@ -39,5 +42,7 @@ def find_bundle(name_or_folder: str | Path) -> Path:
     if isinstance(name_or_folder, Path) or looks_like_path or folder.is_dir():
         return folder
     if not names:
-        raise UnknownNameError(f"unknown bundle {name_or_folder!r}; none is shipped, give a bundle's folder")
-    raise unknown_name("bundle", name_or_folder, names)
+        raise UnknownBundleError(
+            f"unknown bundle {name_or_folder!r}; none is shipped, give a bundle's folder"
+        )
+    raise unknown_name("bundle", name_or_folder, names, UnknownBundleError)

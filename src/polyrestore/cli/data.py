@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrestore.cli.options import AsJson
-from polyrestore.cli.show import print_json, print_table
+from polyrestore.cli.common import (
+    AsJson,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from polyrestore.data import FoundSet, Sample

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from polyrestore.errors import OutputError
+from polyrestore.errors import DegradationError, OutputError, UnknownDegradationError, unknown_name
+from polyrestore.notation import read_names
+
+DEFAULT_SEVERITY = 0.5
 
 
 def degrade_command(
@@ -53,7 +57,6 @@ def degrade_command(
 
 
 def _severities(with_: str | None, mixture: str | None) -> Mapping[str, float]:
-    from polyrestore.cli.severities import parse_severities
     from polyrestore.degradations import DEGRADATIONS, named_mixture
 
     if with_ is not None and mixture is None:
@@ -61,6 +64,39 @@ def _severities(with_: str | None, mixture: str | None) -> Mapping[str, float]:
     if mixture is not None and with_ is None:
         return named_mixture(mixture).severities
     raise typer.BadParameter("give either --with rain=0.6,jpeg=0.4 or --mixture haze+rain")
+
+
+def parse_severities(text: str, known: Iterable[str]) -> dict[str, float]:
+    """Return the severity by degradation name; a name alone has the severity 0.5.
+
+    Args:
+        text: names separated by commas, each with or without ``=`` and a number from 0 to 1.
+        known: the names of all degradations.
+
+    Raises:
+        UnknownDegradationError: a name is not among ``known``; the nearest one is suggested.
+        NotationError: a name is missing or given twice.
+        DegradationError: there is no name, or a severity is no number from 0 to 1.
+    """
+    names, written = sorted(known), read_names(text)
+    if not written:
+        raise DegradationError("name at least one degradation, such as rain=0.6,jpeg=0.4")
+    for name in written:
+        if name not in names:
+            raise unknown_name("degradation", name, names, UnknownDegradationError)
+    return {
+        name: DEFAULT_SEVERITY if value is None else _severity(name, value) for name, value in written.items()
+    }
+
+
+def _severity(name: str, value: str) -> float:
+    try:
+        severity = float(value)
+    except ValueError:
+        severity = math.nan
+    if not 0 <= severity <= 1:
+        raise DegradationError(f"the severity of {name} must be a number from 0 to 1, not {value!r}")
+    return severity
 
 
 def _degrade_file(

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from polyrestore.cli.options import AsJson
-from polyrestore.cli.show import print_json
+from polyrestore.cli.common import (
+    AsJson,
+    print_json,
+)
 
 
 def import_command(
@@ -36,11 +38,10 @@ def import_command(
     diffusion model (SD-Turbo, ...) stays where it is, and the bundle names it.
     """
     from polyrestore.bundles import import_checkpoint
-    from polyrestore.cli.values import parse_values
+    from polyrestore.notation import read_assignment
 
-    imported = import_checkpoint(
-        checkpoint, output, name=name, licence=licence, options=parse_values(overrides or ())
-    )
+    options = dict(read_assignment(entry, "heads=[1,2,4,8]") for entry in overrides or ())
+    imported = import_checkpoint(checkpoint, output, name=name, licence=licence, options=options)
     if as_json:
         print_json({**vars(imported), "folder": str(imported.folder)})
         return

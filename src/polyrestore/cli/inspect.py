@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyrestore.cli.options import (
+from polyrestore.cli.common import (
     AsJson,
     Bundle,
     Device,
     Normalisation,
     Temperature,
     TopK,
+    error_line,
+    print_json,
+    print_table,
     recognition_settings,
+    weights_text,
 )
-from polyrestore.cli.show import error_line, print_json, print_table, weights_text
 from polyrestore.errors import PolyrestoreError
 
 if TYPE_CHECKING:

@@ -9,8 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from polyrestore.cli.options import AsJson, Bundle
-from polyrestore.cli.show import print_json, print_table
+from polyrestore.cli.common import (
+    AsJson,
+    Bundle,
+    print_json,
+    print_table,
+)
 
 Entries = list[dict[str, Any]]
 

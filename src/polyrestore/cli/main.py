@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from polyrestore import __version__
+from polyrestore.cli.common import error_line
 from polyrestore.cli.data import data_app
 from polyrestore.cli.degrade import degrade_command
 from polyrestore.cli.importing import import_command
@@ -18,7 +19,6 @@ from polyrestore.cli.inspect import inspect_command
 from polyrestore.cli.listing import list_command
 from polyrestore.cli.restore import restore_command
 from polyrestore.cli.routing import route_command
-from polyrestore.cli.show import error_line
 from polyrestore.cli.train import train_command
 from polyrestore.errors import PolyrestoreError
 from polyrestore.plugins import load_plugin

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrestore.cli.options import (
+from polyrestore.cli.common import (
     Bundle,
     Device,
     Normalisation,
     Temperature,
     TopK,
+    error_line,
+    note_line,
+    print_table,
     recognition_settings,
+    weights_text,
 )
-from polyrestore.cli.show import error_line, note_line, print_table, weights_text
 from polyrestore.plugins import loaded_plugins
 
 if TYPE_CHECKING:

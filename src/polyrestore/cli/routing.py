@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from polyrestore.cli.options import (
+from polyrestore.cli.common import (
     AsJson,
     Bundle,
     Normalisation,
     Temperature,
     TopK,
+    print_json,
+    print_table,
     recognition_settings,
 )
-from polyrestore.cli.show import print_json, print_table
 
 
 def route_command(

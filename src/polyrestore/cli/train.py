@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrestore.cli.show import error_line
+from polyrestore.cli.common import error_line
 from polyrestore.errors import StoppedError
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ def check_sets(
         what is wrong: unreadable files first, then sizes, then duplicates.
 
     Raises:
-        DataError: imagehash is not installed, and there is something to compare.
+        MissingExtraError: imagehash is not installed, and there is something to compare.
     """
     samples = [*training, *held_out]
     both = ((sample.degraded, sample.clean) for sample in samples)

@@ -35,7 +35,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps
 
 from polyrestore.data.samples import ImageFile, Sample
-from polyrestore.errors import DataError, PolyrestoreError
+from polyrestore.errors import DataError, PolyrestoreError, needs_extra
 from polyrestore.files import write_text
 
 NEAR_BITS = 48
@@ -86,7 +86,8 @@ class HashMemory:
 
         Raises:
             ImageError: the image cannot be read.
-            DataError: the file is missing, or imagehash is not installed.
+            DataError: the file is missing.
+            MissingExtraError: imagehash is not installed.
         """
         try:
             status = os.stat(file.path)
@@ -109,16 +110,11 @@ def image_hashes(file: ImageFile) -> tuple[str, str]:
     """Return the hashes of an image and of its mirror image, in hexadecimal.
 
     Raises:
-        DataError: imagehash is not installed.
+        MissingExtraError: imagehash is not installed.
         ImageError: the image cannot be read.
     """
-    try:
+    with needs_extra("comparing images (or, in a recipe, data.check_duplicates = true)", "data"):
         from imagehash import phash
-    except ImportError as error:
-        raise DataError(
-            "comparing images needs imagehash: pip install 'polyrestore[data]', or train with "
-            "data.check_duplicates = false"
-        ) from error
     thumbnail = _thumbnail(file)
     return str(phash(thumbnail, HASH_SIDE)), str(phash(ImageOps.mirror(thumbnail), HASH_SIDE))
 
@@ -134,7 +130,7 @@ def find_duplicates(
         memory: where hashes are kept; nowhere when None.
 
     Raises:
-        DataError: imagehash is not installed.
+        MissingExtraError: imagehash is not installed.
         ImageError: an image cannot be read.
     """
     memory = memory or HashMemory()

@@ -15,7 +15,10 @@ from torch.nn import functional
 from polyrestore.data.negatives.drawings import smooth_plane
 from polyrestore.data.negatives.draws import Draws
 from polyrestore.degradations.base import to_display, to_linear
-from polyrestore.errors import unknown_name
+from polyrestore.errors import (
+    UnknownDataNameError,
+    unknown_name,
+)
 
 
 def darken(image: Tensor, draws: Draws) -> Tensor:
@@ -179,5 +182,5 @@ def give_look(name: str, image: Tensor, generator: Generator) -> Tensor:
         UnknownNameError: there is no such look.
     """
     if name not in LOOKS:
-        raise unknown_name("look", name, LOOKS)
+        raise unknown_name("look", name, LOOKS, UnknownDataNameError)
     return (LOOKS[name](image, Draws(generator)).clamp(0, 1) * 255).round() / 255

@@ -20,7 +20,7 @@ from typing import Any
 from polyrestore.data.layouts import FoundSet
 from polyrestore.data.layouts.base import NO_SPLIT
 from polyrestore.data.samples import ImageFile, Sample
-from polyrestore.errors import DataError, OutputError
+from polyrestore.errors import DataError, OutputError, needs_extra
 from polyrestore.files import TEMPORARY_MARK, write_text
 
 INDEX_NAME = "index.json"
@@ -44,13 +44,12 @@ def pack(found: Sequence[FoundSet], root: Path, output: Path, shard_mb: int = 10
         the shards.
 
     Raises:
-        DataError: webdataset is not installed, or an image cannot be read.
+        MissingExtraError: webdataset is not installed.
+        DataError: an image cannot be read.
         OutputError: ``output`` holds something already, or cannot be written.
     """
-    try:
+    with needs_extra("packing", "data"):
         from webdataset import ShardWriter
-    except ImportError as error:
-        raise DataError("packing needs webdataset: pip install 'polyrestore[data]'") from error
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise OutputError(f"{output} is there already; choose another folder")
     output = output.absolute()

@@ -11,7 +11,11 @@ from torch import Generator, Tensor
 
 from polyrestore.data.samples import Sample
 from polyrestore.degradations import DEGRADATIONS, check_name, degrade
-from polyrestore.errors import DataError, unknown_name
+from polyrestore.errors import (
+    DataError,
+    UnknownDegradationError,
+    unknown_name,
+)
 
 
 class Damage(Protocol):
@@ -39,7 +43,7 @@ class SyntheticDamage:
     def __post_init__(self) -> None:
         for name in self.degradations:
             if name not in DEGRADATIONS:
-                raise unknown_name("degradation", name, DEGRADATIONS)
+                raise unknown_name("degradation", name, DEGRADATIONS, UnknownDegradationError)
 
     def __call__(self, clean: Tensor, generator: Generator) -> Tensor:
         """Return damaged images (B, 3, H, W), in steps of 1/255."""

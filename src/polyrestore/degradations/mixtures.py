@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from polyrestore.degradations.registry import in_order
-from polyrestore.errors import unknown_name
+from polyrestore.errors import (
+    UnknownDegradationError,
+    unknown_name,
+)
 
 _CDD = "CDD-11, Guo et al., ECCV 2024, arXiv 2407.04621"
 _REDS = "REDS, Nah et al., CVPRW 2019, as mixed in UIR-LoRA, arXiv 2409.20197"
@@ -76,4 +79,4 @@ def named_mixture(name: str) -> Mixture:
     for known in MIXTURES.values():
         if sorted(known.severities) == wanted:
             return known
-    raise unknown_name("mixture", name, MIXTURES)
+    raise unknown_name("mixture", name, MIXTURES, UnknownDegradationError)

@@ -17,7 +17,11 @@ from polyrestore.degradations.light import LowLight, Shadow
 from polyrestore.degradations.precipitation import Rain, Snow
 from polyrestore.degradations.raindrop import Raindrop
 from polyrestore.degradations.sensor import Downsampling, Noise
-from polyrestore.errors import DegradationError, unknown_name
+from polyrestore.errors import (
+    DegradationError,
+    UnknownDegradationError,
+    unknown_name,
+)
 
 DEGRADATIONS: dict[str, Degradation] = {
     entry.name: entry
@@ -49,7 +53,7 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     wanted = tuple(names)
     for name in wanted:
         if name not in DEGRADATIONS:
-            raise unknown_name("degradation", name, DEGRADATIONS)
+            raise unknown_name("degradation", name, DEGRADATIONS, UnknownDegradationError)
     known = [name for name in DEGRADATIONS if name in wanted]
     return tuple(sorted(known, key=lambda name: STAGES.index(DEGRADATIONS[name].stage)))
 

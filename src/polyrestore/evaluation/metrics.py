@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from polyrestore.errors import DataError
+from polyrestore.errors import ProtocolError
 
 PSNR_CAP_DB = 100.0
 
@@ -45,11 +45,11 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "y"):
-            raise DataError(f"protocol channels must be 'rgb' or 'y', not {self.channels!r}")
+            raise ProtocolError(f"protocol channels must be 'rgb' or 'y', not {self.channels!r}")
         if self.window not in _WINDOW_PX:
-            raise DataError(f"protocol window must be 'gaussian' or 'uniform', not {self.window!r}")
+            raise ProtocolError(f"protocol window must be 'gaussian' or 'uniform', not {self.window!r}")
         if self.crop_px < 0:
-            raise DataError(f"protocol crop must be at least 0 px, not {self.crop_px}")
+            raise ProtocolError(f"protocol crop must be at least 0 px, not {self.crop_px}")
 
     @property
     def comparison(self) -> str:
@@ -74,7 +74,7 @@ def psnr(image: Tensor, target: Tensor, protocol: Protocol) -> float:
         protocol: how to compare.
 
     Raises:
-        DataError: the shapes differ, or the crop leaves nothing.
+        ProtocolError: the shapes differ, or the crop leaves nothing.
     """
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
@@ -94,12 +94,12 @@ def ssim(image: Tensor, target: Tensor, protocol: Protocol) -> float:
         protocol: how to compare.
 
     Raises:
-        DataError: the shapes differ, or the crop leaves less than one window.
+        ProtocolError: the shapes differ, or the crop leaves less than one window.
     """
     first, second = _prepare(image, target, protocol)
     size = _WINDOW_PX[protocol.window]
     if min(first.shape[-2:]) < size:
-        raise DataError(f"SSIM needs at least {size}x{size} px, not {first.shape[-1]}x{first.shape[-2]}")
+        raise ProtocolError(f"SSIM needs at least {size}x{size} px, not {first.shape[-1]}x{first.shape[-2]}")
     products = torch.cat([first, second, first.square(), second.square(), first * second])
     mean1, mean2, square1, square2, product = _window_means(products, _window_profile(protocol.window))
     correction = size**2 / (size**2 - 1) if protocol.window == "uniform" else 1.0
@@ -117,11 +117,11 @@ def mean_psnr(values: Iterable[float]) -> float:
     Without the cap, one image that is left alone would make the mean of a set infinite.
 
     Raises:
-        DataError: there are no values.
+        ProtocolError: there are no values.
     """
     capped = [min(value, PSNR_CAP_DB) for value in values]
     if not capped:
-        raise DataError("no figures to average")
+        raise ProtocolError("no figures to average")
     return sum(capped) / len(capped)
 
 
@@ -154,10 +154,10 @@ def _window_means(maps: Tensor, profile: Tensor) -> Tensor:
 def _prepare(image: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
     if image.shape != target.shape or image.dim() != 3 or image.shape[0] != 3:
         shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
-        raise DataError(f"images to compare must have one shape (3, H, W), not {shapes}")
+        raise ProtocolError(f"images to compare must have one shape (3, H, W), not {shapes}")
     crop = protocol.crop_px
     if min(image.shape[-2:]) <= 2 * crop:
-        raise DataError(f"a crop of {crop} px leaves nothing of {image.shape[-1]}x{image.shape[-2]} px")
+        raise ProtocolError(f"a crop of {crop} px leaves nothing of {image.shape[-1]}x{image.shape[-2]} px")
     return _as_compared(image, protocol), _as_compared(target, protocol)
 
 

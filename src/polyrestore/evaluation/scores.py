@@ -53,7 +53,7 @@ def score_of(image: Tensor, target: Tensor, protocol: Protocol) -> Score:
     """Return every metric's figure for an image beside its target, (3, H, W) in [0, 1] each.
 
     Raises:
-        DataError: the two differ in shape, or are too small for a metric or the protocol's crop.
+        ProtocolError: the two differ in shape, or are too small for a metric or the protocol's crop.
     """
     return {name: metric.figure(image, target, protocol) for name, metric in METRICS.items()}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from polyrestore.errors import unknown_name
+from polyrestore.errors import (
+    UnknownRecogniserError,
+    unknown_name,
+)
 from polyrestore.recognition.base import BaseRecogniser
 from polyrestore.recognition.clip.daclip import DaClipRecogniser
 from polyrestore.recognition.clip.network import ClipRecogniser
@@ -24,7 +27,7 @@ def recogniser_kind(name: str) -> type[BaseRecogniser]:
         UnknownNameError: there is no such kind.
     """
     if name not in RECOGNISERS:
-        raise unknown_name("recogniser", name, RECOGNISERS)
+        raise unknown_name("recogniser", name, RECOGNISERS, UnknownRecogniserError)
     return RECOGNISERS[name]
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from polyrestore.errors import CompositionError, nearest_names
+from polyrestore.notation import read_names
 
 # Decimal shares such as 0.7 + 0.2 + 0.1 do not add up to exactly 1 in binary.
 _TOLERANCE = 1e-6
@@ -25,8 +26,9 @@ def named_composition(
         full: each weight may reach 1, because the adapters were trained so; otherwise their sum may.
 
     Raises:
-        CompositionError: no name or an unknown one, a name twice, weights for some names only, a weight that
-            is negative or not a number, or weights that add up to nothing or are too large.
+        NotationError: the text is not of that form, or has a name twice.
+        CompositionError: no name or an unknown one, weights for some names only, a weight that is negative or
+            not a number, or weights that add up to nothing or are too large.
     """
     choices = sorted(known)
     weights = (
@@ -50,13 +52,7 @@ def named_composition(
 
 
 def _parse(text: str, full: bool) -> dict[str, float]:
-    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
-    written: dict[str, str | None] = {}
-    for entry in entries:
-        name, equals, value = (part.strip() for part in entry.partition("="))
-        if name in written:
-            raise CompositionError(f"{name!r} is named twice in {text!r}")
-        written[name] = value if equals else None
+    written = read_names(text)
     weighted = [name for name, value in written.items() if value is not None]
     if weighted and len(weighted) < len(written):
         raise CompositionError(f"give a weight to every name in {text!r}, or to none")

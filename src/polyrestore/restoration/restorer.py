@@ -66,7 +66,7 @@ class Restorer:
         RecognitionError: a given setting is unknown or outside its range.
         UnknownNameError: there is no such runtime, precision or quality.
         BackboneError: the network or the device does not support the precision.
-        PolyrestoreError: the device is not there.
+        DeviceError: the device is not there.
     """
 
     def __init__(
@@ -157,6 +157,7 @@ class Restorer:
         Raises:
             ImageError: the image cannot be read or is malformed.
             CompositionError: an unknown adapter, weights that do not add up, or a strength outside [0, 1].
+            NotationError: ``as_`` is a text that is not written so.
             BundleError: no composition is named and the bundle has adapters but no recogniser.
             BackboneError: the network cannot be run on the image.
         """
@@ -181,6 +182,7 @@ class Restorer:
         """Return the composition that a user names, as :meth:`restore` takes it.
 
         Raises:
+            NotationError: the text is not written as :meth:`restore` shows it.
             CompositionError: an unknown adapter, or weights that do not add up.
         """
         return named_composition(as_, self.adapters, full=self._settings.in_full)
@@ -337,7 +339,7 @@ def load(
         BundleError: the bundle is missing, incomplete, corrupt or of a newer format.
         BackboneError: the network knows no steps, or it or the device does not support the precision.
         UnknownNameError: there is no such runtime, precision or quality.
-        PolyrestoreError: the device is not there.
+        DeviceError: the device is not there.
     """
     bundle = load_bundle(name_or_folder)
     if steps is not None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.devices import is_out_of_memory
-from polyrestore.errors import BackboneError
+from polyrestore.errors import BackboneError, DeviceMemoryError
 from polyrestore.runtimes.base import Runtime
 
 # The halo is read twice, so large tiles are fast; this one keeps a photograph of a megapixel below 1.5 GB.
@@ -140,7 +140,8 @@ def run_tiled(runtime: Runtime, image: Tensor, tile_px: int = DEFAULT_TILE_PX) -
         (B, 3, H, W) float32, not clipped.
 
     Raises:
-        BackboneError: a tile is not finite in float32, or the smallest tile does not fit into memory.
+        BackboneError: a tile is not finite in float32.
+        DeviceMemoryError: the smallest tile does not fit into memory.
     """
     # A tile larger than the image would have to be halved several times before anything became smaller.
     size_px = min(tile_px, max(image.shape[-2:]))
@@ -151,7 +152,7 @@ def run_tiled(runtime: Runtime, image: Tensor, tile_px: int = DEFAULT_TILE_PX) -
             if not is_out_of_memory(error):
                 raise
             if size_px <= SMALLEST_TILE_PX:
-                raise BackboneError(
+                raise DeviceMemoryError(
                     f"not enough memory on {image.device} for {image.shape[-1]}x{image.shape[-2]} px, "
                     f"even in tiles of {size_px} px; free some memory or restore a smaller image"
                 ) from error

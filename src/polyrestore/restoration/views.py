@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from polyrestore.errors import unknown_name
+from polyrestore.errors import UnknownRuntimeError, unknown_name
 
 QUALITIES: dict[str, int] = {"normal": 1, "best": 8}
 """How many views an image is restored in, by name."""
@@ -25,7 +25,7 @@ def require_quality(quality: str) -> None:
         UnknownNameError: there is none of that name.
     """
     if quality not in QUALITIES:
-        raise unknown_name("quality", quality, QUALITIES)
+        raise unknown_name("quality", quality, QUALITIES, UnknownRuntimeError)
 
 
 def mean_of_views(run: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:

@@ -11,7 +11,11 @@ from torch import Tensor
 
 from polyrestore.backbones import BackboneDescription
 from polyrestore.devices import computes_fast_in
-from polyrestore.errors import BackboneError, unknown_name
+from polyrestore.errors import (
+    BackboneError,
+    UnknownRuntimeError,
+    unknown_name,
+)
 
 PRECISIONS: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -101,7 +105,7 @@ def require_precision(precision: str, description: BackboneDescription, device: 
         BackboneError: the network or the device does not support it.
     """
     if precision not in PRECISIONS:
-        raise unknown_name("precision", precision, PRECISIONS)
+        raise unknown_name("precision", precision, PRECISIONS, UnknownRuntimeError)
     dtype = PRECISIONS[precision]
     if dtype not in description.dtypes:
         supported = ", ".join(name for name, known in PRECISIONS.items() if known in description.dtypes)

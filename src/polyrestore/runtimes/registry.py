@@ -8,7 +8,10 @@ import torch
 
 from polyrestore.adapters import Adapter
 from polyrestore.backbones import Backbone
-from polyrestore.errors import unknown_name
+from polyrestore.errors import (
+    UnknownRuntimeError,
+    unknown_name,
+)
 from polyrestore.runtimes.base import Runtime
 from polyrestore.runtimes.torch import TorchRuntime
 
@@ -29,5 +32,5 @@ def open_runtime(
         BackboneError: the network cannot be run in this way on this device.
     """
     if name not in RUNTIMES:
-        raise unknown_name("runtime", name, RUNTIMES)
+        raise unknown_name("runtime", name, RUNTIMES, UnknownRuntimeError)
     return RUNTIMES[name](backbone, adapters, device, precision)

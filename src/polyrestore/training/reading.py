@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from polyrestore.errors import RecipeError, nearest_names
+from polyrestore.errors import NotationError, RecipeError, nearest_names
+from polyrestore.notation import read_value, split_assignment
 from polyrestore.training.phases.registry import PHASES
 from polyrestore.training.recipes.data_table import resolve
 from polyrestore.training.recipes.recipe import Recipe
@@ -25,6 +26,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: the file is missing or no TOML, a key is unknown, or a value does not fit.
+        NotationError: an override is not of the form ``key=value``.
     """
     content = _read(path)
     for override in overrides:
@@ -78,16 +80,14 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise RecipeError(f"override {override!r} is not of the form key=value")
+    key, text = split_assignment(override)
+    if text is None or not key:
+        raise NotationError(f"override {override!r} is not of the form key=value")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = read_value(text)
     except tomllib.TOMLDecodeError:
         value = text
-    except RecursionError as error:
-        raise RecipeError(f"override of {key.strip()!r} is nested too deeply for a recipe") from error
-    *tables, last = key.strip().split(".")
+    *tables, last = key.split(".")
     for table in tables:
         content = content.setdefault(table, {})
         if not isinstance(content, dict):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from polyrestore.errors import RecipeError
+from polyrestore.errors import RecipeError, needs_extra
 from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.events import OnEvent, StopWhen, ignore, never
 from polyrestore.training.phases.registry import PHASES
@@ -49,9 +49,12 @@ def run_recipe(
     Raises:
         RecipeError: the recipe has an unknown key or a value that does not fit.
         DataError: images are missing or do not pair up.
+        MissingExtraError: a library that trains is not installed.
         TrainingError: a loss is not finite, or the output folder holds another run.
         StoppedError: ``stop_when`` said so.
     """
+    with needs_extra("training", "train"):
+        import accelerate  # noqa: F401
     recipe = load_recipe(recipe_path, overrides)
     recipe.check()
     _check_tasks(recipe)

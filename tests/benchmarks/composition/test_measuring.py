@@ -19,7 +19,7 @@ from benchmarks.composition.measuring import (
 from benchmarks.composition.report import composition_as_json, composition_markdown, summary_rows
 from polyrestore.data import load_pairs, write_mixture_set
 from polyrestore.degradations import MIXTURES, Mixture
-from polyrestore.errors import CompositionError, DataError
+from polyrestore.errors import CompositionError, DataError, ProtocolError
 from polyrestore.evaluation.metrics import Protocol, mean_psnr, psnr, ssim
 from polyrestore.evaluation.sets import EvaluationImage
 from polyrestore.imaging import ImageMetadata, write_image
@@ -180,7 +180,7 @@ def test_what_cannot_be_measured_is_refused(restorer: Restorer, samples: list[Ev
     entry = MIXTURES["noise+jpeg"]
     with pytest.raises(DataError, match=r"no image to measure noise\+jpeg on"):
         measure_composition(restorer, entry, [])
-    with pytest.raises(DataError, match="use a protocol that rounds"):
+    with pytest.raises(ProtocolError, match="use a protocol that rounds"):
         measure_composition(restorer, entry, samples, protocol=Protocol(rounded=False))
     bundle = restorer.bundle
     bare = Restorer(type(bundle)("bare", bundle.backbone), "cpu")

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyrestore.errors import RecognitionError
+from polyrestore.errors import MissingExtraError, RecognitionError
 from polyrestore.recognition import Reference
 from polyrestore.recognition.clip.network import (
     ClipRecogniser,
@@ -195,9 +195,9 @@ def test_a_hub_name_comes_from_the_cache_when_it_is_whole_there(
 
 def test_a_missing_library_is_one_line(clip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(RecognitionError, match=r"polyrestore\[clip\]"):
+    with pytest.raises(MissingExtraError, match=r"polyrestore\[clip\]"):
         read_clip(clip_folder)
-    with pytest.raises(RecognitionError, match=r"polyrestore\[clip\]"):
+    with pytest.raises(MissingExtraError, match=r"polyrestore\[clip\]"):
         read_tokenizer(clip_folder)
 
 

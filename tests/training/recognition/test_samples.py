@@ -13,7 +13,7 @@ from polyrestore.data.negatives.draws import Draws
 from polyrestore.training.recognition.labels import label_by_eye, label_of_severities
 from polyrestore.training.recognition.samples import SampleSource, read, store_again
 from polyrestore.training.tiny import generated_photograph
-from tests.registered import registered
+from tests.support.registered import registered
 
 NAMES = ("haze", "rain", "shadow", "low_light", "motion_blur", "defocus_blur", "noise", "jpeg")
 COLUMN = {name: index for index, name in enumerate(NAMES)}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from polyrestore.errors import TrainingError
+from polyrestore.errors import MissingExtraError
 from polyrestore.training.weighting.pcgrad import PCGrad
 
 BOTH = torch.tensor([True, True])
@@ -41,9 +41,9 @@ def test_without_torchjd_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 
     def missing(name: str, *args: Any, **kwargs: Any) -> ModuleType:
         if name.startswith("torchjd"):
-            raise ImportError(name)
+            raise ImportError(name=name)
         return load(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(TrainingError, match="pip install torchjd"):
+    with pytest.raises(MissingExtraError, match=r"needs torchjd: pip install 'polyrestore\[train\]'"):
         PCGrad(2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from polyrestore.backbones.capabilities import BaseReference
-from polyrestore.errors import BackboneError
+from polyrestore.errors import BackboneError, needs_extra
 from polyrestore.files import sha256_of
 from polyrestore.storage.hub import fetch_snapshot, is_hub_name
 from polyrestore.storage.tensors import read_shapes
@@ -146,10 +146,8 @@ def _from_hub(model: str, variant: str) -> Path:
             f"a connection give a folder, or let {MODELS_VARIABLE} name the folder that holds it"
         )
 
-    try:
+    with needs_extra("backbone 'latent'", "latent"):
         return fetch_snapshot(model, wanted, refuse, unwanted=() if variant else ("*.fp16.safetensors",))
-    except ImportError as error:
-        raise missing_extra(error) from error
 
 
 def _config(model: str, folder: Path, part: str) -> dict[str, Any]:
@@ -228,11 +226,3 @@ def _sha256(path: Path) -> str:
 def _sha256_of_state(path: Path, size: int, mtime_ns: int) -> str:
     # Gigabytes: a file is read once a process, as long as nobody writes to it.
     return sha256_of(path)
-
-
-def missing_extra(error: ImportError) -> BackboneError:
-    """Return the error for a library that is not installed."""
-    return BackboneError(
-        f"backbone 'latent' needs {error.name or 'diffusers'}; "
-        "install it with pip install 'polyrestore[latent]'"
-    )

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyrestore.backbones.latent.model_files import ModelFiles, missing_extra
+from polyrestore.backbones.latent.model_files import ModelFiles
 from polyrestore.devices import require_memory
-from polyrestore.errors import BackboneError
+from polyrestore.errors import BackboneError, needs_extra
 
 # Feature maps at full size that the VAE's decoder holds at once, each with its second width: measured.
 _LIVE_MAPS = 4.0
@@ -58,12 +58,11 @@ def schedule_of(files: ModelFiles | None) -> Schedule:
     """Return the schedule of a model, or of the tiny one where there are no files.
 
     Raises:
-        BackboneError: the model has none, or diffusers is missing.
+        BackboneError: the model has none.
+        MissingExtraError: diffusers is not installed.
     """
-    try:
+    with needs_extra("backbone 'latent'", "latent"):
         from diffusers import DDIMScheduler
-    except ImportError as error:
-        raise missing_extra(error) from error
     name, config = ("tiny", _TINY_SCHEDULE) if files is None else (files.name, files.configs["scheduler"])
     try:
         with torch.device("cpu"):
@@ -83,7 +82,9 @@ def load_parts(files: ModelFiles, dtype: torch.dtype, prompt: Mapping[str, Tenso
         px: side of the tiles that it will work on, for the estimate.
 
     Raises:
-        BackboneError: it does not fit into memory, a file is missing or damaged, or a library is.
+        DeviceMemoryError: it does not fit into memory.
+        BackboneError: a file is missing or damaged.
+        MissingExtraError: a library is not installed.
     """
     config = files.configs["vae"]
     weights = sum(files.parameters(part) for part in files.weights) * dtype.itemsize
@@ -91,10 +92,8 @@ def load_parts(files: ModelFiles, dtype: torch.dtype, prompt: Mapping[str, Tenso
     require_memory(needed, torch.device("cpu"), f"{files.name} with a tile of {px} px")
     # First, because the text encoders are dropped afterwards.
     texts = empty_prompt(files) if prompt is None else dict(prompt)
-    try:
+    with needs_extra("backbone 'latent'", "latent"):
         from diffusers import AutoencoderKL, UNet2DConditionModel
-    except ImportError as error:
-        raise missing_extra(error) from error
     unet = _load(UNet2DConditionModel, files, "unet", dtype)
     return Parts(unet, _load(AutoencoderKL, files, "vae", dtype), texts)
 
@@ -107,10 +106,8 @@ def activation_bytes(vae_config: Mapping[str, Any], px: int, dtype: torch.dtype)
 
 def tiny_parts(dtype: torch.dtype) -> Parts:
     """Draw a model with some 50,000 weights: two levels each, an empty prompt of five tokens."""
-    try:
+    with needs_extra("backbone 'latent'", "latent"):
         from diffusers import AutoencoderKL, UNet2DConditionModel
-    except ImportError as error:
-        raise missing_extra(error) from error
     unet = UNet2DConditionModel(
         sample_size=8,
         block_out_channels=(8, 16),
@@ -143,12 +140,11 @@ def empty_prompt(files: ModelFiles) -> dict[str, Tensor]:
     the second one's pooled output (Podell et al., arXiv 2307.01952, section 2.1).
 
     Raises:
-        BackboneError: an encoder or a tokenizer is missing or damaged, or transformers is.
+        BackboneError: an encoder or a tokenizer is missing or damaged.
+        MissingExtraError: transformers is not installed.
     """
-    try:
+    with needs_extra("backbone 'latent'", "latent"):
         from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-    except ImportError as error:
-        raise missing_extra(error) from error
     wide = files.configs["unet"].get("addition_embed_type") == "text_time"
     kinds = (CLIPTextModel, CLIPTextModelWithProjection) if wide else (CLIPTextModel,)
     states: list[Tensor] = []

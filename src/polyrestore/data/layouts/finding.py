@@ -11,7 +11,11 @@ from pathlib import Path
 from polyrestore.data.layouts.base import Layout, Part, read_part, split_by_name
 from polyrestore.data.layouts.registry import LAYOUTS
 from polyrestore.data.samples import Sample
-from polyrestore.errors import DataError, unknown_name
+from polyrestore.errors import (
+    DataError,
+    UnknownDataNameError,
+    unknown_name,
+)
 
 AUTOMATIC = "auto"
 MAXIMUM_DEPTH = 5
@@ -53,7 +57,7 @@ def find_sets(folder: Path, layout: str = AUTOMATIC) -> list[FoundSet]:
         UnknownNameError: there is no such layout.
     """
     if layout != AUTOMATIC and layout not in LAYOUTS:
-        raise unknown_name("layout", layout, [AUTOMATIC, *LAYOUTS])
+        raise unknown_name("layout", layout, [AUTOMATIC, *LAYOUTS], UnknownDataNameError)
     if not folder.is_dir():
         raise DataError(f"no folder {folder}")
     candidates = list(LAYOUTS.values()) if layout == AUTOMATIC else [LAYOUTS[layout]]

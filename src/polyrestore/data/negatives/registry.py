@@ -21,7 +21,10 @@ from polyrestore.data.negatives.textures import (
     draw_stars,
     draw_strands,
 )
-from polyrestore.errors import unknown_name
+from polyrestore.errors import (
+    UnknownDataNameError,
+    unknown_name,
+)
 
 NEGATIVES: MappingProxyType[str, Callable[[Draws, int, int], Image.Image]] = MappingProxyType(
     {
@@ -60,6 +63,6 @@ def draw_negative(name: str, width: int, height: int, generator: Generator, font
         UnknownNameError: there is no such kind.
     """
     if name not in NEGATIVES:
-        raise unknown_name("kind of drawing", name, NEGATIVES)
+        raise unknown_name("kind of drawing", name, NEGATIVES, UnknownDataNameError)
     picture = NEGATIVES[name](Draws(generator, font), width, height)
     return torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).permute(2, 0, 1)[None].float() / 255

@@ -117,7 +117,8 @@ def read_da_clip(path: Path, activation: str = "gelu") -> DaClip:
 
     Raises:
         CheckpointError: the file cannot be read, or has missing, unknown or misshapen weights.
-        RecognitionError: transformers is not installed, or the activation is unknown.
+        MissingExtraError: transformers is not installed.
+        RecognitionError: the activation is unknown.
     """
     if activation not in _ACTIVATIONS:
         hint = nearest_names(str(activation), _ACTIVATIONS)
@@ -229,8 +230,6 @@ def _built(
     try:
         clip = build_clip(config)
     except RecognitionError as error:
-        if error.__cause__ is not None and isinstance(error.__cause__, ImportError):
-            raise
         raise CheckpointError(f"has shapes of which {error}") from error
     return clip, copy.deepcopy(clip_tower(clip))
 

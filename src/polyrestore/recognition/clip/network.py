@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyrestore.errors import RecognitionError
+from polyrestore.errors import RecognitionError, needs_extra
 from polyrestore.recognition.base import BaseRecogniser, Reference
 from polyrestore.recognition.clip.preprocessing import Preprocessing, preprocessing_of
 from polyrestore.recognition.clip.reference import (
     CONFIG_FILE,
     find_folder,
     folder_fingerprint,
-    missing_extra,
     weight_files,
 )
 from polyrestore.storage.tensors import check_finite, read_tensors
@@ -139,7 +138,8 @@ def read_clip(folder: Path) -> Any:
     The weights are safetensors, and every one must fit. No code in the folder is run.
 
     Raises:
-        RecognitionError: transformers is not installed, or the folder is incomplete, damaged or another
+        MissingExtraError: transformers is not installed.
+        RecognitionError: the folder is incomplete, damaged or another
             kind of model.
     """
     config = _read_config(folder)
@@ -165,12 +165,11 @@ def build_clip(config: Mapping[str, Any]) -> Any:
     """Return an untrained ``CLIPModel`` in evaluation mode, without advancing anybody's random numbers.
 
     Raises:
-        RecognitionError: transformers is not installed, or the configuration cannot be used.
+        MissingExtraError: transformers is not installed.
+        RecognitionError: the configuration cannot be used.
     """
-    try:
+    with needs_extra("CLIP", "clip"):
         from transformers import CLIPConfig, CLIPModel
-    except ImportError as error:
-        raise missing_extra() from error
     try:
         with torch.random.fork_rng(devices=[]):
             return CLIPModel(CLIPConfig(**config)).eval().requires_grad_(False)
@@ -195,15 +194,14 @@ def read_tokenizer(folder: Path) -> Any:
     """Return the tokenizer in a CLIP folder.
 
     Raises:
-        RecognitionError: transformers is not installed, or the tokenizer is missing or damaged.
+        MissingExtraError: transformers is not installed.
+        RecognitionError: the tokenizer is missing or damaged.
     """
     names = ("vocab.json", "merges.txt")
     if not (folder / "tokenizer.json").is_file() and not all((folder / name).is_file() for name in names):
         raise RecognitionError(f"{folder} has no tokenizer (tokenizer.json, or vocab.json and merges.txt)")
-    try:
+    with needs_extra("CLIP", "clip"):
         from transformers import CLIPTokenizer
-    except ImportError as error:
-        raise missing_extra() from error
     try:
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:

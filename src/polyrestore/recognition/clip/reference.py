@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from pathlib import Path
 
-from polyrestore.errors import RecognitionError
+from polyrestore.errors import RecognitionError, needs_extra
 from polyrestore.files import sha256_of
 from polyrestore.storage.hub import fetch_snapshot, is_hub_name
 
@@ -42,15 +42,13 @@ def find_folder(name: str, *, revision: str | None = None, weights: bool = True)
             f"there is no CLIP folder at {name}, and the hub does not give that name: {reason}"
         )
 
-    try:
+    with needs_extra("CLIP", "clip"):
         with contextlib.suppress(RecognitionError):
             snapshot = fetch_snapshot(name, patterns, refuse, revision=revision, cached_only=True)
             # The cache may hold a part of it only.
             if (snapshot / CONFIG_FILE).is_file() and (_weight_files(snapshot) or not weights):
                 return snapshot, snapshot.name
         snapshot = fetch_snapshot(name, patterns, refuse, revision=revision)
-    except ImportError as error:
-        raise missing_extra() from error
     return snapshot, snapshot.name
 
 
@@ -96,8 +94,3 @@ def file_fingerprint(path: Path) -> str:
 
 def _weight_files(folder: Path) -> list[Path]:
     return sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern))
-
-
-def missing_extra() -> RecognitionError:
-    """Return the error for libraries that are not installed."""
-    return RecognitionError("CLIP needs transformers: pip install 'polyrestore[clip]'")

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from polyrestore.errors import OutputError, TrainingError
+from polyrestore.errors import OutputError, needs_extra
 from polyrestore.files import write_bytes
 
 
@@ -22,7 +22,7 @@ class RunLog:
         tensorboard: also write losses, weights, rates and validation figures as scalars.
 
     Raises:
-        TrainingError: TensorBoard is not installed.
+        MissingExtraError: TensorBoard is not installed.
     """
 
     def __init__(self, folder: Path, *, enabled: bool, first_step: int, tensorboard: bool) -> None:
@@ -33,12 +33,8 @@ class RunLog:
             return
         write_bytes(self.path, _kept(self.path, first_step))
         if tensorboard:
-            try:
+            with needs_extra("tensorboard = true", "train"):
                 from torch.utils.tensorboard.writer import SummaryWriter
-            except ImportError as error:
-                raise TrainingError(
-                    "tensorboard = true needs it installed: pip install tensorboard"
-                ) from error
             self._scalars = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
 
     def write(self, **record: Any) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.bundles import Bundle, BundleInfo
-from polyrestore.errors import unknown_name
+from polyrestore.errors import (
+    UnknownBackboneError,
+    unknown_name,
+)
 from polyrestore.training.phases.export import save_trained
 
 
@@ -18,7 +21,7 @@ def tiny_backbone_options(name: str) -> dict[str, Any]:
         UnknownNameError: there is no such backbone.
     """
     if name not in BACKBONES:
-        raise unknown_name("backbone", name, BACKBONES)
+        raise unknown_name("backbone", name, BACKBONES, UnknownBackboneError)
     return dict(BACKBONES[name].tiny_options)
 
 

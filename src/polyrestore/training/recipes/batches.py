@@ -23,7 +23,11 @@ from polyrestore.data import (
     load_pairs,
 )
 from polyrestore.degradations import DEGRADATIONS
-from polyrestore.errors import RecipeError, unknown_name
+from polyrestore.errors import (
+    RecipeError,
+    UnknownRecipeNameError,
+    unknown_name,
+)
 from polyrestore.training.recipes.data_table import DataTable
 from polyrestore.training.recipes.recipe import BackboneRecipe, Recipe
 from polyrestore.training.recipes.tasks import load_tasks
@@ -52,7 +56,7 @@ def training_source(recipe: Recipe) -> Source:
     )
     for name in recipe.synthesis.task_shares:
         if name not in source.tasks:
-            raise unknown_name("task", name, source.tasks)
+            raise unknown_name("task", name, source.tasks, UnknownRecipeNameError)
     return source
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from polyrestore.degradations import DEGRADATIONS, check_name
-from polyrestore.errors import RecipeError, UnknownNameError, nearest_names, unknown_name
+from polyrestore.errors import (
+    RecipeError,
+    UnknownDegradationError,
+    nearest_names,
+    unknown_name,
+)
 from polyrestore.training.recipes.recipe import AdapterRecipe, Recipe
 
 
@@ -29,7 +34,7 @@ def check_trained(recipe: Recipe, trained: Sequence[str]) -> None:
             continue
         check_name(name)
         if name not in paired:
-            raise UnknownNameError(
+            raise UnknownDegradationError(
                 f"degradation {name!r} cannot be synthesised and has no pairs (data.pairs.{name}); "
                 + nearest_names(name, {*DEGRADATIONS, *paired})
             )
@@ -56,4 +61,4 @@ def _require_known(names: Iterable[str], trained: Sequence[str]) -> None:
     known = {*DEGRADATIONS, *trained}
     for name in names:
         if name not in known:
-            raise unknown_name("degradation", name, known)
+            raise unknown_name("degradation", name, known, UnknownDegradationError)

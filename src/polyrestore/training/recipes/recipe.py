@@ -11,7 +11,7 @@ from polyrestore.data import MixtureWeights
 from polyrestore.degradations import DEGRADATIONS
 from polyrestore.training.recipes.data_table import DataTable, Strict, SynthesisTable
 from polyrestore.training.recipes.precision import Precision
-from polyrestore.training.weighting import check_weighting
+from polyrestore.training.weighting.registry import check_weighting
 
 _Beta = Annotated[float, Field(ge=0, lt=1)]
 

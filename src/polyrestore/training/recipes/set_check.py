@@ -23,7 +23,8 @@ def refuse_duplicates(recipe: Recipe, folder: Path) -> None:
 
     Raises:
         RecipeError: an image is in both, mirrored or compressed once more or not.
-        DataError: imagehash is not installed, or a set is missing or incomplete.
+        MissingExtraError: imagehash is not installed.
+        DataError: a set is missing or incomplete.
         ImageError: an image cannot be read.
     """
     first, second = map(clean_files, recipe_samples(recipe))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from polyrestore.errors import TrainingError
+from polyrestore.errors import needs_extra
 from polyrestore.training.weighting.base import SEED, Evidence, Weighting, step_seed
 
 
@@ -21,7 +21,7 @@ class PCGrad(Weighting):
         seed: of the order of the projections; with the number of steps it decides, so that processes agree.
 
     Raises:
-        TrainingError: torchjd is not installed.
+        MissingExtraError: torchjd is not installed.
     """
 
     evidence = Evidence.ALL_LAYERS
@@ -30,10 +30,8 @@ class PCGrad(Weighting):
 
     def __init__(self, task_count: int, seed: float = 0) -> None:
         super().__init__(task_count)
-        try:
+        with needs_extra('the weighting "pcgrad"', "train"):
             from torchjd.aggregation import PCGradWeighting
-        except ImportError as error:
-            raise TrainingError('the weighting "pcgrad" needs torchjd: pip install torchjd') from error
         self.seed = int(seed)
         self.step = torch.zeros((), dtype=torch.int64)
         self._project = PCGradWeighting()
