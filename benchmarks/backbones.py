@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.harness import make_parser, run_reported, write_results
 from polyrestore.backbones.compact import Compact
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.data import load_clean
@@ -114,33 +117,33 @@ def as_markdown(rows: list[dict[str, object]], seconds: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    parser = make_parser(__doc__, "backbones", bundle=False)
     parser.add_argument("--train", type=Path, required=True, help="folder of clean images")
     parser.add_argument("--val", type=Path, required=True, help="folder of clean images to measure on")
-    parser.add_argument("--seconds", type=float, default=240)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/backbones.json"))
-    arguments = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=240, help="processor time to train each for")
+    return run_reported(partial(run, parser.parse_args(arguments)))
+
+
+def run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    train_images, val_images = load_clean([arguments.train]), load_clean([arguments.val])
+    train_images, val_images = load_clean([options.train]), load_clean([options.val])
     rows = []
-    for name, (optimiser, options) in CANDIDATES.items():
+    for name, (optimiser, network) in CANDIDATES.items():
         torch.manual_seed(0)
-        model = Compact(**options)
+        model = Compact(**network)
         use_channels_last(model)
         table = OptimiserTable(name=optimiser, learning_rate=1e-3)
-        steps = train(model, train_images, build_optimiser(model.parameters(), table), arguments.seconds)
+        steps = train(model, train_images, build_optimiser(model.parameters(), table), options.seconds)
         row: dict[str, object] = {"backbone": name, "optimiser": optimiser}
         row["parameters"] = sum(p.numel() for p in model.parameters())
-        row |= {"training_seconds": arguments.seconds, "steps": steps}
+        row |= {"training_seconds": options.seconds, "steps": steps}
         row |= {f"psnr_sigma_{sigma}": round(measure(model, val_images, sigma), 3) for sigma in (15, 25, 50)}
         row["seconds_per_megapixel"] = round(seconds_per_megapixel(model), 3)
         rows.append(row)
         print(json.dumps(row), flush=True)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(rows, indent=2) + "\n")
-    arguments.output.with_suffix(".md").write_text(as_markdown(rows, arguments.seconds))
+    write_results(options, rows, as_markdown(rows, options.seconds))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,9 +10,9 @@ clean photographs show what is said where nothing is wrong, and what it costs wh
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,18 @@ import torch
 from torch import Tensor
 
 import polyrestore
+from benchmarks.harness import make_parser, run_reported, write_results
 from benchmarks.recognition_report import as_markdown
-from polyrestore.cli.common import error_line
 from polyrestore.data import load_clean
 from polyrestore.data.images import load_pixels
 from polyrestore.data.labelled import LabelledPhotograph, read_labelled
 from polyrestore.data.looks import LOOKS, drop_colour, give_look
 from polyrestore.data.negatives import NEGATIVES, draw_negative
 from polyrestore.degradations import DEGRADATIONS, degrade
-from polyrestore.errors import PolyrestoreError
-from polyrestore.files import write_text
 from polyrestore.recognition import CLEAN
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.training.phases.recogniser import VALIDATION_SEVERITIES, damaged_copies
 
-HERE = Path(__file__).resolve().parent
 SEED = 7
 DRAWINGS_OF_A_KIND = 5
 # In decibels: what a clean image must keep, and what none may fall below.
@@ -142,40 +139,34 @@ def harm(restorer: Restorer, images: Iterator[tuple[str, Tensor]]) -> dict[str, 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = make_parser(__doc__, "recognition")
     parser.add_argument("--data", type=Path, required=True, help="folder of clean photographs, held back")
     parser.add_argument(
         "--labelled", type=Path, action="append", default=[], help="folder with a labels.csv, held back"
     )
-    parser.add_argument("--bundle", default="default", help="shipped bundle or folder")
-    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for JSON and Markdown")
-    parser.add_argument("--name", default="recognition", help="name of the two files")
-    options = parser.parse_args(arguments)
-    try:
-        restorer = polyrestore.load(options.bundle)
-        images = load_clean([options.data])
-        labelled = [photograph for folder in options.labelled for photograph in read_labelled(folder)]
-        generator = torch.Generator().manual_seed(SEED)
-        content = {
-            "bundle": restorer.bundle.name,
-            "version": restorer.bundle.info.version,
-            "images": len(images),
-            "labelled": [folder.name for folder in options.labelled],
-            "severities": VALIDATION_SEVERITIES,
-            "kept_db": KEPT_DB,
-            "least_db": LEAST_DB,
-            "confusion": confusion(restorer, images),
-            "mixtures": mixtures(restorer, images, generator),
-            "by_eye": found_by_eye(restorer, labelled),
-            "harm": harm(restorer, clean_images(images, labelled, generator)),
-        }
-        write_text(options.output / f"{options.name}.json", json.dumps(content, indent=2) + "\n")
-        write_text(options.output / f"{options.name}.md", as_markdown(content))
-    except PolyrestoreError as error:
-        error_line(str(error))
-        return 1
+    return run_reported(partial(run, parser.parse_args(arguments)))
+
+
+def run(options: argparse.Namespace) -> None:
+    restorer = polyrestore.load(options.bundle)
+    images = load_clean([options.data])
+    labelled = [photograph for folder in options.labelled for photograph in read_labelled(folder)]
+    generator = torch.Generator().manual_seed(SEED)
+    content = {
+        "bundle": restorer.bundle.name,
+        "version": restorer.bundle.info.version,
+        "images": len(images),
+        "labelled": [folder.name for folder in options.labelled],
+        "severities": VALIDATION_SEVERITIES,
+        "kept_db": KEPT_DB,
+        "least_db": LEAST_DB,
+        "confusion": confusion(restorer, images),
+        "mixtures": mixtures(restorer, images, generator),
+        "by_eye": found_by_eye(restorer, labelled),
+        "harm": harm(restorer, clean_images(images, labelled, generator)),
+    }
+    write_results(options, content, as_markdown(content))
     print(content["mixtures"])
-    return 0
 
 
 if __name__ == "__main__":

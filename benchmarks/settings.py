@@ -26,40 +26,34 @@ from typing import Any
 from rich.progress import track
 
 import polyrestore
-from benchmarks.arguments import positive
-from polyrestore.cli.common import error_line, print_table
-from polyrestore.errors import PolyrestoreError
+from benchmarks.harness import make_parser, positive, run_reported, write_results
+from polyrestore.cli.common import print_table
 from polyrestore.evaluation.settings_search import SEARCHED, Search, damaged_sets, require_alike
-from polyrestore.files import write_text
 from polyrestore.recognition import RecognitionSettings
 
-HERE = Path(__file__).resolve().parent
 SHOWN = 12
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = make_parser(__doc__, "settings", bundles=True)
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of clean photographs, not of a test set"
     )
-    parser.add_argument("--bundle", action="append", help="shipped bundle or folder; may be repeated")
     parser.add_argument("--limit", type=positive, default=32, help="the first N photographs")
     parser.add_argument("--crop-px", type=positive, default=192, help="centre of each that is restored")
-    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for the JSON")
-    options = parser.parse_args(arguments)
-    try:
-        restorers = [polyrestore.load(name) for name in options.bundle or ["default"]]
-        require_alike(restorers)
-        sets = damaged_sets(
-            restorers,
-            options.data,
-            options.limit,
-            options.crop_px,
-            partial(track, description="recognising"),
-        )
-    except PolyrestoreError as error:
-        error_line(str(error))
-        return 1
+    return run_reported(partial(run, parser.parse_args(arguments)))
+
+
+def run(options: argparse.Namespace) -> None:
+    restorers = [polyrestore.load(name) for name in options.bundle or ["default"]]
+    require_alike(restorers)
+    sets = damaged_sets(
+        restorers,
+        options.data,
+        options.limit,
+        options.crop_px,
+        partial(track, description="recognising"),
+    )
     search = Search(restorers[0].adapters, sets)
     own = restorers[0].recognition_settings
     searched = SEARCHED[own.activation]
@@ -89,9 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
     changed = {name: getattr(best, name) for name in (*names, "minimum_shares")}
     print(*(f"--setting '{name}={json.dumps(value)}'" for name, value in changed.items()))
     bundles = [restorer.bundle.name for restorer in restorers]
-    content = {"bundles": bundles, "columns": heading, "rows": rows, "best": changed}
-    write_text(options.output / f"settings-{'-'.join(bundles)}.json", json.dumps(content) + "\n")
-    return 0
+    options.name += f"-{'-'.join(bundles)}"
+    write_results(options, {"bundles": bundles, "columns": heading, "rows": rows, "best": changed})
 
 
 if __name__ == "__main__":

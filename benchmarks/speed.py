@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 import polyrestore
+from benchmarks.harness import RESULTS, make_parser, positive, run_reported, write_results
 from polyrestore.backbones.layers import ChannelNorm, SimpleGate, use_channels_last
 
 SIDE_PX = 1000
@@ -91,29 +92,31 @@ def seconds(run: Callable[[Tensor], object], image: Tensor) -> float:
 
 
 def peak_megabytes(which: str, bundle: str) -> float:
-    command = [sys.executable, __file__, "--bundle", bundle, "--peak", which]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    command = [sys.executable, "-m", "benchmarks.speed", "--bundle", bundle, "--peak", which]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=RESULTS.parents[1])
+    return float(done.stdout)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", default="default")
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/speed.json"))
+def main(arguments: list[str] | None = None) -> int:
+    parser = make_parser(__doc__, "speed")
+    parser.add_argument("--rounds", type=positive, default=4, help="how often each network runs")
     parser.add_argument("--peak", choices=("polyrestore", "nafnet"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    return run_reported(partial(run, parser.parse_args(arguments)))
+
+
+def run(options: argparse.Namespace) -> None:
     image = torch.rand((3, SIDE_PX, SIDE_PX), generator=torch.Generator().manual_seed(0))
-    if arguments.peak:
-        runner(arguments.peak, arguments.bundle)(image)
+    if options.peak:
+        runner(options.peak, options.bundle)(image)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
     # First of all: a child process counts its parent's memory at its birth as its own.
-    peaks = {which: round(peak_megabytes(which, arguments.bundle)) for which in ("polyrestore", "nafnet")}
-    runners = {which: runner(which, arguments.bundle) for which in ("polyrestore", "nafnet")}
+    peaks = {which: round(peak_megabytes(which, options.bundle)) for which in ("polyrestore", "nafnet")}
+    runners = {which: runner(which, options.bundle) for which in ("polyrestore", "nafnet")}
     times: dict[str, list[float]] = {which: [] for which in runners}
-    for _ in range(arguments.rounds):
-        for which, run in runners.items():
-            times[which].append(seconds(run, image))
+    for _ in range(options.rounds):
+        for which, restore in runners.items():
+            times[which].append(seconds(restore, image))
     best = {which: min(values) for which, values in times.items()}
     result = {
         "threads": torch.get_num_threads(),
@@ -123,9 +126,8 @@ def main() -> None:
         "peak_megabytes": peaks,
     }
     print(json.dumps(result, indent=2))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    write_results(options, result)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,28 +11,33 @@ interrupted run keeps what it has.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import polyrestore
-from benchmarks.arguments import positive
 from benchmarks.composition.measuring import CompositionResult, measure_composition, mixture_samples
 from benchmarks.composition.report import composition_as_json, composition_markdown, summary_rows
-from polyrestore.cli.common import error_line, print_table
-from polyrestore.degradations import MIXTURES, Mixture, named_mixture
-from polyrestore.errors import DataError, PolyrestoreError
+from benchmarks.harness import (
+    describe_bundle,
+    describe_versions,
+    make_parser,
+    make_progress,
+    positive,
+    run_reported,
+    write_results,
+)
+from polyrestore.cli.common import print_table
+from polyrestore.degradations import MIXTURES, named_mixture
+from polyrestore.errors import DataError
 from polyrestore.evaluation.metrics import Protocol
 from polyrestore.files import write_text
 
-HERE = Path(__file__).resolve().parents[1]
 PROTOCOL = Protocol(window="uniform")
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 # The published ones, and of the others those whose parts disturb each other most.
@@ -44,40 +49,25 @@ USUAL = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
-    try:
-        names = list(MIXTURES) if options.mixtures == "all" else options.mixtures.split(",")
-        mixtures = [named_mixture(name) for name in names]
-        if options.page is not None:
-            require_marks(options.page)
-        run(mixtures, options, Console())
-    except PolyrestoreError as error:
-        error_line(str(error))
-        return 1
-    return 0
-
-
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = make_parser(__doc__, "composition", bundles=True, device=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of clean photographs")
-    parser.add_argument("--bundle", action="append", help="shipped bundle or folder; may be repeated")
     parser.add_argument("--mixtures", default=",".join(USUAL), help="names separated by commas, or all")
     parser.add_argument("--limit", type=positive, default=12, help="the first N photographs")
     parser.add_argument("--crop-px", type=positive, default=256, help="centre of each that is used")
-    parser.add_argument("--device", default=None, help="cpu, cuda, ...; a GPU where there is one by default")
-    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for JSON and Markdown")
-    parser.add_argument("--name", default="composition", help="name of the two files")
-    parser.add_argument("--page", type=Path, default=None, help="a page to put the tables into as well")
-    return parser.parse_args(arguments)
+    parser.add_argument("--page", type=Path, help="a page to put the tables into as well")
+    return run_reported(partial(run, parser.parse_args(arguments)))
 
 
-def run(mixtures: list[Mixture], options: argparse.Namespace, console: Console) -> None:
+def run(options: argparse.Namespace) -> None:
+    names = list(MIXTURES) if options.mixtures == "all" else options.mixtures.split(",")
+    mixtures = [named_mixture(name) for name in names]
+    if options.page is not None:
+        require_marks(options.page)
     # All are loaded first, so that a wrong name costs no hour of work.
     restorers = [polyrestore.load(name, options.device) for name in options.bundle or ["default"]]
     measured: list[tuple[dict[str, Any], list[CompositionResult]]] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     started = time.process_time()
-    with Progress(*columns, console=console) as progress:
+    with make_progress() as progress:
         for restorer in restorers:
             results: list[CompositionResult] = []
             measured.append((describe(restorer), results))
@@ -102,18 +92,16 @@ def write(
         "data": f"{options.data.name}, the first {options.limit}, centre of {options.crop_px} px",
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
-        "versions": f"polyrestore {polyrestore.__version__}, torch {torch.__version__}",
+        "versions": describe_versions(),
     }
     content = {
         "about": about,
         "bundles": [{**bundle, "sets": composition_as_json(results)} for bundle, results in measured],
     }
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    write_text(options.output / f"{options.name}.json", text)
     facts = "\n".join(f"- {key}: {value}" for key, value in about.items()) + "\n"
     sections = [composition_markdown(results, bundle["bundle"]) for bundle, results in measured]
     tables = "\n".join([facts, *sections])
-    write_text(options.output / f"{options.name}.md", f"# Composition\n\n{tables}")
+    write_results(options, content, f"# Composition\n\n{tables}")
     if options.page is not None:
         before, _, rest = options.page.read_text(encoding="utf-8").partition(BEGIN)
         write_text(options.page, f"{before}{BEGIN}\n\n{tables}\n{END}{rest.partition(END)[2]}")
@@ -129,11 +117,8 @@ def require_marks(page: Path) -> None:
 
 
 def describe(restorer: polyrestore.Restorer) -> dict[str, Any]:
-    bundle = restorer.bundle
-    parameters = sum(parameter.numel() for parameter in bundle.backbone.parameters())
     return {
-        "bundle": f"{bundle.name}, version {bundle.info.version}",
-        "backbone": f"{bundle.backbone.description.name}, {parameters / 1e6:.2f} M parameters",
+        **describe_bundle(restorer),
         "adapters": list(restorer.adapters),
         "recognition": restorer.recognition_settings.to_dict(),
         "device": str(restorer.device),

@@ -13,12 +13,14 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
 
+from benchmarks.harness import make_parser, run_reported, write_results
 from benchmarks.weighting.evidence import ratio_statistics, step_costs
 from benchmarks.weighting.report import by_part, by_variant, plot_differences, plot_weights, tables, title_of
 from benchmarks.weighting.runs import (
@@ -60,7 +62,10 @@ PLAN = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
+    return run_reported(partial(run_plan, parse(arguments)))
+
+
+def run_plan(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     bench = make_bench(options)
     number, count = map(int, options.share.split("/"))
@@ -70,7 +75,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(run.name, record["psnr"], record["processor_seconds"], flush=True)
     if count == 1:
         write_report(bench, options)
-    return 0
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
@@ -118,9 +122,8 @@ def write_report(bench: Bench, options: argparse.Namespace) -> None:
         "ratios": {f"{run.variant}, {title_of(run)}": ratio_statistics(bench, run) for run in first},
         "runs": [without_traces(record) for record in records],
     }
-    write_text(options.output / "weighting.json", json.dumps(report, indent=1) + "\n")
     text = tables(report)
-    write_text(options.output / "weighting.md", text)
+    write_results(options, report, text)
     print(text)
     for part in whole.values():
         shown = [record for record in part if record["variant"] in (*STRATEGIES, "art T=2")]
@@ -166,13 +169,10 @@ def without_traces(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, "weighting", bundle=False)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="with train/ and val/")
     parser.add_argument("--generated", action="store_true", help="draw small images instead of reading any")
     parser.add_argument("--work", type=Path, required=True, help="folder for batches, logs and finished runs")
-    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for JSON and tables")
     parser.add_argument("--plots", type=Path, default=HERE.parent / "docs" / "experiments", help="folder")
     parser.add_argument("--networks", nargs="+", help="of the plan, only these")
     parser.add_argument("--settings", nargs="+", help="of the plan, only these")
