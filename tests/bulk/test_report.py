@@ -147,8 +147,13 @@ def test_pipes_and_folders_are_not_opened(tmp_path: Path, name: str) -> None:
         Report(tmp_path)
     (tmp_path / name).unlink()
     (tmp_path / name).mkdir()
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match=f"cannot write to .*{name}: Is a directory"):
         Report(tmp_path)
+    (tmp_path / name).rmdir()
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=f"cannot write to .*{name}"):
+        Report(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_large_report_takes_little_memory(tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ class Report:
                     f"cannot write to {output_folder}: a file is in its place; name a folder for the results"
                 ) from error
             except OSError as error:
-                raise OutputError(f"cannot write to {output_folder}: {error.strerror or error}") from error
+                place = error.filename or output_folder
+                raise OutputError(f"cannot write to {place}: {error.strerror or error}") from error
             self._claims = set(self._left_over)
             self._close = opened.pop_all().close
 
