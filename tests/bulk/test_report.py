@@ -122,6 +122,14 @@ def test_a_damaged_list_of_claims_is_set_aside_as_well(tmp_path: Path, damage: b
     assert (tmp_path / "report-damaged-1.pending").read_bytes().startswith(b'"a.png"\n' + damage)
 
 
+def test_blank_lines_are_no_damage(tmp_path: Path) -> None:
+    (tmp_path / PENDING_NAME).write_bytes(b'\n"a.png"\n\n')
+    (tmp_path / REPORT_NAME).write_bytes(b"\n" + GOOD.encode() + b"\n\n")
+    with Report(tmp_path) as report:
+        assert report.notices == []
+        assert report.owns("a.png")
+
+
 def test_a_run_goes_on_beside_a_damaged_report(tmp_path: Path) -> None:
     make_image(tmp_path / "in/a.png")
     (tmp_path / "out").mkdir()

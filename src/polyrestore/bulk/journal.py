@@ -38,12 +38,7 @@ class Journal:
         except BaseException:
             os.close(self._descriptor)
             raise
-        # The next line must not be glued to the rest of one that was never finished.
-        size = self._reader.seek(0, os.SEEK_END)
-        if size:
-            self._reader.seek(size - 1)
-            if self._reader.read(1) != b"\n":
-                self._write(b"\n")
+        self._ends_a_line = False
 
     def close(self) -> None:
         """Close the file, and give up its lock."""
@@ -75,9 +70,15 @@ class Journal:
         Raises:
             OutputError: they cannot be written.
         """
+        content = "".join(f"{line}\n" for line in lines).encode("ascii")
         try:
-            self._write("".join(f"{line}\n" for line in lines).encode("ascii"))
+            # A line must not be glued to the rest of one that was never finished.
+            if not self._ends_a_line and self._last_byte() not in (b"", b"\n"):
+                content = b"\n" + content
+            self._ends_a_line = False
+            self._write(content)
             os.fsync(self._descriptor)
+            self._ends_a_line = True
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
@@ -88,6 +89,7 @@ class Journal:
     def cut(self, size_bytes: int) -> None:
         """Forget the lines after the first so many bytes; where that fails they stay."""
         with contextlib.suppress(OSError):
+            self._ends_a_line = False
             os.ftruncate(self._descriptor, size_bytes)
 
     def keep(self, wanted: Callable[[int], bool]) -> None:
@@ -119,6 +121,11 @@ class Journal:
         with open(target, "xb") as copy:
             copy.writelines(line for _, line in self.lines())
         return target
+
+    def _last_byte(self) -> bytes:
+        size = self._reader.seek(0, os.SEEK_END)
+        self._reader.seek(max(size - 1, 0))
+        return self._reader.read(1)
 
     def _write(self, content: bytes) -> None:
         while content:

@@ -126,6 +126,8 @@ class Report:
         claims: set[str] = set()
         damaged = False
         for _, line in self._pending.lines():
+            if not line.strip():
+                continue
             try:
                 name = json.loads(line)
             except (ValueError, RecursionError):
