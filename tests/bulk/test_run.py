@@ -83,6 +83,26 @@ def test_running_again_continues(folder: Path) -> None:
     assert fifth.skipped == 3
 
 
+def test_every_new_line_is_on_the_disk_and_skipping_does_not_wait_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    fsync = os.fsync
+
+    def flush(descriptor: int) -> None:
+        flushed.append(len(lines(folder / "out")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    restore_with([folder / "in"], folder / "out", darken, recursive=True)
+    # A claim, a result and a line for each of three files.
+    assert flushed == [0, 0, 1, 1, 1, 2, 2, 2, 3]
+    flushed.clear()
+    restore_with([folder / "in"], folder / "out", refuse, recursive=True)
+    # Once, when the report is left with one line for each.
+    assert flushed == [6]
+
+
 def test_an_unfinished_line_is_forgotten(folder: Path) -> None:
     restore_with([folder / "in"], folder / "out", darken)
     report = folder / "out" / REPORT_NAME

@@ -20,7 +20,7 @@ _LONGEST_LINE = 1 << 24
 
 
 class Journal:
-    """An open file of lines, each of which is on the disk when :meth:`append` returns.
+    """An open file of lines, which only grows.
 
     Raises:
         OSError: the file cannot be opened for writing, or is a link or no regular file.
@@ -64,8 +64,12 @@ class Journal:
         self._reader.seek(start)
         return self._reader.readline(_LONGEST_LINE)
 
-    def append(self, *lines: str) -> None:
-        """Add lines of ASCII, and return when they are on the disk.
+    def append(self, *lines: str, wait: bool = True) -> None:
+        """Add lines of ASCII.
+
+        Args:
+            lines: without their ends.
+            wait: return when they are on the disk.
 
         Raises:
             OutputError: they cannot be written.
@@ -77,7 +81,8 @@ class Journal:
                 content = b"\n" + content
             self._ends_a_line = False
             self._write(content)
-            os.fsync(self._descriptor)
+            if wait:
+                os.fsync(self._descriptor)
             self._ends_a_line = True
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error

@@ -171,10 +171,10 @@ def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None =
         return _restore(task, job, restorer, content, sha256)
     except Exception as error:
         # One odd file among a million must not stop the others, whatever it raised.
-        return failed_record(job.input, error, sha256)
+        return describe_failure(job.input, error, sha256)
 
 
-def failed_record(source: Path, error: Exception, sha256: str | None = None) -> FileRecord:
+def describe_failure(source: Path, error: Exception, sha256: str | None = None) -> FileRecord:
     """Return the record of a file that could not be restored."""
     known = isinstance(error, PolyrestoreError)
     reason = str(error) if known else f"{type(error).__name__}: {error}"
@@ -196,14 +196,14 @@ def _restore(
     if restored.pixels.shape != image.pixels.shape:
         sizes = f"{tuple(restored.pixels.shape)} from {tuple(image.pixels.shape)}"
         raise OutputError(f"{job.input}: restored to {sizes}")
-    encoded, notes = _encoded(job, image, restored, content)
+    encoded, notes = _encode_result(job, image, restored, content)
     recognition = restored.recognition
     record = FileRecord(
         input=str(job.input),
         output=job.output.as_posix(),
         status="restored",
         weights={name: float(weight) for name, weight in restored.weights.items()},
-        similarities={} if recognition is None else _rounded(recognition.similarities),
+        similarities={} if recognition is None else _round_values(recognition.similarities),
         seconds=round(restored.seconds, 4),
         width=int(restored.pixels.shape[2]),
         height=int(restored.pixels.shape[1]),
@@ -216,7 +216,7 @@ def _restore(
     return record
 
 
-def _encoded(
+def _encode_result(
     job: SettledJob, image: Image, restored: Restored, content: bytes
 ) -> tuple[bytes, tuple[str, ...]]:
     """Return the bytes of the result, and what a reader should know about them."""
@@ -245,5 +245,5 @@ def _stage(job: SettledJob, record: FileRecord, contents: Sequence[Encode]) -> N
         raise
 
 
-def _rounded(similarities: Mapping[str, float]) -> dict[str, float]:
+def _round_values(similarities: Mapping[str, float]) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in similarities.items()}

@@ -108,12 +108,14 @@ class Report:
             self._claims.update(new)
 
     def append(self, record: FileRecord) -> None:
-        """Add one line, and return when it is on the disk; it says what the claims before it said.
+        """Add one line, which says what the claims before it said, and return when it is on the disk.
+
+        The line of a skipped file may come to the disk later: without it, the one before says the same.
 
         Raises:
             OutputError: the line cannot be written.
         """
-        self._lines.append(record.to_line())
+        self._lines.append(record.to_line(), wait=record.status != "skipped")
         # Those that a killed run left behind wait for the lines of their own files.
         self._left_over -= {record.output, *record.explanation}
         self._forget_claims()

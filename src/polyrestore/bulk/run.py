@@ -20,7 +20,7 @@ from polyrestore.bulk.files import (
     named_for_content,
     require_inside,
 )
-from polyrestore.bulk.one_file import RestoreTask, SettledJob, failed_record
+from polyrestore.bulk.one_file import RestoreTask, SettledJob, describe_failure
 from polyrestore.bulk.record import EXPLAINED_FOLDER, FileRecord, Status
 from polyrestore.bulk.report import Report
 from polyrestore.errors import OutputError
@@ -132,7 +132,7 @@ class _Run:
                     # Again when the result is there; by now nothing has been computed in vain.
                     self._require_target(settled.output)
             except Exception as error:
-                self.finish(settled, failed_record(source, error))
+                self.finish(settled, describe_failure(source, error))
             else:
                 yield replace(settled, finished_sha256=None if finished is None else finished.sha256)
 
@@ -158,7 +158,7 @@ class _Run:
                 discard_staged(place, token)
             if not isinstance(error, Exception):
                 raise
-            return failed_record(job.input, error, record.sha256)
+            return describe_failure(job.input, error, record.sha256)
         return record
 
     def finish(self, job: SettledJob, record: FileRecord) -> None:

@@ -75,7 +75,7 @@ class Explanation:
         for number, step in enumerate(self.steps, 1):
             images[f"{number}-{step.adapter}-alone.png"] = step.alone
             images[f"{number}-{step.adapter}-added.png"] = step.added
-        files: dict[str, Encode] = {name: partial(_encoded, pixels) for name, pixels in images.items()}
+        files: dict[str, Encode] = {name: partial(_encode, pixels) for name, pixels in images.items()}
         files[SHEET_NAME] = lambda: encode_sheet(list(self._rows()))
         files[WEIGHTS_NAME] = lambda: (json.dumps(self.facts(), indent=2) + "\n").encode()
         return files
@@ -150,7 +150,7 @@ def _ordered(values: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in ordered}
 
 
-def _encoded(pixels: Tensor) -> bytes:
+def _encode(pixels: Tensor) -> bytes:
     return encode_image("explanation.png", pixels, ImageMetadata())[0]
 
 
