@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from PIL import Image as PillowImage
 
 from polyrestore.errors import ImageError
+from polyrestore.imaging.exif import turn_upright
+from polyrestore.imaging.png16 import encode_png16
 from polyrestore.restoration.inputs import as_image
 
 LEVELS = np.arange(24, dtype=np.uint8).reshape(2, 4, 3) * 10
@@ -23,6 +26,9 @@ def test_every_kind_of_input_gives_the_same_pixels() -> None:
     PillowImage.fromarray(LEVELS).save(encoded, "PNG")
     for same in (
         encoded.getvalue(),
+        bytearray(encoded.getvalue()),
+        memoryview(encoded.getvalue()),
+        io.BytesIO(encoded.getvalue()),
         PillowImage.fromarray(LEVELS),
         LEVELS.astype(np.float64) / 255,
         LEVELS.astype(np.uint16) * 257,
@@ -32,6 +38,47 @@ def test_every_kind_of_input_gives_the_same_pixels() -> None:
         as_image(LEVELS),
     ):
         torch.testing.assert_close(as_image(same).pixels, pixels, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_way_in_gives_one_result(tmp_path: Path, mode: str, depth: Any, orientation: int) -> None:
+    channels = len(mode)
+    largest = np.iinfo(depth).max
+    levels = np.random.default_rng(orientation).integers(0, largest + 1, (3, 5, channels)).astype(depth)
+    planes = torch.from_numpy(levels.astype(np.float32)).div(largest).permute(2, 0, 1)
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.png"
+    if depth == np.uint16:
+        path.write_bytes(encode_png16(levels, exif=exif.tobytes().removeprefix(b"Exif\x00\x00")))
+    else:
+        PillowImage.fromarray(levels[:, :, 0] if channels == 1 else levels).save(path, exif=exif)
+    expected = as_image(path)
+    with path.open("rb") as stream:
+        ways: list[Any] = [path.read_bytes(), stream, str(path)]
+        if depth == np.uint8 or mode == "L":
+            ways.append(PillowImage.open(path))
+        found = [as_image(way) for way in ways]
+    turned = turn_upright(levels, orientation)
+    found += [as_image(turned), as_image(turned[:, :, 0]) if channels == 1 else as_image(turned)]
+    upright = torch.from_numpy(turn_upright(planes.permute(1, 2, 0).numpy(), orientation).copy())
+    found += [as_image(upright.permute(2, 0, 1)), as_image(upright.permute(2, 0, 1)[None])]
+    for same in found:
+        assert torch.equal(same.pixels, expected.pixels)
+        assert same.metadata.grey == expected.metadata.grey
+        assert (same.metadata.alpha is None) == (expected.metadata.alpha is None)
+        if same.metadata.alpha is not None and expected.metadata.alpha is not None:
+            assert torch.equal(same.metadata.alpha, expected.metadata.alpha)
+    assert all(same.metadata.bit_depth == expected.metadata.bit_depth for same in found[:-2])
+
+
+def test_files_that_are_closed_or_written_are_refused(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as stream, pytest.raises(ImageError, match="cannot read"):
+        as_image(stream)
+    with pytest.raises(ImageError, match="cannot read"):
+        as_image(stream)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
@@ -56,18 +103,21 @@ def test_pillow_floats_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (np.zeros((4, 4, 4), np.uint8), r"shape \(H, W, 3\) or \(H, W\), not \(4, 4, 4\)"),
+        (np.zeros((4, 4, 5), np.uint8), r"\(H, W, C\) with 1 to 4 channels, not \(4, 4, 5\)"),
         (np.zeros((4,), np.uint8), r"not \(4,\)"),
         (np.zeros((4, 4, 3), np.int32), "not int32"),
         (np.zeros((0, 4, 3), np.uint8), "no pixels: 4x0"),
         (np.full((2, 2, 3), 255.0), r"must be in \[0, 1\]; divide 8-bit values by 255"),
         (torch.full((3, 2, 2), float("nan")), r"must be in \[0, 1\]"),
         (torch.zeros(3, 2, 2, dtype=torch.uint8), "not torch.uint8"),
-        (torch.zeros(1, 2, 2), r"not \(1, 2, 2\)"),
+        (torch.zeros(5, 2, 2), r"1 to 4 channels, not \(5, 2, 2\)"),
         (torch.zeros(2, 3, 2, 2), "a batch of 2 images .* one by one"),
         (b"bytes", "not a readable"),
         (7, "int is not an image"),
         ("missing.png", "missing.png"),
+        ("", "path of the image is empty"),
+        (io.BytesIO(), "nothing to read"),
+        (io.StringIO("text"), "gives str, not bytes; open it in binary mode"),
     ],
 )
 def test_what_cannot_be_an_image_is_refused(source: Any, message: str) -> None:

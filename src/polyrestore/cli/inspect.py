@@ -65,7 +65,7 @@ def _inspect(path: Path, restorer: Restorer) -> dict[str, Any]:
     from polyrestore.imaging import read_image
 
     image = read_image(path)
-    recognition = restorer.recognise(image.pixels)
+    recognition = restorer.recognise(image)
     return {
         "file": str(path),
         **_facts(image),

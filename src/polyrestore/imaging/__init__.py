@@ -2,6 +2,7 @@
 
 from polyrestore.imaging.content import read_content, read_start, sniff_format
 from polyrestore.imaging.image import FORMATS, READABLE_SUFFIXES, FormatDescription, Image, ImageMetadata
+from polyrestore.imaging.pillow import read_pillow
 from polyrestore.imaging.read import read_image
 from polyrestore.imaging.write import DEFAULT_QUALITY, encode_image, write_image
 
@@ -15,6 +16,7 @@ __all__ = [
     "encode_image",
     "read_content",
     "read_image",
+    "read_pillow",
     "read_start",
     "sniff_format",
     "write_image",

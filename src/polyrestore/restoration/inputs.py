@@ -1,10 +1,10 @@
-"""What users hand over as an image, turned into pixels: paths, bytes, Pillow images, arrays and tensors."""
+"""What users hand over as an image, turned into pixels: paths, bytes, files, images, arrays and tensors."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import torch
@@ -13,84 +13,120 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from polyrestore.errors import ImageError
-from polyrestore.imaging import Image, ImageMetadata, read_image
+from polyrestore.imaging import Image, ImageMetadata, read_image, read_pillow
 
 ImageLike: TypeAlias = (
-    str | os.PathLike[str] | bytes | PillowImage.Image | NDArray[np.generic] | Tensor | Image
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryIO
+    | PillowImage.Image
+    | NDArray[np.generic]
+    | Tensor
+    | Image
 )
 
 _LEVELS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
+# By the number of channels, as files name them.
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def as_image(source: ImageLike) -> Image:
-    """Return the pixels of anything that stands for an image, with the metadata where it came from a file.
+    """Return the pixels of anything that stands for an image, with all that is known beside them.
+
+    The same picture gives the same pixels on every way.
 
     Args:
-        source: a path; an image file's bytes; an :class:`~polyrestore.imaging.Image`; a Pillow image; an
-            array (H, W, 3) or (H, W) of uint8, uint16 or floats in [0, 1]; or a float tensor (3, H, W) or
-            (1, 3, H, W) in [0, 1].
+        source: a path; an image file's bytes, or a file object that was opened for reading them; an
+            :class:`~polyrestore.imaging.Image`; a Pillow image, whose orientation, alpha, profile and EXIF
+            count as a file's; an array (H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1]; or a float
+            tensor (C, H, W) or (1, C, H, W) in [0, 1]. C is 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
 
     Raises:
         ImageError: the file cannot be read, or the array has another shape, type or range.
     """
     if isinstance(source, Image):
         return source
-    if isinstance(source, bytes):
-        return read_image(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return read_image(bytes(source))
     if isinstance(source, (str, os.PathLike)):
+        if not os.fspath(source):
+            raise ImageError("the path of the image is empty")
         return read_image(Path(source))
     if isinstance(source, PillowImage.Image):
-        return Image(_from_array(_pillow_array(source)), ImageMetadata())
+        return read_pillow(source)
     if isinstance(source, np.ndarray):
-        return Image(_from_array(source), ImageMetadata())
+        return _from_array(source)
     if isinstance(source, Tensor):
-        return Image(_from_tensor(source), ImageMetadata())
+        return _from_tensor(source, bit_depth=8)
+    if hasattr(source, "read"):
+        return _from_stream(source)
     raise ImageError(
-        f"{type(source).__name__} is not an image; give a path, bytes, Pillow image, array or tensor"
+        f"{type(source).__name__} is not an image; give a path, bytes, a binary file, a Pillow image, "
+        "an array or a tensor"
     )
 
 
-def _pillow_array(image: PillowImage.Image) -> NDArray[np.generic]:
-    # Pillow clips these modes to 8 bits when it converts them.
-    if image.mode.startswith("I"):
-        levels = np.asarray(image).astype(np.int64)
-        if levels.size and (levels.min() < 0 or levels.max() > 65535):
-            raise ImageError(f"Pillow image of mode {image.mode!r} has values outside 0 to 65535")
-        return levels.astype(np.uint16)
-    if image.mode == "F":
-        return np.asarray(image)
-    return np.asarray(image.convert("RGB"))
+def _from_stream(stream: BinaryIO) -> Image:
+    name = getattr(stream, "name", None)
+    known = name if isinstance(name, str) and name else "the file object"
+    try:
+        content: Any = stream.read()
+    except (OSError, ValueError) as error:
+        # A closed file, one that was opened for writing, and a text that is none.
+        raise ImageError(f"cannot read {known}: {error}") from error
+    if not isinstance(content, bytes):
+        raise ImageError(f"{known} gives {type(content).__name__}, not bytes; open it in binary mode")
+    if not content:
+        raise ImageError(f"{known} has nothing to read; is it empty, or at its end?")
+    return read_image(content, name=known)
 
 
-def _from_array(array: NDArray[np.generic]) -> Tensor:
+def _from_array(array: NDArray[np.generic]) -> Image:
     if array.ndim == 2:
-        array = np.repeat(array[:, :, None], 3, axis=2)
-    if array.ndim != 3 or array.shape[2] != 3:
-        raise ImageError(f"an array must have the shape (H, W, 3) or (H, W), not {array.shape}")
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in _MODES:
+        raise ImageError(
+            f"an array must have the shape (H, W) or (H, W, C) with 1 to 4 channels, not {array.shape}"
+        )
     if array.dtype in _LEVELS:
         scaled = array.astype(np.float32) / np.float32(_LEVELS[array.dtype])
     elif np.issubdtype(array.dtype, np.floating):
         scaled = array.astype(np.float32)
     else:
         raise ImageError(f"an array must hold uint8, uint16 or floats in [0, 1], not {array.dtype}")
-    return _from_tensor(torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1))))
+    planes = torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
+    return _from_tensor(planes, bit_depth=16 if array.dtype == np.uint16 else 8)
 
 
-def _from_tensor(tensor: Tensor) -> Tensor:
+def _from_tensor(tensor: Tensor, bit_depth: int) -> Image:
     if tensor.dim() == 4 and tensor.shape[0] == 1:
         tensor = tensor[0]
     if tensor.dim() == 4:
         raise ImageError(
             f"a batch of {tensor.shape[0]} images needs a composition for each: restore them one by one"
         )
-    if tensor.dim() != 3 or tensor.shape[0] != 3:
-        raise ImageError(f"a tensor must have the shape (3, H, W) or (1, 3, H, W), not {tuple(tensor.shape)}")
+    if tensor.dim() != 3 or tensor.shape[0] not in _MODES:
+        raise ImageError(
+            f"a tensor must have the shape (C, H, W) or (1, C, H, W) with 1 to 4 channels, "
+            f"not {tuple(tensor.shape)}"
+        )
     if not tensor.is_floating_point():
         raise ImageError(f"a tensor must hold floats in [0, 1], not {tensor.dtype}")
     if tensor.numel() == 0:
         raise ImageError(f"the image has no pixels: {tensor.shape[2]}x{tensor.shape[1]}")
-    pixels = tensor.detach().to(torch.float32)
+    planes = tensor.detach().to(torch.float32)
     # Also false where a value is not a number.
-    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+    if not bool(((planes >= 0) & (planes <= 1)).all()):
         raise ImageError("pixel values must be in [0, 1]; divide 8-bit values by 255")
-    return pixels
+    channels = len(planes)
+    grey, has_alpha = channels < 3, channels in (2, 4)
+    metadata = ImageMetadata(
+        mode=_MODES[channels] + ("16" if bit_depth == 16 else ""),
+        bit_depth=bit_depth,
+        grey=grey,
+        alpha=planes[-1:].clone() if has_alpha else None,
+    )
+    return Image(planes[:1].repeat(3, 1, 1) if grey else planes[:3], metadata)

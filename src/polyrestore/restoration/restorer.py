@@ -131,7 +131,7 @@ class Restorer:
         """Say which degradations an image shows, and with which weights the adapters should act.
 
         Args:
-            image: a path, Pillow image, array or tensor, as for :meth:`restore`.
+            image: a path, bytes, Pillow image, array or tensor, as for :meth:`restore`.
             settings: to see what others than the bundle's own would do.
 
         Raises:
@@ -148,8 +148,9 @@ class Restorer:
         With neither adapters nor a recogniser in the bundle, as after an import, the backbone does it alone.
 
         Args:
-            image: a path; a Pillow image; an array (H, W, 3) or (H, W), uint8, uint16 or floats in [0, 1];
-                or a tensor (3, H, W) or (1, 3, H, W) in [0, 1].
+            image: a path; an image file's bytes, or a binary file object; a Pillow image; an array (H, W) or
+                (H, W, C), uint8, uint16 or floats in [0, 1]; or a tensor (C, H, W) or (1, C, H, W) in
+                [0, 1]. C is 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
             as_: the composition to use instead of the recognised one: ``"rain,noise"``,
                 ``"rain=0.7,noise=0.3"`` or ``{"rain": 0.7}``.
             strength: 0 gives the input, 1 the restored image, values between blend the two.

@@ -1,0 +1,285 @@
+"""What Pillow holds, from a file or in memory: pixels of any mode, and all that is kept beside them."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from PIL import ImageCms
+
+from polyrestore.errors import ImageError
+from polyrestore.imaging import tiff
+from polyrestore.imaging.exif import (
+    ORIENTATION_TAG,
+    RESOLUTION_TAG,
+    turn_upright,
+    with_upright_orientation,
+    without_prefix,
+)
+from polyrestore.imaging.image import FORMATS, Image, ImageMetadata
+from polyrestore.imaging.quiet import silence_tiff
+
+_COMMENT_KEYS = ("comment", "xmp", "XML:com.adobe.xmp")
+
+
+@dataclass
+class DecodedPicture:
+    """Samples (H, W, C) with C = 1, 2, 3 or 4, and what was found out on the way to them.
+
+    Attributes:
+        samples: uint8, uint16, or float32 in [0, 1].
+        mode: as in :class:`~polyrestore.imaging.ImageMetadata`.
+        upright: True when they have been turned by the orientation already.
+        keeps_profile: False when the colours are not those that the profile describes any more.
+        notes: one sentence for each thing that is not as it was.
+    """
+
+    samples: NDArray[Any]
+    mode: str
+    upright: bool = False
+    keeps_profile: bool = True
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What the tags of an opened image say.
+
+    Attributes:
+        exif: the block to keep, its orientation set to 1.
+        orientation: of the pixels as they are stored, 1 to 8.
+        dpi: horizontal and vertical resolution in pixels per inch.
+        notes: one sentence for each thing that could not be read.
+    """
+
+    exif: bytes | None
+    orientation: int
+    dpi: tuple[float, float] | None
+    notes: tuple[str, ...]
+
+
+def read_pillow(image: PILImage.Image) -> Image:
+    """Read an image that Pillow holds as its file would be read, as far as it is still known.
+
+    Orientation, alpha, profile, EXIF and resolution count as a file's do. Of an animation it is the frame
+    that the image stands at. Pillow itself holds colour with 8 bits: a file with 16 is read in full by
+    :func:`polyrestore.imaging.read_image` only. An image that was a WebP file counts as lossless, because
+    Pillow does not say.
+
+    Args:
+        image: of any mode; it is loaded, and otherwise left as it is.
+
+    Returns:
+        The image with pixels (3, H, W) float32 in [0, 1].
+
+    Raises:
+        ImageError: it has no pixels or values out of range, or its file is closed, truncated or damaged.
+    """
+    name = Path(str(getattr(image, "filename", "")) or "the Pillow image")
+    if not min(image.size):
+        raise ImageError(f"{name}: the image has no pixels: {image.width}x{image.height}")
+    found = format_name(image)
+    file_format = found if found in FORMATS else "PNG"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if file_format == "TIFF":
+                silence_tiff()
+            # Before its tags are read: Pillow turns the images of TIFF files while it loads them.
+            decoded = decode_by_pillow(image, name)
+            tags = read_tags(image, file_format)
+            lossless = file_format != "JPEG"
+            return assemble_image(image, decoded, tags, file_format, lossless=lossless, notes=())
+    except ImageError:
+        raise
+    except Exception as error:
+        # Files are decoded only now, and damaged ones make decoders raise nearly anything.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: the image is closed, truncated or damaged ({reason})") from error
+
+
+def format_name(opened: PILImage.Image) -> str:
+    """Return Pillow's name of an image's format; MPO is a JPEG with several pictures inside."""
+    return "JPEG" if opened.format == "MPO" else str(opened.format)
+
+
+def read_tags(opened: PILImage.Image, file_format: str) -> Tags:
+    """Return what the tags of an opened image say; a TIFF file's orientation is gone once it is loaded.
+
+    Args:
+        opened: a file, or an image in memory.
+        file_format: a key of :data:`~polyrestore.imaging.FORMATS`.
+    """
+    notes: list[str] = []
+    tags, exif, orientation = _read_exif(opened, file_format, notes)
+    return Tags(exif, orientation, _resolution(opened, file_format, tags), tuple(notes))
+
+
+def assemble_image(
+    opened: PILImage.Image,
+    decoded: DecodedPicture,
+    tags: Tags,
+    file_format: str,
+    *,
+    lossless: bool,
+    notes: Sequence[str],
+) -> Image:
+    """Return the upright picture with all that has to be kept beside it.
+
+    Args:
+        opened: what the picture was decoded from.
+        decoded: its samples.
+        tags: from :func:`read_tags`.
+        file_format: a key of :data:`~polyrestore.imaging.FORMATS`.
+        lossless: False when the pixels went through lossy compression.
+        notes: what has been found out before.
+    """
+    told = [*notes, *tags.notes, *decoded.notes]
+    if any(key in opened.info for key in _COMMENT_KEYS) or getattr(opened, "text", None):
+        told.append("comments and XMP are not kept")
+    samples = decoded.samples if decoded.upright else turn_upright(decoded.samples, tags.orientation)
+    grey, has_alpha = samples.shape[2] < 3, samples.shape[2] in (2, 4)
+    planes = _to_float(samples)
+    metadata = ImageMetadata(
+        format=file_format,
+        mode=decoded.mode,
+        bit_depth=8 if samples.dtype == np.uint8 else 16,
+        grey=grey,
+        alpha=planes[-1:].clone() if has_alpha else None,
+        icc_profile=(opened.info.get("icc_profile") or None) if decoded.keeps_profile else None,
+        exif=tags.exif,
+        dpi=tags.dpi,
+        lossless=lossless,
+        orientation=tags.orientation,
+    )
+    colour = planes[:1].repeat(3, 1, 1) if grey else planes[:3].contiguous()
+    return Image(colour, metadata, tuple(told))
+
+
+def decode_by_pillow(opened: PILImage.Image, name: Path) -> DecodedPicture:
+    """Return the samples of an image that Pillow has opened, in any of its modes.
+
+    Args:
+        opened: a file, or an image in memory; it is loaded.
+        name: what messages call it.
+
+    Raises:
+        ImageError: 32-bit samples outside of 0 to 65535, or floats outside of [0, 1].
+    """
+    opened.load()
+    mode = opened.mode
+    transparent = opened.has_transparency_data
+    notes: list[str] = []
+    keeps_profile = True
+    if mode in ("F", "I"):
+        return _decode_32_bits(opened, name)
+    if mode.startswith("I;16"):
+        return _decode_16_bits(opened)
+    if mode in ("1", "L", "LA", "La"):
+        image = opened.convert("LA" if transparent else "L")
+        if mode == "1":
+            notes.append("1-bit image, written as 8-bit grey")
+    elif mode == "CMYK":
+        image, how = _cmyk_to_srgb(opened)
+        notes.append(how)
+        keeps_profile = False
+    elif mode == "LAB":
+        conversion = ImageCms.buildTransform(
+            ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
+        )
+        image = _required(ImageCms.applyTransform(opened, conversion))
+        notes.append("Lab image converted to sRGB")
+        keeps_profile = False
+    else:
+        image = opened.convert("RGBA" if transparent else "RGB")
+        if mode in ("P", "PA"):
+            notes.append("palette expanded to full colour")
+        elif mode not in ("RGB", "RGBA", "RGBa", "RGBX"):
+            notes.append(f"{mode} image converted to RGB")
+    samples = np.asarray(image)
+    return DecodedPicture(
+        samples[:, :, None] if samples.ndim == 2 else samples, mode, keeps_profile=keeps_profile, notes=notes
+    )
+
+
+def _decode_16_bits(opened: PILImage.Image) -> DecodedPicture:
+    samples = np.asarray(opened).astype(np.uint16)[:, :, None]
+    key = opened.info.get("transparency")
+    if isinstance(key, int):
+        opaque = (samples != key).astype(np.uint16) * np.uint16(65535)
+        return DecodedPicture(np.concatenate([samples, opaque], axis=2), "LA16")
+    return DecodedPicture(samples, "L16")
+
+
+def _decode_32_bits(opened: PILImage.Image, name: Path) -> DecodedPicture:
+    samples = np.asarray(opened)[:, :, None]
+    largest, kind = (1, np.float32) if opened.mode == "F" else (65535, np.uint16)
+    # Also false where a value is not a number.
+    if not bool(((samples >= 0) & (samples <= largest)).all()):
+        raise ImageError(f"{name}: {opened.mode} samples (32 bits) outside of 0 to {largest}; rescale them")
+    return DecodedPicture(samples.astype(kind), opened.mode, notes=["32-bit image, written with 16 bits"])
+
+
+def _cmyk_to_srgb(opened: PILImage.Image) -> tuple[PILImage.Image, str]:
+    profile = opened.info.get("icc_profile")
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(opened, source, target, outputMode="RGB")
+            return _required(converted), "CMYK converted to sRGB by its profile, which is not kept"
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            return opened.convert("RGB"), "CMYK converted to RGB without its profile, which could not be used"
+    return opened.convert("RGB"), "CMYK converted to RGB without a profile"
+
+
+def _required(converted: PILImage.Image | None) -> PILImage.Image:
+    if converted is None:
+        raise ValueError("the colour conversion gave no image")
+    return converted
+
+
+def _read_exif(
+    opened: PILImage.Image, file_format: str, notes: list[str]
+) -> tuple[PILImage.Exif, bytes | None, int]:
+    """Return the parsed tags, the upright block to keep, and the orientation of the stored pixels."""
+    try:
+        tags = opened.getexif()
+        block: bytes | None = opened.info.get("exif")
+        if file_format == "TIFF":
+            block = tiff.descriptive_exif(tags)
+        elif block is None and len(tags):
+            block = tags.tobytes()
+        orientation = tags.get(ORIENTATION_TAG, 1)
+    except Exception as error:
+        # Broken EXIF raises nearly anything and is no reason to refuse the pixels.
+        notes.append(f"the EXIF block is damaged and not kept ({error})")
+        return PILImage.Exif(), None, 1
+    upright = with_upright_orientation(without_prefix(block)) if block else None
+    return tags, upright, orientation if orientation in range(1, 9) else 1
+
+
+def _to_float(samples: NDArray[Any]) -> torch.Tensor:
+    """Return (C, H, W) float32 in [0, 1] of (H, W, C) uint8, uint16 or float32."""
+    planes = np.array(np.moveaxis(samples, 2, 0), dtype=np.float32, order="C")
+    found = torch.from_numpy(planes)
+    return found if samples.dtype == np.float32 else found.div_(np.iinfo(samples.dtype).max)
+
+
+def _resolution(opened: PILImage.Image, file_format: str, tags: PILImage.Exif) -> tuple[float, float] | None:
+    """Return the dots per inch that the file really states; Pillow makes some up where it states none."""
+    stated = opened.info.get("jfif_unit") in (1, 2) or RESOLUTION_TAG in tags
+    if file_format in ("JPEG", "TIFF") and not stated:
+        return None
+    dpi = opened.info.get("dpi")
+    if dpi is None or not all(np.isfinite(float(value)) and float(value) > 0 for value in dpi):
+        return None
+    return (float(dpi[0]), float(dpi[1]))
