@@ -17,7 +17,7 @@ from polyrestore.bulk.files import find_jobs
 from polyrestore.bulk.one_file import RestoreTask
 from polyrestore.bulk.report import PENDING_NAME, REPORT_NAME
 from polyrestore.bulk.run import RunSummary, restore_files
-from polyrestore.imaging import ImageMetadata, write_image
+from polyrestore.imaging import Image, ImageMetadata, write_image
 from polyrestore.restoration.restorer import Restorer
 
 
@@ -56,12 +56,12 @@ class FakeRestorer:
     restore_one: Callable[[torch.Tensor], Any]
     explain_one: Callable[[torch.Tensor], Any] | None = None
 
-    def restore(self, image: torch.Tensor, as_: object, strength: float) -> Any:
-        return self.restore_one(image)
+    def restore(self, image: Image, as_: object, strength: float) -> Any:
+        return self.restore_one(image.pixels)
 
-    def explain(self, image: torch.Tensor, as_: object, strength: float) -> Any:
+    def explain(self, image: Image, as_: object, strength: float) -> Any:
         assert self.explain_one is not None
-        return self.explain_one(image)
+        return self.explain_one(image.pixels)
 
 
 def darken(pixels: torch.Tensor) -> FakeRestored:

@@ -24,7 +24,7 @@ from polyrestore.bulk.run import restore_files
 from polyrestore.bundles import save_bundle
 from polyrestore.errors import CompositionError, PluginError, UnknownNameError
 from polyrestore.files import sha256_of
-from polyrestore.imaging import ImageMetadata, write_image
+from polyrestore.imaging import ImageMetadata, read_image, write_image
 from polyrestore.plugins import load_plugin, loaded_plugins
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX
 from tests.bulk.fakes import make_image
@@ -113,6 +113,24 @@ def test_a_spawned_process_gives_the_same_bytes_and_line(
     written = assert_same_in(worker, task, source, tmp_path)
     assert written["a.tif"] != source.read_bytes()
     assert "explained/a.tif/weights.json" in written
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_what_is_hidden_in_a_file_decides_nothing(bundle: str, tmp_path: Path, explain: bool) -> None:
+    pixels = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(5))
+    alpha = torch.ones(1, 20, 24)
+    alpha[:, :, 12:] = 0
+    found = []
+    for under in (0.0, 1.0):
+        folder = tmp_path / str(under)
+        source = folder / "a.png"
+        write_image(source, torch.where(alpha > 0, pixels, torch.tensor(under)), ImageMetadata(alpha=alpha))
+        job = job_for(source, folder / "out")
+        record = restore_file(RestoreTask(bundle, "cpu", as_="noise", explain=explain), job)
+        assert record.status == "restored", record.error
+        found.append(read_image(staged_bytes(job, record)["a.png"]))
+        assert torch.equal(found[-1].pixels[:, :, 12:], torch.full((3, 20, 12), under))
+    assert torch.equal(found[0].pixels[:, :, :12], found[1].pixels[:, :, :12])
 
 
 def test_a_spawned_process_runs_what_plugins_registered(

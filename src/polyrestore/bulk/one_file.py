@@ -189,10 +189,10 @@ def _restore(
     image = read_image(content, name=job.input)
     explaining: Mapping[str, Encode] = {}
     if task.explain:
-        explanation = restorer.explain(image.pixels, task.as_, task.strength)
+        explanation = restorer.explain(image, task.as_, task.strength)
         restored, explaining = explanation.restored, explanation.files()
     else:
-        restored = restorer.restore(image.pixels, task.as_, task.strength)
+        restored = restorer.restore(image, task.as_, task.strength)
     if restored.pixels.shape != image.pixels.shape:
         sizes = f"{tuple(restored.pixels.shape)} from {tuple(image.pixels.shape)}"
         raise OutputError(f"{job.input}: restored to {sizes}")

@@ -30,6 +30,7 @@ from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.colour import kept_grey
 from polyrestore.restoration.explanation import Explanation, explained
+from polyrestore.restoration.hidden import fill_hidden, keep_hidden
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
 from polyrestore.restoration.restored import Restored
@@ -138,7 +139,7 @@ class Restorer:
             ImageError: the image cannot be read or is malformed.
             BundleError: the bundle has no recogniser.
         """
-        return self._recognise(as_image(image).pixels, settings)
+        return self._recognise(fill_hidden(as_image(image)), settings)
 
     def restore(
         self, image: ImageLike, as_: str | Mapping[str, float] | None = None, strength: float = 1.0
@@ -146,6 +147,7 @@ class Restorer:
         """Restore one image.
 
         With neither adapters nor a recogniser in the bundle, as after an import, the backbone does it alone.
+        Pixels under full transparency take no part, and stay as they are.
 
         Args:
             image: a path; an image file's bytes, or a binary file object; a Pillow image; an array (H, W) or
@@ -167,13 +169,14 @@ class Restorer:
         named = None if as_ is None else self.named(as_)
         source = as_image(image)
         started = time.perf_counter()
+        shown = fill_hidden(source)
         recognition, weights = None, named or {}
         if named is None and not self.is_bare:
-            recognition = self._recognise(source.pixels)
+            recognition = self._recognise(shown)
             weights = dict(recognition.weights)
         pixels = source.pixels
         if weights or self.is_bare:
-            pixels = blended(pixels, self.apply([pixels], weights)[0], strength)
+            pixels = keep_hidden(source, blended(shown, self.apply([shown], weights)[0], strength))
         seconds = time.perf_counter() - started
         return Restored(
             pixels, weights, recognition, seconds, source.metadata, source.notes, bare=self.is_bare
@@ -206,9 +209,10 @@ class Restorer:
         """
         source = as_image(image)
         restored = self.restore(source, as_, strength)
+        shown = fill_hidden(source)
 
         def run(weights: Mapping[str, float]) -> Tensor:
-            return blended(source.pixels, self.apply([source.pixels], weights)[0], strength)
+            return keep_hidden(source, blended(shown, self.apply([shown], weights)[0], strength))
 
         return explained(source.pixels, restored, run)
 
