@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,13 @@ def test_sizes_come_from_the_heads_of_files(tmp_path: Path) -> None:
     paths[0].write_text("no image")
     assert total_megapixels([tmp_path / "gone.png", paths[0]]) == 0
     assert total_megapixels([]) == largest_megapixels([]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_not_opened_to_be_measured(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.png")
+    asking = threading.Thread(target=total_megapixels, args=([tmp_path / "p.png"],), daemon=True)
+    asking.start()
+    asking.join(20)
+    assert not asking.is_alive()
+    assert total_megapixels([tmp_path / "p.png"]) == 0

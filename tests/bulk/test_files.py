@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrestore.bulk.files import FileJob, find_jobs, free_name, named_for_format
+from polyrestore.bulk.files import FileJob, describe_kinds, find_jobs, free_name, named_for_format
 from polyrestore.errors import ImageError, OutputError
 
 
@@ -129,3 +130,31 @@ def test_folders_that_cannot_be_listed_are_jobs_of_their_names(
 )
 def test_the_ending_follows_the_format(name: str, file_format: str, expected: str) -> None:
     assert named_for_format(PurePath(name), file_format).as_posix() == expected
+
+
+def test_files_of_other_kinds_are_counted_by_kind(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    touch(*(folder / name for name in ("a.jpg", "b.HEIC", "c.heic", "README", "sub/d.txt", ".hidden.txt")))
+    left_out: Counter[str] = Counter()
+    assert outputs(find_jobs([folder], tmp_path / "out", recursive=False, left_out=left_out)) == ["a.jpg"]
+    assert describe_kinds(left_out) == "3 files of other kinds left out (2 .heic, 1 without an ending)"
+    left_out.clear()
+    find_jobs([folder], tmp_path / "out", recursive=True, left_out=left_out)
+    assert left_out == {".heic": 2, "": 1, ".txt": 1}
+
+
+def test_kinds_are_named_in_few_words_that_a_terminal_only_shows() -> None:
+    many = Counter({f".{letter}": 9 for letter in "abcdef"} | {".\x1b[2j": 1, ".z": 1})
+    assert describe_kinds(many).endswith("9 .e, 9 .f, 2 others)")
+    assert describe_kinds(Counter([".\x1b[2j"])) == r"1 file of another kind left out (1 .\x1b[2j)"
+
+
+def test_a_folder_with_other_kinds_alone_says_so(tmp_path: Path) -> None:
+    touch(tmp_path / "in" / "a.heic")
+    with pytest.raises(ImageError, match=r"no images in .*; 1 file of another kind left out \(1 .heic\)"):
+        find_jobs([tmp_path / "in"], tmp_path / "out", recursive=False)
+
+
+def test_an_empty_path_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="path of an input is empty"):
+        find_jobs([""], tmp_path / "out", recursive=False)

@@ -274,3 +274,24 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
     from polyrestore.cli.restore import _duration
 
     assert _duration(seconds) == text
+
+
+def test_what_a_folder_holds_beside_images_is_told(
+    call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
+) -> None:
+    (photographs / "holiday.heic").write_bytes(b"no kind that can be read")
+    outcome = call(
+        "restore", photographs, "-o", tmp_path / "out", "--bundle", bundle, "--as", "rain", "--strength", 0
+    )
+    assert outcome.code == 0, outcome.err
+    assert "1 file of another kind left out (1 .heic)" in outcome.out
+
+
+@pytest.mark.parametrize("arguments", [("",), ("a.png", "--bundle=")])
+def test_an_empty_argument_is_an_error(
+    call: Callable[..., Outcome], tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    outcome = call("restore", *arguments, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: an argument is empty")
+    assert not (tmp_path / "out").exists()

@@ -15,6 +15,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from polyrestore.imaging import open_content
 from polyrestore.restoration.tiling import plan_tiles
 from polyrestore.runtimes.base import Runtime
 
@@ -119,7 +120,7 @@ def _read_pixels(runtime: Runtime, side: int, tile_px: int) -> tuple[int, int]:
 
 def _megapixels(path: str | Path) -> float:
     try:
-        with PillowImage.open(path) as image:
+        with open_content(path) as stream, PillowImage.open(stream) as image:
             return image.width * image.height / 1e6
     except Exception:
         # A file that cannot be read is reported when it is its turn.

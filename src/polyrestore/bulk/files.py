@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,8 @@ from pathlib import Path, PurePath
 
 from polyrestore.errors import ImageError, OutputError
 from polyrestore.imaging import FORMATS, READABLE_SUFFIXES, sniff_format
+
+_KINDS_NAMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +28,36 @@ class FileJob:
     output: str
 
 
-def find_jobs(inputs: Sequence[str | Path], output_folder: Path, *, recursive: bool) -> list[FileJob]:
+def find_jobs(
+    inputs: Sequence[str | Path],
+    output_folder: Path,
+    *,
+    recursive: bool,
+    left_out: Counter[str] | None = None,
+) -> list[FileJob]:
     """Return one job per input file, each with an output name of its own.
 
     Files named directly are taken whatever their ending; folders give the images that they hold, and with
     ``recursive`` those of their sub-folders under the same relative names. The output folder is never
     searched. What does not exist or cannot be listed becomes a job as well, to be reported as failed.
 
+    Args:
+        inputs: files and folders.
+        output_folder: where the results will be.
+        recursive: whether folders within folders are searched.
+        left_out: counts the files of folders that are of other kinds, by ending in lower case; hidden ones
+            and those that are only reached with ``recursive`` are not there.
+
     Raises:
-        ImageError: there is no image at all.
+        ImageError: there is no image at all, or a path is empty.
         OutputError: a result would overwrite an input.
     """
     output_root = os.path.realpath(output_folder)
     found: dict[str, str] = {}
+    others: Counter[str] = Counter() if left_out is None else left_out
     for given in inputs:
+        if not os.fspath(given):
+            raise ImageError("the path of an input is empty")
         path = os.path.abspath(given)
         if not os.path.isdir(path):
             found.setdefault(path, os.path.basename(path))
@@ -47,14 +66,15 @@ def find_jobs(inputs: Sequence[str | Path], output_folder: Path, *, recursive: b
             raise OutputError(
                 f"{output_folder} is both input and output folder; choose another output folder"
             )
-        for source in _images_in(path, output_root, recursive):
+        for source in _images_in(path, output_root, recursive, others):
             # A folder that cannot be listed is found itself, and no name of a file is left of it.
             found.setdefault(
                 source, os.path.relpath(source, os.path.dirname(path) if source == path else path)
             )
     if not found:
         hint = "" if recursive else "; --recursive looks into sub-folders too"
-        raise ImageError(f"no images in {', '.join(str(given) for given in inputs)}{hint}")
+        beside = f"; {describe_kinds(others)}" if others else ""
+        raise ImageError(f"no images in {', '.join(str(given) for given in inputs)}{beside}{hint}")
 
     taken: set[str] = set()
     jobs = [FileJob(source, str(free_name(PurePath(name), taken))) for source, name in found.items()]
@@ -65,6 +85,21 @@ def find_jobs(inputs: Sequence[str | Path], output_folder: Path, *, recursive: b
                     f"the result of {job.input} would overwrite an input; choose another output folder"
                 )
     return jobs
+
+
+def describe_kinds(left_out: Counter[str]) -> str:
+    """Return "3 files of other kinds left out (2 .heic, 1 .txt)", the most frequent kinds first.
+
+    Args:
+        left_out: by ending, as :func:`find_jobs` counts them; at least one.
+    """
+    ordered = sorted(left_out.items(), key=lambda entry: (-entry[1], entry[0]))
+    named = [f"{count} {_shown_ending(ending)}" for ending, count in ordered[:_KINDS_NAMED]]
+    if len(ordered) > _KINDS_NAMED:
+        named.append(f"{sum(count for _, count in ordered[_KINDS_NAMED:])} others")
+    total = left_out.total()
+    files = "1 file of another kind" if total == 1 else f"{total} files of other kinds"
+    return f"{files} left out ({', '.join(named)})"
 
 
 def inputs_within(folder: str | Path, jobs: Iterable[FileJob]) -> set[str]:
@@ -126,7 +161,14 @@ def require_inside(folder: Path, target: Path) -> None:
         raise OutputError(f"{target} leads out of the output folder through a link")
 
 
-def _images_in(folder: str, output_root: str, recursive: bool) -> Iterator[str]:
+def _shown_ending(ending: str) -> str:
+    if not ending:
+        return "without an ending"
+    # Names come from anywhere, and may hold what a terminal would obey.
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in ending)
+
+
+def _images_in(folder: str, output_root: str, recursive: bool, left_out: Counter[str]) -> Iterator[str]:
     unlisted: list[str] = []
     for parent, folders, names in os.walk(folder, onerror=lambda error: unlisted.append(error.filename)):
         # Sorted, so that a second run gives every file the same output name.
@@ -138,6 +180,11 @@ def _images_in(folder: str, output_root: str, recursive: bool) -> Iterator[str]:
             and os.path.realpath(os.path.join(parent, name)) != output_root
         )
         for name in sorted(names):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in READABLE_SUFFIXES:
+            if name.startswith("."):
+                continue
+            ending = os.path.splitext(name)[1].lower()
+            if ending in READABLE_SUFFIXES:
                 yield os.path.join(parent, name)
+            else:
+                left_out[ending] += 1
     yield from unlisted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from polyrestore.cli.routing import route_command
 from polyrestore.cli.train import train_command
 from polyrestore.errors import PolyrestoreError
 from polyrestore.plugins import load_plugin
+
+_EMPTY_ARGUMENT = re.compile(r"(--[a-z-]+=)?")
 
 app = typer.Typer(
     name="polyrestore",
@@ -64,6 +67,10 @@ def run(arguments: Sequence[str]) -> int:
 
     Errors that are expected become one line on standard error; a defect keeps its traceback.
     """
+    # An empty path would be read as the folder one is in.
+    if any(_EMPTY_ARGUMENT.fullmatch(argument) for argument in arguments):
+        error_line("an argument is empty where a path or a value belongs (see polyrestore --help)")
+        return 2
     command = typer.main.get_command(app)
     try:
         with command.make_context("polyrestore", list(arguments)) as context:

@@ -86,7 +86,7 @@ def restore_command(
     Results go to the output folder under the same names, with a report in report.jsonl.
     """
     from polyrestore.bulk.engines.local import restore_here
-    from polyrestore.bulk.files import find_jobs
+    from polyrestore.bulk.files import describe_kinds, find_jobs
     from polyrestore.bulk.one_file import RestoreTask
     from polyrestore.bulk.record import EXPLAINED_FOLDER
     from polyrestore.bulk.run import restore_files
@@ -106,7 +106,8 @@ def restore_command(
     )
     restorer = task.open()
     identity = task.identity(restorer)
-    jobs = find_jobs(inputs, output, recursive=recursive)
+    left_out: Counter[str] = Counter()
+    jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out)
     _tell_what_it_takes(restorer, [job.input for job in jobs])
     records: list[FileRecord] = []
     with _shown(records, len(jobs)) as on_file:
@@ -128,6 +129,8 @@ def restore_command(
         f"{summary.found} found: {summary.restored} restored, {summary.skipped} skipped, "
         f"{summary.failed} failed, in {summary.seconds:.1f} s"
     )
+    if left_out:
+        print(describe_kinds(left_out))
     print(f"report: {summary.report}")
     if explain:
         print(f"explained: {output / EXPLAINED_FOLDER}")

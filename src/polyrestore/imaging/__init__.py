@@ -1,6 +1,6 @@
 """Reading and writing image files without losing what came with the pixels."""
 
-from polyrestore.imaging.content import read_content, read_start, sniff_format
+from polyrestore.imaging.content import open_content, read_content, read_start, sniff_format
 from polyrestore.imaging.image import FORMATS, READABLE_SUFFIXES, FormatDescription, Image, ImageMetadata
 from polyrestore.imaging.pillow import read_pillow
 from polyrestore.imaging.read import read_image
@@ -14,6 +14,7 @@ __all__ = [
     "Image",
     "ImageMetadata",
     "encode_image",
+    "open_content",
     "read_content",
     "read_image",
     "read_pillow",

@@ -5,10 +5,37 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from polyrestore.errors import ImageError
 
 _START_BYTES = 12
+
+
+def open_content(path: str | Path) -> BinaryIO:
+    """Open a regular file to be read; whoever calls closes it.
+
+    Raises:
+        ImageError: the file is missing, no regular file, or cannot be opened.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            listed = os.access(path, os.R_OK | os.X_OK)
+            kind = "a folder, not an image file" if listed else "a folder that cannot be listed"
+            raise ImageError(f"{path} is {kind}")
+        if not path.exists():
+            raise ImageError(f"{path} does not exist")
+        # Reading a pipe or a device could block for ever, and opening one as well.
+        if not path.is_file():
+            raise ImageError(f"{path} is not a regular file")
+        stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise ImageError(f"{path} is not a regular file")
+    return stream
 
 
 def read_content(path: str | Path) -> bytes:
@@ -44,25 +71,18 @@ def sniff_format(content: bytes) -> str | None:
 
 
 def _read(path: Path, size: int) -> bytes:
-    try:
-        if path.is_dir():
-            listed = os.access(path, os.R_OK | os.X_OK)
-            kind = "a folder, not an image file" if listed else "a folder that cannot be listed"
-            raise ImageError(f"{path} is {kind}")
-        if not path.exists():
-            raise ImageError(f"{path} does not exist")
-        # Reading a pipe or a device could block for ever, and opening one as well.
-        if not path.is_file():
-            raise ImageError(f"{path} is not a regular file")
-        with open(path, "rb", opener=_open_without_waiting) as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise ImageError(f"{path} is not a regular file")
+    with open_content(path) as stream:
+        try:
             content = stream.read(size)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        except OSError as error:
+            raise _unreadable(path, error) from error
     if not content:
         raise ImageError(f"{path} is empty (zero bytes)")
     return content
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
+    return ImageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}")
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
