@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,8 @@ from polyrestore.errors import PolyrestoreError
 from polyrestore.plugins import load_plugin
 
 _EMPTY_ARGUMENT = re.compile(r"(--[a-z-]+=)?")
+# What these are given is no path, and their own messages say more.
+_LISTS_OF_NAMES = ("--as", "--with")
 
 app = typer.Typer(
     name="polyrestore",
@@ -68,7 +71,8 @@ def run(arguments: Sequence[str]) -> int:
     Errors that are expected become one line on standard error; a defect keeps its traceback.
     """
     # An empty path would be read as the folder one is in.
-    if any(_EMPTY_ARGUMENT.fullmatch(argument) for argument in arguments):
+    empty = (before for before, argument in pairwise(["", *arguments]) if _EMPTY_ARGUMENT.fullmatch(argument))
+    if any(before not in _LISTS_OF_NAMES for before in empty):
         error_line("an argument is empty where a path or a value belongs (see polyrestore --help)")
         return 2
     command = typer.main.get_command(app)
