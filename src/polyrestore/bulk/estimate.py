@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from polyrestore.imaging import open_content
 from polyrestore.restoration.tiling import plan_tiles
+from polyrestore.restoration.views import QUALITIES
 from polyrestore.runtimes.base import Runtime
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def estimate(restorer: Restorer, megapixels: float, largest: float) -> Estimate:
     overhead = read_px / whole**2
     return Estimate(
         memory_bytes=int(runtime.weight_bytes + live.most * tile_px / side**2),
-        seconds=seconds / side**2 * megapixels * 1e6 * overhead,
+        seconds=seconds / side**2 * megapixels * 1e6 * overhead * QUALITIES[restorer.quality],
         megapixels=megapixels,
         probe_px=side,
     )
