@@ -15,7 +15,7 @@ READY := $(VENV)/.polyrestore-ready
 # Two processes or more, a file at a time, since the tests of a file share what is slow to make.
 PYTEST := -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 # Percent of the package's statements that the tests run at least. Counting them costs the tests a third more time.
-COVERAGE_FLOOR := 78
+COVERAGE_FLOOR ?= 98
 EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,clip,dev
 
 .DEFAULT_GOAL := help
