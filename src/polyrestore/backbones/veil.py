@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polyrestore.backbones.context_unet import scale_down
 from polyrestore.backbones.layers import COLOUR_LEVELS, colour_levels
 
 OVERVIEW_PX = 96
@@ -144,8 +145,18 @@ def without_veil(image: Tensor, veil: Tensor) -> Tensor:
     places = torch.stack([across, down], dim=3)
     fine = functional.grid_sample(maps, places, padding_mode="border", align_corners=False)
     slope, offset = fine.chunk(2, dim=1)
-    transmission = (slope * image.mean(1, keepdim=True) + offset).clamp(LEAST_TRANSMISSION, 1)
-    return (image - light) / transmission + light
+    return scene_behind(image, slope * image.mean(1, keepdim=True) + offset, light)
+
+
+def scene_behind(hazy: Tensor, transmission: Tensor, light: Tensor) -> Tensor:
+    """Return J = (I - A) / t + A, not clipped, with t between ``LEAST_TRANSMISSION`` and 1.
+
+    Args:
+        hazy: I, RGB in [0, 1], (B, 3, H, W).
+        transmission: t, (B, 1, H, W).
+        light: A, (B, 3, 1, 1).
+    """
+    return (hazy - light) / transmission.clamp(LEAST_TRANSMISSION, 1) + light
 
 
 def dark_channel(image: Tensor) -> Tensor:
@@ -180,9 +191,7 @@ class _Residual(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        with torch.no_grad():
-            self.conv2.weight.mul_(0.1)
-            cast(Tensor, self.conv2.bias).mul_(0.1)
+        scale_down(self.conv2)
 
     def forward(self, features: Tensor) -> Tensor:
         result: Tensor = features + self.conv2(functional.relu(self.conv1(features)))

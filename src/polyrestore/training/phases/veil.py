@@ -16,7 +16,7 @@ from polyrestore.adapters import Adapter, LoraConfig, carry_over
 from polyrestore.backbones import Backbone, build_backbone
 from polyrestore.backbones.compact import Compact
 from polyrestore.backbones.layers import use_channels_last
-from polyrestore.backbones.veil import LEAST_TRANSMISSION, OVERVIEW_PX, VeilEstimator
+from polyrestore.backbones.veil import OVERVIEW_PX, VeilEstimator, scene_behind
 from polyrestore.bundles import load_bundle
 from polyrestore.data import Batch, load_clean, mixed_seed
 from polyrestore.data.augmentation import vary_light
@@ -97,7 +97,7 @@ class VeilJob(Job):
         assert batch.transmission is not None
         assert batch.light is not None
         transmission, light = module(batch.degraded)
-        restored = cleared(batch.degraded, transmission, light)
+        restored = scene_behind(batch.degraded, transmission, light)
         error = (restored - batch.clean).abs().mean((1, 2, 3))
         causes = (transmission - batch.transmission).abs().mean((1, 2, 3)) + (light - batch.light).abs().mean(
             (1, 2, 3)
@@ -111,7 +111,7 @@ class VeilJob(Job):
         severity = torch.tensor(SEVERITIES).repeat(len(clean))[: len(clean)]
         batch = hazy_batch(clean, severity, Generator().manual_seed(VALIDATION_SEED))
         device = next(self.estimator.parameters()).device
-        restored = cleared(
+        restored = scene_behind(
             batch.degraded, *(each.cpu() for each in self.estimator(batch.degraded.to(device)))
         )
         figures = {"haze": batch_psnr(restored, clean), "untouched": batch_psnr(batch.degraded, clean)}
@@ -134,11 +134,6 @@ def hazy_batch(clean: Tensor, severity: Tensor, generator: Generator) -> HazyBat
     )
 
 
-def cleared(hazy: Tensor, transmission: Tensor, light: Tensor) -> Tensor:
-    """Return J = (I - A) / t + A, not clipped."""
-    return (hazy - light) / transmission.clamp(min=LEAST_TRANSMISSION) + light
-
-
 def overviews_of(images: Sequence[Tensor]) -> list[Tensor]:
     """Make small copies of images, uint8 (3, H, W) each, whose shorter side has ``STORED_SIDE_PX``."""
     copies = []
@@ -146,8 +141,8 @@ def overviews_of(images: Sequence[Tensor]) -> list[Tensor]:
         height, width = image.shape[1:]
         factor = STORED_SIDE_PX / min(height, width)
         size = (max(1, round(height * factor)), max(1, round(width * factor)))
-        copy = functional.interpolate(image[None].float(), size=size, mode="area")[0]
-        copies.append(copy.round().clamp(0, 255).to(torch.uint8))
+        small = functional.interpolate(image[None].float(), size=size, mode="area")[0]
+        copies.append(small.round().clamp(0, 255).to(torch.uint8))
     return copies
 
 
