@@ -78,40 +78,51 @@ class Muon(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             members = [parameter for parameter in group["params"] if parameter.grad is not None]
-            for parameter in members:
-                if group["weight_decay"]:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                if not group["matrices"]:
-                    self._adam(parameter, group)
+            if not members:
+                continue
+            if group["weight_decay"]:
+                torch._foreach_mul_(members, 1 - group["lr"] * group["weight_decay"])
             if group["matrices"]:
                 self._orthogonal(members, group)
+            else:
+                self._adam(members, group)
         return loss
 
-    def _adam(self, parameter: Parameter, group: dict[str, Any]) -> None:
-        assert parameter.grad is not None
-        state, gradient = self.state[parameter], parameter.grad
-        if not state:
-            state["step"] = torch.zeros(())
-            state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        state["step"] += 1
+    def _adam(self, members: list[Parameter], group: dict[str, Any]) -> None:
+        # All at once: a kernel for each of hundreds of small parameters would take longer than the network.
+        gradients = [_gradient(parameter) for parameter in members]
+        states = [self.state[parameter] for parameter in members]
+        for parameter, state in zip(members, states, strict=True):
+            if not state:
+                state["step"] = torch.zeros(())
+                state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+            state["step"] += 1
         first, second = group["betas"]
-        state["mean"].lerp_(gradient, 1 - first)
-        state["square"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        count = float(state["step"])
-        deviation = (state["square"] / (1 - second**count)).sqrt_().add_(1e-8)
-        parameter.addcdiv_(state["mean"], deviation, value=-group["lr"] / (1 - first**count))
+        means, squares = ([state[key] for state in states] for key in ("mean", "square"))
+        torch._foreach_lerp_(means, gradients, 1 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - second)
+        counts = [float(state["step"]) for state in states]
+        deviations = torch._foreach_div(squares, [1 - second**count for count in counts])
+        torch._foreach_sqrt_(deviations)
+        torch._foreach_add_(deviations, 1e-8)
+        steps = [-group["lr"] / (1 - first**count) for count in counts]
+        torch._foreach_addcdiv_(members, means, deviations, steps)
 
     def _orthogonal(self, members: list[Parameter], group: dict[str, Any]) -> None:
         # Matrices of one shape are treated together: many small products are slow.
         alike: dict[tuple[int, int], list[tuple[Parameter, Tensor]]] = {}
+        gradients = [_gradient(parameter) for parameter in members]
         for parameter in members:
-            assert parameter.grad is not None
-            state = self.state[parameter]
-            if not state:
-                state["momentum"] = torch.zeros_like(parameter)
-            state["momentum"].lerp_(parameter.grad, 1 - _MOMENTUM)
-            ahead = parameter.grad.lerp(state["momentum"], _MOMENTUM).reshape(parameter.shape[0], -1)
-            alike.setdefault((ahead.shape[0], ahead.shape[1]), []).append((parameter, ahead))
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        momenta = [self.state[parameter]["momentum"] for parameter in members]
+        torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+        for parameter, ahead in zip(
+            members, torch._foreach_lerp(gradients, momenta, _MOMENTUM), strict=True
+        ):
+            matrix = ahead.reshape(parameter.shape[0], -1)
+            alike.setdefault((matrix.shape[0], matrix.shape[1]), []).append((parameter, matrix))
         for shape, entries in alike.items():
             stacked = torch.stack([ahead for _, ahead in entries])
             resolved = resolve_precision(self._precision, stacked.device)
@@ -119,6 +130,11 @@ class Muon(torch.optim.Optimizer):
             scale = 0.2 * max(shape) ** 0.5
             for (parameter, _), update in zip(entries, updates, strict=True):
                 parameter.add_(update.reshape(parameter.shape), alpha=-group["lr"] * scale)
+
+
+def _gradient(parameter: Parameter) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 def is_matrix(parameter: Tensor) -> bool:
