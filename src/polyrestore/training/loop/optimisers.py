@@ -118,9 +118,7 @@ class Muon(torch.optim.Optimizer):
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
         momenta = [self.state[parameter]["momentum"] for parameter in members]
         torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
-        for parameter, ahead in zip(
-            members, torch._foreach_lerp(gradients, momenta, _MOMENTUM), strict=True
-        ):
+        for parameter, ahead in zip(members, torch._foreach_lerp(gradients, momenta, _MOMENTUM), strict=True):
             matrix = ahead.reshape(parameter.shape[0], -1)
             alike.setdefault((matrix.shape[0], matrix.shape[1]), []).append((parameter, matrix))
         for shape, entries in alike.items():
