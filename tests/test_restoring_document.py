@@ -17,6 +17,7 @@ from polyrestore.bulk.record import LINE_FORMAT, FileRecord
 from polyrestore.bundles import shipped
 from polyrestore.cli.main import run
 from polyrestore.imaging import ImageMetadata, write_image
+from polyrestore.notes import MEANINGS
 from tests.support.tiny_bundle import save_tiny_bundle
 from tests.test_readme import ROOT, commands, fenced
 
@@ -48,13 +49,27 @@ def test_the_commands_and_the_python_run_and_lines_hold_what_the_tables_say(plac
             assert Path(command[-1]).is_file()
     (line,) = (place / "restored" / "report.jsonl").read_text().splitlines()
     values = json.loads(line)
-    assert list(values) == first_column("key") == ["format", *(field.name for field in fields(FileRecord))]
+    assert (
+        list(values)
+        == first_column("key")
+        == [
+            "format",
+            *(field.name for field in fields(FileRecord)),
+            "note_codes",
+        ]
+    )
     assert values["format"] == LINE_FORMAT == 1
     (code,) = fenced(DOCUMENT, "python")
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, {})
     assert printed.getvalue().split() == ["1", str(Path("restored", "report.jsonl"))]
     assert [*values["identity"], "tile_px", "plugins_sha256"] == first_column("identity")
+
+
+def test_the_table_of_codes_is_that_of_the_package() -> None:
+    text = (ROOT / DOCUMENT).read_text(encoding="utf-8").partition("| code |")[2].partition("\n\n")[0]
+    assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE)) == MEANINGS
+    assert sorted(MEANINGS) == list(MEANINGS)
 
 
 def test_every_option_of_a_task_is_told(place: Path) -> None:

@@ -18,6 +18,7 @@ from polyrestore.bulk.one_file import RestoreTask
 from polyrestore.bulk.report import PENDING_NAME, REPORT_NAME
 from polyrestore.bulk.run import RunSummary, restore_files
 from polyrestore.imaging import Image, ImageMetadata, write_image
+from polyrestore.notes import Note
 from polyrestore.restoration.restorer import Restorer
 
 
@@ -26,8 +27,8 @@ class FakeRecognition:
     weights: dict[str, float]
     similarities: dict[str, float]
 
-    def remarks(self) -> tuple[str, ...]:
-        return ("maybe haze, 0.45; --as haze to apply",)
+    def remarks(self) -> tuple[Note, ...]:
+        return (Note("uncertain", "maybe haze, 0.45; --as haze to apply"),)
 
 
 @dataclass

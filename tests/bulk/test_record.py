@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyrestore.bulk.record import LINE_FORMAT, FileRecord, NewerLineError, is_cut_short, result_of
+from polyrestore.notes import Note
 
 RICH = FileRecord(
     input="/in/caf\udce9 \u2603\n.png",
@@ -19,7 +20,7 @@ RICH = FileRecord(
     seconds=1.5,
     width=4,
     height=5,
-    notes=("comments and XMP are not kept",),
+    notes=(Note("comments_lost", "comments and XMP are not kept"),),
     explanation=("explained/sub/a/0-backbone.png",),
     sha256="ab",
     identity={"as": None, "strength": 1.0, "exact": True, "nested": {"a": [1, 2]}},
@@ -40,8 +41,16 @@ def test_a_record_comes_back_from_its_line() -> None:
     assert line.isascii()
     assert json.loads(line)["format"] == LINE_FORMAT
     assert FileRecord.from_line(line) == RICH
+    assert [note.code for note in FileRecord.from_line(line).notes] == ["comments_lost"]
     least = FileRecord("/a", None, "failed", error="gone")
     assert FileRecord.from_line(least.to_line()) == least
+
+
+@pytest.mark.parametrize("codes", [None, [], ["a", "b"], 5, [1], "a"])
+def test_notes_of_versions_that_gave_no_codes_stay(codes: object) -> None:
+    values = {**json.loads(RICH.to_line()), "note_codes": codes}
+    (note,) = FileRecord.from_line(json.dumps(values)).notes
+    assert (note, note.code) == (RICH.notes[0], "unknown")
 
 
 def test_what_a_killed_run_leaves_of_a_line_is_known_as_such() -> None:

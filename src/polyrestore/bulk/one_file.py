@@ -21,6 +21,7 @@ from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.errors import CompositionError, ImageError, OutputError, PolyrestoreError
 from polyrestore.files import discard_staged, sha256_of, stage_bytes
 from polyrestore.imaging import Image, encode_image, read_content, read_image
+from polyrestore.notes import Note
 from polyrestore.plugins import load_plugin
 from polyrestore.restoration.explanation import Encode
 from polyrestore.restoration.restored import Restored
@@ -218,16 +219,16 @@ def _restore(
 
 def _encode_result(
     job: SettledJob, image: Image, restored: Restored, content: bytes
-) -> tuple[bytes, tuple[str, ...]]:
+) -> tuple[bytes, tuple[Note, ...]]:
     """Return the bytes of the result, and what a reader should know about them."""
     # Encoding an image that nothing was done to could only make it worse.
     if image.metadata.orientation == 1 and torch.equal(restored.pixels.cpu(), image.pixels):
-        notes: tuple[str, ...] = ("nothing to restore, copied byte for byte",)
+        notes: tuple[Note, ...] = (Note("unchanged", "nothing to restore, copied byte for byte"),)
     else:
         content, lost = encode_image(job.folder / job.output, restored.pixels, image.metadata)
         notes = (*image.notes, *lost)
     if job.output.name != job.input.name:
-        notes = (*notes, f"written as {job.output.name}")
+        notes = (*notes, Note("renamed", f"written as {job.output.name}"))
     return content, notes
 
 

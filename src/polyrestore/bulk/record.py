@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePath, PurePosixPath
 from typing import Any, Literal, get_args
+
+from polyrestore.notes import Note
 
 LINE_FORMAT = 1
 """Version of the report's lines; it rises when a line of before would be misread."""
@@ -46,7 +48,7 @@ class FileRecord:
     seconds: float | None = None
     width: int | None = None
     height: int | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     explanation: tuple[str, ...] = ()
     sha256: str | None = None
     output_sha256: str | None = None
@@ -54,7 +56,8 @@ class FileRecord:
 
     def to_line(self) -> str:
         """Return the record as JSON without line breaks; names that are not UTF-8 survive as escapes."""
-        return json.dumps({"format": LINE_FORMAT, **asdict(self)})
+        values = {"format": LINE_FORMAT, **asdict(self), "note_codes": [note.code for note in self.notes]}
+        return json.dumps(values)
 
     @classmethod
     def from_line(cls, line: str) -> FileRecord:
@@ -78,9 +81,16 @@ class FileRecord:
         for name, value in known.items():
             if not _FITS[name](value):
                 raise ValueError(f"{name} is {value!r}")
-        for name in ("notes", "explanation"):
-            known[name] = tuple(known.get(name, ()))
+        known["notes"] = _notes(known.get("notes", ()), values.get("note_codes"))
+        known["explanation"] = tuple(known.get("explanation", ()))
         return cls(**known)
+
+
+def _notes(sentences: Sequence[str], codes: object) -> tuple[Note, ...]:
+    """Return the notes of a line; those of versions that gave no codes have the code "unknown"."""
+    if not isinstance(codes, list) or len(codes) != len(sentences) or not _is_texts(codes):
+        codes = ["unknown"] * len(sentences)
+    return tuple(map(Note, codes, sentences))
 
 
 def explanation_place(output: PurePath) -> PurePath:

@@ -23,6 +23,7 @@ from polyrestore.cli.common import (
     recognition_settings,
     weights_text,
 )
+from polyrestore.notes import NoteCounts
 from polyrestore.plugins import loaded_plugins
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def restore_command(
     jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out)
     _tell_what_it_takes(restorer, [job.input for job in jobs])
     records: list[FileRecord] = []
-    with _shown(records, len(jobs)) as on_file:
+    notes = NoteCounts()
+    with _shown(records, notes, len(jobs)) as on_file:
         summary = restore_files(
             task,
             jobs,
@@ -129,6 +131,8 @@ def restore_command(
         f"{summary.found} found: {summary.restored} restored, {summary.skipped} skipped, "
         f"{summary.failed} failed, in {summary.seconds:.1f} s"
     )
+    for line in notes.lines():
+        print(f"note: {line}")
     if left_out:
         print(describe_kinds(left_out))
     print(f"report: {summary.report}")
@@ -170,8 +174,10 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def _shown(records: list[FileRecord], found: int) -> Iterator[Callable[[FileRecord], None]]:
-    """Show progress and errors, and collect the records of a short table.
+def _shown(
+    records: list[FileRecord], notes: NoteCounts, found: int
+) -> Iterator[Callable[[FileRecord], None]]:
+    """Show progress and errors, and collect the records of a short table and what the notes are about.
 
     Where the user interrupts, what has been done by then is said before that goes on its way.
 
@@ -191,6 +197,8 @@ def _shown(records: list[FileRecord], found: int) -> Iterator[Callable[[FileReco
             def show(record: FileRecord) -> None:
                 progress.advance(bar)
                 counts[record.status] += 1
+                if record.status == "restored":
+                    notes.add(record.notes)
                 if record.error is not None:
                     error_line(record.error)
                 # The table needs a few of them only; a million would fill the memory.

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from polyrestore.notes import Note
+
 
 @dataclass(frozen=True)
 class FormatDescription:
@@ -90,4 +92,4 @@ class Image:
 
     pixels: Tensor
     metadata: ImageMetadata
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()

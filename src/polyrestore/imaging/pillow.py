@@ -26,6 +26,7 @@ from polyrestore.imaging.exif import (
 )
 from polyrestore.imaging.image import FORMATS, Image, ImageMetadata
 from polyrestore.imaging.quiet import silence_tiff
+from polyrestore.notes import Note
 
 _COMMENT_KEYS = ("comment", "xmp", "XML:com.adobe.xmp")
 
@@ -46,7 +47,7 @@ class DecodedPicture:
     mode: str
     upright: bool = False
     keeps_profile: bool = True
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Tags:
     exif: bytes | None
     orientation: int
     dpi: tuple[float, float] | None
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def read_pillow(image: PILImage.Image) -> Image:
@@ -118,7 +119,7 @@ def read_tags(opened: PILImage.Image, file_format: str) -> Tags:
         opened: a file, or an image in memory.
         file_format: a key of :data:`~polyrestore.imaging.FORMATS`.
     """
-    notes: list[str] = []
+    notes: list[Note] = []
     tags, exif, orientation = _read_exif(opened, file_format, notes)
     return Tags(exif, orientation, _resolution(opened, file_format, tags), tuple(notes))
 
@@ -130,7 +131,7 @@ def assemble_image(
     file_format: str,
     *,
     lossless: bool,
-    notes: Sequence[str],
+    notes: Sequence[Note],
 ) -> Image:
     """Return the upright picture with all that has to be kept beside it.
 
@@ -144,7 +145,7 @@ def assemble_image(
     """
     told = [*notes, *tags.notes, *decoded.notes]
     if any(key in opened.info for key in _COMMENT_KEYS) or getattr(opened, "text", None):
-        told.append("comments and XMP are not kept")
+        told.append(Note("comments_lost", "comments and XMP are not kept"))
     samples = decoded.samples if decoded.upright else turn_upright(decoded.samples, tags.orientation)
     grey, has_alpha = samples.shape[2] < 3, samples.shape[2] in (2, 4)
     planes = _to_float(samples)
@@ -177,7 +178,7 @@ def decode_by_pillow(opened: PILImage.Image, name: Path) -> DecodedPicture:
     opened.load()
     mode = opened.mode
     transparent = opened.has_transparency_data
-    notes: list[str] = []
+    notes: list[Note] = []
     keeps_profile = True
     if mode in ("F", "I"):
         return _decode_32_bits(opened, name)
@@ -186,24 +187,24 @@ def decode_by_pillow(opened: PILImage.Image, name: Path) -> DecodedPicture:
     if mode in ("1", "L", "LA", "La"):
         image = opened.convert("LA" if transparent else "L")
         if mode == "1":
-            notes.append("1-bit image, written as 8-bit grey")
+            notes.append(Note("bilevel_to_grey", "1-bit image, written as 8-bit grey"))
     elif mode == "CMYK":
         image, how = _cmyk_to_srgb(opened)
-        notes.append(how)
+        notes.append(Note("colours_converted", how))
         keeps_profile = False
     elif mode == "LAB":
         conversion = ImageCms.buildTransform(
             ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
         )
         image = _required(ImageCms.applyTransform(opened, conversion))
-        notes.append("Lab image converted to sRGB")
+        notes.append(Note("colours_converted", "Lab image converted to sRGB"))
         keeps_profile = False
     else:
         image = opened.convert("RGBA" if transparent else "RGB")
         if mode in ("P", "PA"):
-            notes.append("palette expanded to full colour")
+            notes.append(Note("palette_expanded", "palette expanded to full colour"))
         elif mode not in ("RGB", "RGBA", "RGBa", "RGBX"):
-            notes.append(f"{mode} image converted to RGB")
+            notes.append(Note("colours_converted", f"{mode} image converted to RGB"))
     samples = np.asarray(image)
     return DecodedPicture(
         samples[:, :, None] if samples.ndim == 2 else samples, mode, keeps_profile=keeps_profile, notes=notes
@@ -225,7 +226,8 @@ def _decode_32_bits(opened: PILImage.Image, name: Path) -> DecodedPicture:
     # Also false where a value is not a number.
     if not bool(((samples >= 0) & (samples <= largest)).all()):
         raise ImageError(f"{name}: {opened.mode} samples (32 bits) outside of 0 to {largest}; rescale them")
-    return DecodedPicture(samples.astype(kind), opened.mode, notes=["32-bit image, written with 16 bits"])
+    note = Note("bits_reduced", "32-bit image, written with 16 bits")
+    return DecodedPicture(samples.astype(kind), opened.mode, notes=[note])
 
 
 def _cmyk_to_srgb(opened: PILImage.Image) -> tuple[PILImage.Image, str]:
@@ -248,7 +250,7 @@ def _required(converted: PILImage.Image | None) -> PILImage.Image:
 
 
 def _read_exif(
-    opened: PILImage.Image, file_format: str, notes: list[str]
+    opened: PILImage.Image, file_format: str, notes: list[Note]
 ) -> tuple[PILImage.Exif, bytes | None, int]:
     """Return the parsed tags, the upright block to keep, and the orientation of the stored pixels."""
     try:
@@ -261,7 +263,7 @@ def _read_exif(
         orientation = tags.get(ORIENTATION_TAG, 1)
     except Exception as error:
         # Broken EXIF raises nearly anything and is no reason to refuse the pixels.
-        notes.append(f"the EXIF block is damaged and not kept ({error})")
+        notes.append(Note("exif_lost", f"the EXIF block is damaged and not kept ({error})"))
         return PILImage.Exif(), None, 1
     upright = with_upright_orientation(without_prefix(block)) if block else None
     return tags, upright, orientation if orientation in range(1, 9) else 1

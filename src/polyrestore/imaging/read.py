@@ -24,6 +24,7 @@ from polyrestore.imaging.pillow import (
     read_tags,
 )
 from polyrestore.imaging.quiet import silence_tiff
+from polyrestore.notes import Note
 
 _MODES_16 = {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}
 
@@ -71,13 +72,14 @@ def read_image(source: str | Path | bytes, *, name: str | Path | None = None) ->
 
 
 def _read_opened(content: bytes, name: Path, opened: PILImage.Image) -> Image:
-    notes: list[str] = []
+    notes: list[Note] = []
     file_format = format_name(opened)
     if name.suffix and name.suffix.lower() not in FORMATS[file_format].suffixes:
-        notes.append(f"the name ends in {name.suffix!r} but the content is {file_format}")
+        sentence = f"the name ends in {name.suffix!r} but the content is {file_format}"
+        notes.append(Note("name_differs", sentence))
     frames = getattr(opened, "n_frames", 1)
     if frames > 1:
-        notes.append(f"holds {frames} frames, only the first is used")
+        notes.append(Note("frames_lost", f"holds {frames} frames, only the first is used"))
 
     # Pillow takes the orientation of a TIFF file away while it decodes.
     tags = read_tags(opened, file_format)
@@ -100,12 +102,13 @@ def _decode(content: bytes, name: Path, opened: PILImage.Image, file_format: str
             # Compressions that tifffile leaves to an optional package are still read by Pillow.
             decoded = replace(decode_by_pillow(opened, name), upright=True)
             if decoded.samples.dtype == np.uint8:
-                decoded.notes.append(f"16-bit TIFF read with 8 bits per channel ({error})")
+                sentence = f"16-bit TIFF read with 8 bits per channel ({error})"
+                decoded.notes.append(Note("bits_reduced", sentence))
             return decoded
         return DecodedPicture(samples, _MODES_16[samples.shape[2]])
     decoded = decode_by_pillow(opened, name)
     if file_format == "PNG" and header.bit_depth == 16 and decoded.samples.dtype == np.uint8:
-        decoded.notes.append("interlaced 16-bit PNG read with 8 bits per channel")
+        decoded.notes.append(Note("bits_reduced", "interlaced 16-bit PNG read with 8 bits per channel"))
     # Pillow turns TIFF images by itself while it decodes them, and no others.
     return replace(decoded, upright=file_format == "TIFF")
 

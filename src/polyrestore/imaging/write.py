@@ -20,6 +20,7 @@ from polyrestore.imaging.exif import EXIF_PREFIX
 from polyrestore.imaging.image import FORMATS, FormatDescription, ImageMetadata
 from polyrestore.imaging.png16 import encode_png16
 from polyrestore.imaging.tiff import encode_tiff
+from polyrestore.notes import Note
 
 # High enough that a restored photograph is not damaged again, with colour at full resolution.
 DEFAULT_QUALITY = 95
@@ -44,7 +45,7 @@ def format_of(path: Path, metadata: ImageMetadata) -> FormatDescription:
 
 def write_image(
     path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int = DEFAULT_QUALITY
-) -> tuple[str, ...]:
+) -> tuple[Note, ...]:
     """Write an image in the format that the ending of ``path`` names, whole or not at all.
 
     Args:
@@ -66,7 +67,7 @@ def write_image(
 
 def encode_image(
     path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int = DEFAULT_QUALITY
-) -> tuple[bytes, tuple[str, ...]]:
+) -> tuple[bytes, tuple[Note, ...]]:
     """Return the bytes of an image file in the format that the ending of ``path`` names.
 
     JPEG is written with 4:4:4 colour. WebP is lossless when ``metadata.lossless`` says that the source was,
@@ -89,7 +90,7 @@ def encode_image(
     _require_writable(path, pixels, metadata, description)
     if not 1 <= quality <= 100:
         raise OutputError(f"the quality must be from 1 to 100, not {quality}")
-    notes: list[str] = []
+    notes: list[Note] = []
     kept = _fit(metadata, description, notes)
     samples = _samples(pixels, kept)
     try:
@@ -116,35 +117,40 @@ def _require_writable(
         raise OutputError(f"cannot write {path}: the alpha channel does not have the size {width}x{height}")
 
 
-def _fit(metadata: ImageMetadata, description: FormatDescription, notes: list[str]) -> ImageMetadata:
+def _fit(metadata: ImageMetadata, description: FormatDescription, notes: list[Note]) -> ImageMetadata:
     """Return the part of ``metadata`` that the format can hold, and name the rest in ``notes``."""
     name = description.name
     bit_depth, grey, alpha = metadata.bit_depth, metadata.grey, metadata.alpha
     profile, exif, dpi = metadata.icc_profile, metadata.exif, metadata.dpi
     if bit_depth not in description.bit_depths:
-        notes.append(f"{name} cannot hold {bit_depth} bits per channel, written with 8")
+        notes.append(Note("bits_reduced", f"{name} cannot hold {bit_depth} bits per channel, written with 8"))
         bit_depth = 8
     if grey and not description.grey:
-        notes.append(f"{name} cannot hold a single grey channel, written as RGB")
+        notes.append(Note("grey_to_rgb", f"{name} cannot hold a single grey channel, written as RGB"))
         grey = False
     if grey and alpha is not None and (name == "BMP" or (name == "TIFF" and bit_depth == 16)):
         # BMP has no such layout; the TIFF one exists, but Pillow and all that builds on it refuse to open it.
-        notes.append(f"{name} cannot hold grey with alpha in {bit_depth} bits, written as RGB with alpha")
+        notes.append(
+            Note(
+                "grey_to_rgb",
+                f"{name} cannot hold grey with alpha in {bit_depth} bits, written as RGB with alpha",
+            )
+        )
         grey = False
     if alpha is not None and not description.alpha:
-        notes.append(f"{name} cannot hold alpha, dropped")
+        notes.append(Note("alpha_lost", f"{name} cannot hold alpha, dropped"))
         alpha = None
     if profile is not None and (not description.icc_profile or (grey != metadata.grey)):
-        notes.append(f"{name} cannot hold the colour profile, dropped")
+        notes.append(Note("profile_lost", f"{name} cannot hold the colour profile, dropped"))
         profile = None
     if exif is not None and not description.exif:
-        notes.append(f"{name} cannot hold EXIF, dropped")
+        notes.append(Note("exif_lost", f"{name} cannot hold EXIF, dropped"))
         exif = None
     if exif is not None and name == "JPEG" and len(exif) > _LARGEST_JPEG_EXIF:
-        notes.append("JPEG cannot hold that much EXIF, dropped")
+        notes.append(Note("exif_lost", "JPEG cannot hold that much EXIF, dropped"))
         exif = None
     if dpi is not None and not description.dpi:
-        notes.append(f"{name} cannot hold the resolution in dpi, dropped")
+        notes.append(Note("resolution_lost", f"{name} cannot hold the resolution in dpi, dropped"))
         dpi = None
     return replace(
         metadata, bit_depth=bit_depth, grey=grey, alpha=alpha, icc_profile=profile, exif=exif, dpi=dpi
@@ -164,7 +170,7 @@ def _samples(pixels: Tensor, metadata: ImageMetadata) -> NDArray[Any]:
     return np.ascontiguousarray(np.moveaxis(levels.astype(kind), 0, 2))
 
 
-def _encode_tiff(samples: NDArray[Any], metadata: ImageMetadata, notes: list[str]) -> bytes:
+def _encode_tiff(samples: NDArray[Any], metadata: ImageMetadata, notes: list[Note]) -> bytes:
     profile, dpi = metadata.icc_profile, metadata.dpi
     try:
         with warnings.catch_warnings():
@@ -174,7 +180,7 @@ def _encode_tiff(samples: NDArray[Any], metadata: ImageMetadata, notes: list[str
         # TIFF is the one format that takes EXIF apart, and so the one that trips over a damaged block.
         if metadata.exif is None:
             raise
-        notes.append(f"the EXIF block could not be taken over, dropped ({error})")
+        notes.append(Note("exif_lost", f"the EXIF block could not be taken over, dropped ({error})"))
         return encode_tiff(samples, icc_profile=profile, dpi=dpi)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.errors import RecognitionError, nearest_names
+from polyrestore.notes import Note
 from polyrestore.recognition.base import BaseRecogniser
 
 CLEAN = "clean"
@@ -123,10 +124,10 @@ class Recognition:
         """True when no adapter should act."""
         return not self.weights
 
-    def remarks(self) -> tuple[str, ...]:
+    def remarks(self) -> tuple[Note, ...]:
         """Return one sentence for each degradation that may be there but is not acted on."""
         return tuple(
-            f"maybe {name}, {probability:.2f}; --as {name} to apply"
+            Note("uncertain", f"maybe {name}, {probability:.2f}; --as {name} to apply")
             for name, probability in self.uncertain.items()
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from polyrestore.imaging import ImageMetadata, write_image
+from polyrestore.notes import Note
 from polyrestore.recognition import Recognition
 
 
@@ -31,7 +32,7 @@ class Restored:
     recognition: Recognition | None
     seconds: float
     metadata: ImageMetadata = field(default_factory=ImageMetadata, repr=False)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     bare: bool = False
 
     @property
@@ -39,7 +40,7 @@ class Restored:
         """True when no network ran and the pixels are those of the input."""
         return not self.weights and not self.bare
 
-    def save(self, path: str | Path) -> tuple[str, ...]:
+    def save(self, path: str | Path) -> tuple[Note, ...]:
         """Write the image with the input's metadata, whole or not at all.
 
         Returns:

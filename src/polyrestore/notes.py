@@ -1,0 +1,83 @@
+"""What of a file is not as it was: sentences for people, each with a code for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+MEANINGS: dict[str, str] = {
+    "alpha_lost": "alpha channel lost",
+    "bilevel_to_grey": "1-bit image written as 8-bit grey",
+    "bits_reduced": "fewer bits per channel than before",
+    "colours_converted": "colours converted to RGB",
+    "comments_lost": "comments and XMP lost",
+    "exif_lost": "EXIF lost",
+    "frames_lost": "only the first frame used",
+    "grey_to_rgb": "grey image written as RGB",
+    "name_differs": "the name's ending is not that of the content",
+    "palette_expanded": "palette expanded to full colour",
+    "profile_lost": "colour profile lost",
+    "renamed": "written under another name",
+    "resolution_lost": "resolution in dpi lost",
+    "uncertain": "may have a degradation that was not acted on",
+    "unchanged": "nothing to restore, copied byte for byte",
+    "unknown": "other notes, see the report",
+}
+"""What each code says of several files at once; codes never change their meaning, and none is used again."""
+
+
+class Note(str):
+    """A sentence about something that a reader should know, and the code of what it is about.
+
+    Attributes:
+        code: a key of :data:`MEANINGS`; of a note that a later version wrote, perhaps another.
+    """
+
+    __slots__ = ("code",)
+    code: str
+
+    def __new__(cls, code: str, sentence: str) -> Note:
+        """Return the note.
+
+        Args:
+            code: a key of :data:`MEANINGS`.
+            sentence: what is so with one file, without a full stop.
+        """
+        note = super().__new__(cls, sentence)
+        note.code = code
+        return note
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        """Return what a copy is made from."""
+        return self.code, str(self)
+
+    def __repr__(self) -> str:
+        """Return the note as code."""
+        return f"Note({self.code!r}, {str(self)!r})"
+
+
+class NoteCounts:
+    """How many files have notes of each code, in memory that does not grow with the files."""
+
+    def __init__(self) -> None:
+        self._files: Counter[str] = Counter()
+        self._sentence: dict[str, str | None] = {}
+
+    def add(self, notes: Iterable[Note]) -> None:
+        """Count the notes of one file."""
+        for note in notes:
+            # None stands for sentences that differ.
+            if self._sentence.setdefault(note.code, str(note)) != note:
+                self._sentence[note.code] = None
+        self._files.update({note.code for note in notes})
+
+    def lines(self) -> list[str]:
+        """Return "3 files: EXIF lost" for each code, the most frequent first.
+
+        What all of them say in the same words is said in those words.
+        """
+        ordered = sorted(self._files.items(), key=lambda entry: (-entry[1], entry[0]))
+        return [
+            f"{count} file{'s' * (count != 1)}: {self._sentence[code] or MEANINGS.get(code, code)}"
+            for code, count in ordered
+        ]
