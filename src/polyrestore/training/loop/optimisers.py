@@ -107,7 +107,7 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_sqrt_(deviations)
         torch._foreach_add_(deviations, 1e-8)
         steps = [-group["lr"] / (1 - first**count) for count in counts]
-        torch._foreach_addcdiv_(members, means, deviations, steps)
+        torch._foreach_addcdiv_(tuple(members), means, deviations, steps)
 
     def _orthogonal(self, members: list[Parameter], group: dict[str, Any]) -> None:
         # Matrices of one shape are treated together: many small products are slow.
