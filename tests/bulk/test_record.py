@@ -23,6 +23,7 @@ RICH = FileRecord(
     notes=(Note("comments_lost", "comments and XMP are not kept"),),
     explanation=("explained/sub/a/0-backbone.png",),
     sha256="ab",
+    output_sha256="cd",
     identity={"as": None, "strength": 1.0, "exact": True, "nested": {"a": [1, 2]}},
 )
 
