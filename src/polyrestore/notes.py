@@ -7,9 +7,11 @@ from collections.abc import Iterable
 
 MEANINGS: dict[str, str] = {
     "alpha_lost": "alpha channel lost",
+    "alpha_reduced": "alpha written as transparent or opaque",
     "bilevel_to_grey": "1-bit image written as 8-bit grey",
     "bits_reduced": "fewer bits per channel than before",
     "colours_converted": "colours converted to RGB",
+    "colours_reduced": "fewer colours than the picture has",
     "comments_lost": "comments and XMP lost",
     "exif_lost": "EXIF lost",
     "frames_lost": "only the first frame used",

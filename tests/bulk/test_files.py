@@ -134,13 +134,13 @@ def test_the_ending_follows_the_format(name: str, file_format: str, expected: st
 
 def test_files_of_other_kinds_are_counted_by_kind(tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    touch(*(folder / name for name in ("a.jpg", "b.HEIC", "c.heic", "README", "sub/d.txt", ".hidden.txt")))
+    touch(*(folder / name for name in ("a.jpg", "b.XCF", "c.xcf", "README", "sub/d.txt", ".hidden.txt")))
     left_out: Counter[str] = Counter()
     assert outputs(find_jobs([folder], tmp_path / "out", recursive=False, left_out=left_out)) == ["a.jpg"]
-    assert describe_kinds(left_out) == "3 files of other kinds left out (2 .heic, 1 without an ending)"
+    assert describe_kinds(left_out) == "3 files of other kinds left out (2 .xcf, 1 without an ending)"
     left_out.clear()
     find_jobs([folder], tmp_path / "out", recursive=True, left_out=left_out)
-    assert left_out == {".heic": 2, "": 1, ".txt": 1}
+    assert left_out == {".xcf": 2, "": 1, ".txt": 1}
 
 
 def test_kinds_are_named_in_few_words_that_a_terminal_only_shows() -> None:
@@ -150,8 +150,8 @@ def test_kinds_are_named_in_few_words_that_a_terminal_only_shows() -> None:
 
 
 def test_a_folder_with_other_kinds_alone_says_so(tmp_path: Path) -> None:
-    touch(tmp_path / "in" / "a.heic")
-    with pytest.raises(ImageError, match=r"no images in .*; 1 file of another kind left out \(1 .heic\)"):
+    touch(tmp_path / "in" / "a.xcf")
+    with pytest.raises(ImageError, match=r"no images in .*; 1 file of another kind left out \(1 .xcf\)"):
         find_jobs([tmp_path / "in"], tmp_path / "out", recursive=False)
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image as PillowImage
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from polyrestore.imaging import open_content
+from polyrestore.imaging import read_size
 from polyrestore.restoration.tiling import plan_tiles
 from polyrestore.restoration.views import QUALITIES
 from polyrestore.runtimes.base import Runtime
@@ -121,11 +120,11 @@ def _read_pixels(runtime: Runtime, side: int, tile_px: int) -> tuple[int, int]:
 
 def _megapixels(path: str | Path) -> float:
     try:
-        with open_content(path) as stream, PillowImage.open(stream) as image:
-            return image.width * image.height / 1e6
+        width, height = read_size(path)
     except Exception:
         # A file that cannot be read is reported when it is its turn.
         return 0.0
+    return width * height / 1e6
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

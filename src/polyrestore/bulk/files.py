@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path, PurePath
 
 from polyrestore.errors import ImageError, OutputError
-from polyrestore.imaging import FORMATS, READABLE_SUFFIXES, sniff_format
+from polyrestore.imaging import READABLE_SUFFIXES, sniff_format, writable_format
 
 _KINDS_NAMED = 6
 
@@ -130,8 +130,8 @@ def free_name(wanted: PurePath, taken: set[str]) -> PurePath:
 
 
 def named_for_format(output: PurePath, file_format: str) -> PurePath:
-    """Return ``output`` with the ending of ``file_format``, unchanged when it has one already."""
-    suffixes = FORMATS[file_format].suffixes
+    """Return ``output`` with the ending of what a format is written in, unchanged when it has one."""
+    suffixes = writable_format(file_format).suffixes
     if output.suffix.lower() in suffixes:
         return output
     if output.suffix.lower() in READABLE_SUFFIXES:
@@ -139,15 +139,16 @@ def named_for_format(output: PurePath, file_format: str) -> PurePath:
     return output.with_name(output.name + suffixes[0])
 
 
-def named_for_content(output: PurePath, content: bytes) -> PurePath:
-    """Return ``output`` with the ending of the format that an input's first bytes announce.
+def named_for_content(output: PurePath, content: bytes, file_format: str | None = None) -> PurePath:
+    """Return ``output`` with the ending of the format that its result will be written in.
 
-    A format that cannot be written becomes PNG; what announces none leaves the name as it is.
+    Args:
+        output: a name, which stays as it is where the content announces no format.
+        content: the input's bytes, or the first ones.
+        file_format: the format of all results; None for that of the input, or what is written in its place.
     """
-    file_format = sniff_format(content)
-    if file_format is None:
-        return output
-    return named_for_format(output, file_format if file_format in FORMATS else "PNG")
+    found = sniff_format(content)
+    return output if found is None else named_for_format(output, file_format or found)
 
 
 def require_inside(folder: Path, target: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from polyrestore.errors import ImageError
+from polyrestore.imaging.formats.registry import find_format
 
-_START_BYTES = 12
+# As many as the formats look at.
+_START_BYTES = 64
 
 
 def open_content(path: str | Path) -> BinaryIO:
@@ -58,16 +60,8 @@ def read_start(path: str | Path) -> bytes:
 
 def sniff_format(content: bytes) -> str | None:
     """Return the format that the first bytes of a file announce, a key of ``FORMATS``, or None."""
-    start = content[:_START_BYTES]
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if start.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if start[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
-        return "TIFF"
-    if start[:4] == b"RIFF" and start[8:] == b"WEBP":
-        return "WEBP"
-    return "BMP" if start.startswith(b"BM") else None
+    found = find_format(content)
+    return None if found is None else found.name
 
 
 def _read(path: Path, size: int) -> bytes:

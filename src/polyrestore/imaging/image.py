@@ -19,6 +19,7 @@ class FormatDescription:
         bit_depths: bits per channel that can be written.
         grey: True when a single channel can be written.
         alpha: True when an alpha channel can be written.
+        grey_with_alpha: bits per channel with which a single channel can have alpha.
         icc_profile: True when a colour profile can be embedded.
         exif: True when EXIF can be embedded.
         dpi: True when the resolution can be stored.
@@ -30,25 +31,18 @@ class FormatDescription:
     bit_depths: tuple[int, ...]
     grey: bool
     alpha: bool
+    grey_with_alpha: tuple[int, ...]
     icc_profile: bool
     exif: bool
     dpi: bool
     maximum_side_px: int
 
 
-FORMATS: dict[str, FormatDescription] = {
-    "PNG": FormatDescription("PNG", (".png",), (8, 16), True, True, True, True, True, 2**31 - 1),
-    "JPEG": FormatDescription(
-        "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), (8,), True, False, True, True, True, 65500
-    ),
-    "TIFF": FormatDescription("TIFF", (".tif", ".tiff"), (8, 16), True, True, True, True, True, 2**31 - 1),
-    "WEBP": FormatDescription("WEBP", (".webp",), (8,), False, True, True, True, False, 16383),
-    "BMP": FormatDescription("BMP", (".bmp", ".dib"), (8,), True, True, False, False, True, 2**31 - 1),
-}
+MODES_16 = {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}
+"""How the modes of 16-bit images are called, by the number of their channels."""
 
-READABLE_SUFFIXES: frozenset[str] = frozenset(
-    suffix for description in FORMATS.values() for suffix in description.suffixes
-)
+# High enough that a restored photograph is not damaged again.
+DEFAULT_QUALITY = 95
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +50,15 @@ class ImageMetadata:
     """Everything of a file beside its colours. The defaults describe a plain 8-bit RGB PNG.
 
     Attributes:
-        format: name of the file's format, a key of :data:`FORMATS`.
+        format: name of the file's format, a key of :data:`~polyrestore.imaging.FORMATS`.
         mode: what the file held: a Pillow mode, or "L16", "LA16", "RGB16", "RGBA16" for 16 bits per channel.
-        bit_depth: bits per channel that a written file should have, 8 or 16.
+        bit_depth: bits per channel that a written file should have: 8, 10, 12 or 16.
         grey: True when the file has no colour; it is then written with one channel.
         alpha: (1, H, W) in [0, 1], None for an opaque image.
         icc_profile: the colour profile, byte for byte; the pixels are not converted.
         exif: the EXIF block as a TIFF structure without a prefix, orientation already set to 1.
         dpi: horizontal and vertical resolution in pixels per inch.
-        lossless: False when the file's pixels went through lossy compression (JPEG, lossy WebP).
+        lossless: False when the file's pixels went through lossy compression (JPEG, AVIF, lossy WebP, ...).
         orientation: the EXIF orientation that was found, 1 to 8; the pixels are upright already.
     """
 

@@ -1,9 +1,8 @@
-"""What Pillow holds, from a file or in memory: pixels of any mode, and all that is kept beside them."""
+"""From what Pillow has opened to an image: pixels of any mode, and all that is kept beside them."""
 
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,7 @@ from polyrestore.imaging.exif import (
     with_upright_orientation,
     without_prefix,
 )
-from polyrestore.imaging.image import FORMATS, Image, ImageMetadata
-from polyrestore.imaging.quiet import silence_tiff
+from polyrestore.imaging.image import Image, ImageMetadata
 from polyrestore.notes import Note
 
 _COMMENT_KEYS = ("comment", "xmp", "XML:com.adobe.xmp")
@@ -41,6 +39,7 @@ class DecodedPicture:
         upright: True when they have been turned by the orientation already.
         keeps_profile: False when the colours are not those that the profile describes any more.
         notes: one sentence for each thing that is not as it was.
+        bit_depth: bits per channel of the file; None for as many as the samples have.
     """
 
     samples: NDArray[Any]
@@ -48,6 +47,7 @@ class DecodedPicture:
     upright: bool = False
     keeps_profile: bool = True
     notes: list[Note] = field(default_factory=list)
+    bit_depth: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,46 +65,6 @@ class Tags:
     orientation: int
     dpi: tuple[float, float] | None
     notes: tuple[Note, ...]
-
-
-def read_pillow(image: PILImage.Image) -> Image:
-    """Read an image that Pillow holds as its file would be read, as far as it is still known.
-
-    Orientation, alpha, profile, EXIF and resolution count as a file's do. Of an animation it is the frame
-    that the image stands at. Pillow itself holds colour with 8 bits: a file with 16 is read in full by
-    :func:`polyrestore.imaging.read_image` only. An image that was a WebP file counts as lossless, because
-    Pillow does not say.
-
-    Args:
-        image: of any mode; it is loaded, and otherwise left as it is.
-
-    Returns:
-        The image with pixels (3, H, W) float32 in [0, 1].
-
-    Raises:
-        ImageError: it has no pixels or values out of range, or its file is closed, truncated or damaged.
-    """
-    name = Path(str(getattr(image, "filename", "")) or "the Pillow image")
-    if not min(image.size):
-        raise ImageError(f"{name}: the image has no pixels: {image.width}x{image.height}")
-    found = format_name(image)
-    file_format = found if found in FORMATS else "PNG"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if file_format == "TIFF":
-                silence_tiff()
-            # Before its tags are read: Pillow turns the images of TIFF files while it loads them.
-            decoded = decode_by_pillow(image, name)
-            tags = read_tags(image, file_format)
-            lossless = file_format != "JPEG"
-            return assemble_image(image, decoded, tags, file_format, lossless=lossless, notes=())
-    except ImageError:
-        raise
-    except Exception as error:
-        # Files are decoded only now, and damaged ones make decoders raise nearly anything.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{name}: the image is closed, truncated or damaged ({reason})") from error
 
 
 def format_name(opened: PILImage.Image) -> str:
@@ -152,7 +112,7 @@ def assemble_image(
     metadata = ImageMetadata(
         format=file_format,
         mode=decoded.mode,
-        bit_depth=8 if samples.dtype == np.uint8 else 16,
+        bit_depth=decoded.bit_depth or (8 if samples.dtype == np.uint8 else 16),
         grey=grey,
         alpha=planes[-1:].clone() if has_alpha else None,
         icc_profile=(opened.info.get("icc_profile") or None) if decoded.keeps_profile else None,

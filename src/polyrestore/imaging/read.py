@@ -2,132 +2,109 @@
 
 from __future__ import annotations
 
-import io
-import struct
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
-from polyrestore.errors import ImageError
-from polyrestore.imaging import png16, tiff
-from polyrestore.imaging.content import read_content, sniff_format
-from polyrestore.imaging.image import FORMATS, Image
-from polyrestore.imaging.pillow import (
-    DecodedPicture,
-    assemble_image,
-    decode_by_pillow,
-    format_name,
-    read_tags,
-)
-from polyrestore.imaging.quiet import silence_tiff
+from polyrestore.errors import ImageError, MissingExtraError
+from polyrestore.imaging.content import open_content, read_content
+from polyrestore.imaging.formats.base import FileFormat
+from polyrestore.imaging.formats.registry import FORMATS, find_format
+from polyrestore.imaging.image import Image
+from polyrestore.imaging.pillow import assemble_image, read_tags
 from polyrestore.notes import Note
 
-_MODES_16 = {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}
 
+def read_image(
+    source: str | Path | bytes, *, name: str | Path | None = None, max_megapixels: float | None = None
+) -> Image:
+    """Read a file of any format in ``FORMATS``; its content counts, not its name.
 
-def read_image(source: str | Path | bytes, *, name: str | Path | None = None) -> Image:
-    """Read a PNG, JPEG, TIFF, WebP or BMP file; its content counts, not its name.
-
-    The EXIF orientation is applied to the pixels and set to 1 in the metadata. Colour profiles are kept
-    beside the pixels and not applied, except that CMYK becomes sRGB. Pillow's limit on the number of
-    pixels holds.
+    The orientation is applied to the pixels and set to 1 in the metadata. Colour profiles are kept beside
+    the pixels and not applied, except that CMYK becomes sRGB.
 
     Args:
         source: the file's path, or its bytes.
         name: what messages and notes call the file; the path by default.
+        max_megapixels: larger images are refused; None for Pillow's limit, 179 unless somebody changed it.
 
     Returns:
         The image with pixels (3, H, W) float32 in [0, 1].
 
     Raises:
         ImageError: the file is missing, empty, truncated, damaged, too large or of another kind.
+        MissingExtraError: the format needs a library that is not installed.
     """
     if isinstance(source, bytes):
         content, known = source, Path("image" if name is None else name)
     else:
         content, known = read_content(source), Path(source if name is None else name)
+    file_format = find_format(content)
+    if file_format is None:
+        raise ImageError(f"{known}: not a readable {', '.join(FORMATS)} image")
     try:
         with warnings.catch_warnings():
             # Pillow warns about large images and odd EXIF; the one is legitimate, the other is kept as it is.
             warnings.simplefilter("ignore")
-            if sniff_format(content) == "TIFF":
-                silence_tiff()
-            with PILImage.open(io.BytesIO(content), formats=tuple(FORMATS)) as opened:
-                return _read_opened(content, known, opened)
-    except ImageError:
-        raise
-    except PILImage.DecompressionBombError as error:
-        limit = 2 * (PILImage.MAX_IMAGE_PIXELS or 0)
-        raise ImageError(f"{known}: more than the limit of {limit} pixels, refused as a bomb") from error
+            with file_format.open(content) as opened:
+                _require_size(opened, known, max_megapixels)
+                return _read_opened(content, known, opened, file_format)
+    except MissingExtraError as error:
+        raise MissingExtraError(f"{known}: {error.purpose}", error.library, error.extra) from error
+    except ImageError as error:
+        raise error if str(known) in str(error) else ImageError(f"{known}: {error}") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{known}: not a readable PNG, JPEG, TIFF, WebP or BMP image") from error
+        # Pillow says no more than that, and says so about an object in memory.
+        raise ImageError(f"{known}: begins as {file_format.name} does, but cannot be read as it") from error
     except Exception as error:
         # Damaged files make decoders raise nearly anything, and each of those means the same to the caller.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{known}: the image is truncated or damaged ({reason})") from error
 
 
-def _read_opened(content: bytes, name: Path, opened: PILImage.Image) -> Image:
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Return the width and height that an image file announces, without decoding it.
+
+    Raises:
+        Exception: the file cannot be opened, or is no image; of any class.
+    """
+    with open_content(path) as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content = stream.read()
+        file_format = find_format(content)
+        if file_format is None:
+            raise ImageError(f"{path}: not an image")
+        with file_format.open(content) as opened:
+            return opened.size
+
+
+def _require_size(opened: PILImage.Image, name: Path, max_megapixels: float | None) -> None:
+    if max_megapixels is None:
+        if PILImage.MAX_IMAGE_PIXELS is None:
+            return
+        max_megapixels = 2 * PILImage.MAX_IMAGE_PIXELS / 1e6
+    megapixels = opened.width * opened.height / 1e6
+    if megapixels > max_megapixels:
+        size = f"{opened.width}x{opened.height} are {megapixels:g} megapixels"
+        wanted = int(megapixels) + 1
+        raise ImageError(
+            f"{name}: {size} and the limit is {max_megapixels:g}; --max-megapixels {wanted} raises it"
+        )
+
+
+def _read_opened(content: bytes, name: Path, opened: PILImage.Image, file_format: FileFormat) -> Image:
     notes: list[Note] = []
-    file_format = format_name(opened)
-    if name.suffix and name.suffix.lower() not in FORMATS[file_format].suffixes:
-        sentence = f"the name ends in {name.suffix!r} but the content is {file_format}"
+    if name.suffix and name.suffix.lower() not in file_format.suffixes:
+        sentence = f"the name ends in {name.suffix!r} but the content is {file_format.name}"
         notes.append(Note("name_differs", sentence))
     frames = getattr(opened, "n_frames", 1)
     if frames > 1:
         notes.append(Note("frames_lost", f"holds {frames} frames, only the first is used"))
 
     # Pillow takes the orientation of a TIFF file away while it decodes.
-    tags = read_tags(opened, file_format)
-    decoded = _decode(content, name, opened, file_format)
-    lossless = _is_lossless(content, opened, file_format)
-    return assemble_image(opened, decoded, tags, file_format, lossless=lossless, notes=notes)
-
-
-def _decode(content: bytes, name: Path, opened: PILImage.Image, file_format: str) -> DecodedPicture:
-    if file_format == "PNG":
-        header = png16.read_header(content, name)
-        if header.bit_depth == 16 and not header.interlaced:
-            samples = png16.read_png16(content, name)
-            opened.load()
-            return DecodedPicture(samples, _MODES_16[samples.shape[2]])
-    if file_format == "TIFF" and set(opened.tag_v2.get(258, ())) == {16}:  # type: ignore[attr-defined]
-        try:
-            samples = tiff.read_tiff16(content)
-        except Exception as error:
-            # Compressions that tifffile leaves to an optional package are still read by Pillow.
-            decoded = replace(decode_by_pillow(opened, name), upright=True)
-            if decoded.samples.dtype == np.uint8:
-                sentence = f"16-bit TIFF read with 8 bits per channel ({error})"
-                decoded.notes.append(Note("bits_reduced", sentence))
-            return decoded
-        return DecodedPicture(samples, _MODES_16[samples.shape[2]])
-    decoded = decode_by_pillow(opened, name)
-    if file_format == "PNG" and header.bit_depth == 16 and decoded.samples.dtype == np.uint8:
-        decoded.notes.append(Note("bits_reduced", "interlaced 16-bit PNG read with 8 bits per channel"))
-    # Pillow turns TIFF images by itself while it decodes them, and no others.
-    return replace(decoded, upright=file_format == "TIFF")
-
-
-def _is_lossless(content: bytes, opened: PILImage.Image, file_format: str) -> bool:
-    if file_format == "JPEG":
-        return False
-    if file_format == "TIFF":
-        return str(opened.info.get("compression", "")) not in ("jpeg", "tiff_jpeg", "webp")
-    return file_format != "WEBP" or _is_lossless_webp(content)
-
-
-def _is_lossless_webp(content: bytes) -> bool:
-    """Return True when the first picture of a WebP file is stored as a VP8L chunk."""
-    place = 12
-    while len(head := content[place : place + 8]) == 8:
-        kind, length = struct.unpack("<4sI", head)
-        if kind in (b"VP8L", b"VP8 "):
-            return bool(kind == b"VP8L")
-        # A frame of an animation holds its own chunks after 16 bytes of geometry.
-        place += 8 + (16 if kind == b"ANMF" else length + length % 2)
-    return False
+    tags = read_tags(opened, file_format.name)
+    decoded = file_format.decode(content, name, opened)
+    lossless = file_format.is_lossless(content, opened)
+    return assemble_image(opened, decoded, tags, file_format.name, lossless=lossless, notes=notes)

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PILImage
 from torch import Tensor
 
-from polyrestore.errors import OutputError
+from polyrestore.errors import MissingExtraError, OutputError
 from polyrestore.files import write_bytes
 from polyrestore.imaging.exif import EXIF_PREFIX
-from polyrestore.imaging.image import FORMATS, FormatDescription, ImageMetadata
-from polyrestore.imaging.png16 import encode_png16
-from polyrestore.imaging.tiff import encode_tiff
+from polyrestore.imaging.formats.base import FileFormat
+from polyrestore.imaging.formats.registry import FORMATS, writable_format
+from polyrestore.imaging.image import FormatDescription, ImageMetadata
 from polyrestore.notes import Note
 
-# High enough that a restored photograph is not damaged again, with colour at full resolution.
-DEFAULT_QUALITY = 95
 _LARGEST_JPEG_EXIF = 65533 - len(EXIF_PREFIX)
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
-def format_of(path: Path, metadata: ImageMetadata) -> FormatDescription:
+def format_of(path: Path, metadata: ImageMetadata) -> FileFormat:
     """Return the format that ``path`` is written in: by its ending, else by ``metadata.format``.
 
     Raises:
@@ -36,15 +29,16 @@ def format_of(path: Path, metadata: ImageMetadata) -> FormatDescription:
     """
     suffix = path.suffix.lower()
     for description in FORMATS.values():
-        if suffix in description.suffixes:
+        if suffix in description.suffixes and description.encode is not None:
             return description
     if metadata.format not in FORMATS:
-        raise OutputError(f"cannot write {path}: no format for {suffix!r}; known: {', '.join(FORMATS)}")
-    return FORMATS[metadata.format]
+        known = ", ".join(name for name, found in FORMATS.items() if found.encode)
+        raise OutputError(f"cannot write {path}: no format for {suffix!r}; known: {known}")
+    return writable_format(metadata.format)
 
 
 def write_image(
-    path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int = DEFAULT_QUALITY
+    path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int | None = None
 ) -> tuple[Note, ...]:
     """Write an image in the format that the ending of ``path`` names, whole or not at all.
 
@@ -52,7 +46,7 @@ def write_image(
         path: the file, replaced when it exists; missing folders are made.
         pixels: as for :func:`encode_image`, like the rest.
         metadata: from :func:`polyrestore.imaging.read_image`, or ``ImageMetadata()``.
-        quality: 1 to 100, for JPEG and lossy WebP.
+        quality: 1 to 100, for the lossy formats; None for what suits the input.
 
     Returns:
         One sentence for each thing that the format could not keep.
@@ -66,7 +60,7 @@ def write_image(
 
 
 def encode_image(
-    path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int = DEFAULT_QUALITY
+    path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int | None = None
 ) -> tuple[bytes, tuple[Note, ...]]:
     """Return the bytes of an image file in the format that the ending of ``path`` names.
 
@@ -77,7 +71,7 @@ def encode_image(
         path: where the file will be; nothing is written there.
         pixels: (3, H, W) RGB, clipped to [0, 1]. For a grey image the mean of the channels is written.
         metadata: from :func:`polyrestore.imaging.read_image`, or ``ImageMetadata()``.
-        quality: 1 to 100, for JPEG and lossy WebP.
+        quality: 1 to 100, for the lossy formats; None for what suits the input.
 
     Returns:
         The bytes, and one sentence for each thing that the format could not keep.
@@ -88,15 +82,16 @@ def encode_image(
     path = Path(path)
     description = format_of(path, metadata)
     _require_writable(path, pixels, metadata, description)
-    if not 1 <= quality <= 100:
+    if quality is not None and not 1 <= quality <= 100:
         raise OutputError(f"the quality must be from 1 to 100, not {quality}")
     notes: list[Note] = []
     kept = _fit(metadata, description, notes)
     samples = _samples(pixels, kept)
+    assert description.encode is not None
     try:
-        if description.name == "TIFF":
-            return _encode_tiff(samples, kept, notes), tuple(notes)
-        return _encode(samples, kept, description.name, quality), tuple(notes)
+        return description.encode(samples, kept, quality, notes), tuple(notes)
+    except MissingExtraError:
+        raise
     except Exception as error:
         # Encoders raise many types, and each means that this image cannot be stored in this format.
         raise OutputError(f"cannot write {path} as {description.name}: {error}") from error
@@ -122,20 +117,19 @@ def _fit(metadata: ImageMetadata, description: FormatDescription, notes: list[No
     name = description.name
     bit_depth, grey, alpha = metadata.bit_depth, metadata.grey, metadata.alpha
     profile, exif, dpi = metadata.icc_profile, metadata.exif, metadata.dpi
-    if bit_depth not in description.bit_depths:
-        notes.append(Note("bits_reduced", f"{name} cannot hold {bit_depth} bits per channel, written with 8"))
-        bit_depth = 8
+    # More bits than there are keep all levels, and the fewest of those make the smallest file.
+    enough = [bits for bits in sorted(description.bit_depths) if bits >= bit_depth]
+    if not enough:
+        most = max(description.bit_depths)
+        sentence = f"{name} cannot hold {bit_depth} bits per channel, written with {most}"
+        notes.append(Note("bits_reduced", sentence))
+    bit_depth = enough[0] if enough else most
     if grey and not description.grey:
         notes.append(Note("grey_to_rgb", f"{name} cannot hold a single grey channel, written as RGB"))
         grey = False
-    if grey and alpha is not None and (name == "BMP" or (name == "TIFF" and bit_depth == 16)):
-        # BMP has no such layout; the TIFF one exists, but Pillow and all that builds on it refuse to open it.
-        notes.append(
-            Note(
-                "grey_to_rgb",
-                f"{name} cannot hold grey with alpha in {bit_depth} bits, written as RGB with alpha",
-            )
-        )
+    if grey and alpha is not None and description.alpha and bit_depth not in description.grey_with_alpha:
+        sentence = f"{name} cannot hold grey with alpha in {bit_depth} bits, written as RGB with alpha"
+        notes.append(Note("grey_to_rgb", sentence))
         grey = False
     if alpha is not None and not description.alpha:
         notes.append(Note("alpha_lost", f"{name} cannot hold alpha, dropped"))
@@ -165,64 +159,6 @@ def _samples(pixels: Tensor, metadata: ImageMetadata) -> NDArray[Any]:
     planes = [colour.numpy()]
     if metadata.alpha is not None:
         planes.append(metadata.alpha.detach().float().cpu().numpy())
-    largest, kind = (65535, np.uint16) if metadata.bit_depth == 16 else (255, np.uint8)
+    largest, kind = (65535, np.uint16) if metadata.bit_depth > 8 else (255, np.uint8)
     levels = np.rint(np.clip(np.concatenate(planes), 0.0, 1.0) * np.float32(largest))
     return np.ascontiguousarray(np.moveaxis(levels.astype(kind), 0, 2))
-
-
-def _encode_tiff(samples: NDArray[Any], metadata: ImageMetadata, notes: list[Note]) -> bytes:
-    profile, dpi = metadata.icc_profile, metadata.dpi
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return encode_tiff(samples, icc_profile=profile, exif=metadata.exif, dpi=dpi)
-    except Exception as error:
-        # TIFF is the one format that takes EXIF apart, and so the one that trips over a damaged block.
-        if metadata.exif is None:
-            raise
-        notes.append(Note("exif_lost", f"the EXIF block could not be taken over, dropped ({error})"))
-        return encode_tiff(samples, icc_profile=profile, dpi=dpi)
-
-
-def _encode(samples: NDArray[Any], metadata: ImageMetadata, name: str, quality: int) -> bytes:
-    profile, exif, dpi = metadata.icc_profile, metadata.exif, metadata.dpi
-    if name == "PNG" and samples.dtype == np.uint16:
-        return encode_png16(samples, icc_profile=profile, exif=exif, dpi=dpi)
-    channels = samples.shape[2]
-    if name == "BMP" and metadata.alpha is not None:
-        return _encode_bmp_alpha(samples, dpi)
-
-    picture = PILImage.fromarray(samples[:, :, 0] if channels == 1 else samples, _MODES[channels])
-    options: dict[str, Any] = {}
-    if profile is not None:
-        options["icc_profile"] = profile
-    if exif is not None:
-        options["exif"] = EXIF_PREFIX + exif
-    if dpi is not None:
-        options["dpi"] = dpi
-    elif name == "BMP":
-        # Pillow would claim 96.
-        options["dpi"] = (0, 0)
-    if name == "JPEG":
-        options |= {"quality": quality, "subsampling": 0}
-    if name == "WEBP":
-        # Without `exact`, colours under full transparency are changed.
-        options |= {"lossless": metadata.lossless, "quality": quality, "exact": True}
-        if metadata.lossless:
-            options["quality"] = 80
-    buffer = io.BytesIO()
-    picture.save(buffer, name, **options)
-    return buffer.getvalue()
-
-
-def _encode_bmp_alpha(samples: NDArray[np.uint8], dpi: tuple[float, float] | None) -> bytes:
-    """Return a 32-bit BMP with a version 4 header: Pillow writes alpha, but does not declare it."""
-    height, width, _ = samples.shape
-    pixels = samples[::-1, :, [2, 1, 0, 3]].tobytes()
-    per_metre = [int(value / 0.0254 + 0.5) for value in dpi] if dpi else [0, 0]
-    bit_fields = 3
-    offset = 14 + 108
-    file_header = struct.pack("<2sIHHI", b"BM", offset + len(pixels), 0, 0, offset)
-    header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, bit_fields, len(pixels), *per_metre, 0, 0)
-    masks = struct.pack("<IIII", 0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
-    return file_header + header + masks + b"BGRs" + bytes(36 + 12) + pixels

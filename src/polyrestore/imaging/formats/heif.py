@@ -1,0 +1,77 @@
+"""HEIF, as phones write it (HEIC): by pillow-heif, with 8, 10 or 12 bits."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from polyrestore.errors import needs_extra
+from polyrestore.imaging.exif import EXIF_PREFIX
+from polyrestore.imaging.formats.base import FileFormat, never, open_by_pillow
+from polyrestore.imaging.formats.isobmff import AVIF_BRANDS, HEIF_BRANDS, is_coded_as
+from polyrestore.imaging.image import DEFAULT_QUALITY, MODES_16, ImageMetadata
+from polyrestore.imaging.pillow import DecodedPicture, decode_by_pillow
+from polyrestore.notes import Note
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def _open(content: bytes) -> PILImage.Image:
+    with needs_extra("reading HEIC", "heif"):
+        from pillow_heif import HeifImageFile
+    return open_by_pillow(HeifImageFile, content)
+
+
+def _decode(content: bytes, name: Path, opened: PILImage.Image) -> DecodedPicture:
+    bits = int(opened.info.get("bit_depth", 8))
+    if bits == 8:
+        return decode_by_pillow(opened, name)
+    import pillow_heif
+
+    found = pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False)
+    samples = np.asarray(found)
+    # The levels lie in the upper bits of 16.
+    levels = (samples >> np.uint16(16 - bits)).astype(np.float32) / np.float32(2**bits - 1)
+    samples = np.rint(levels * np.float32(65535)).astype(np.uint16)
+    samples = samples[:, :, None] if samples.ndim == 2 else samples
+    return DecodedPicture(samples, MODES_16[samples.shape[2]], bit_depth=bits)
+
+
+def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: int | None, notes: list[Note]) -> bytes:
+    with needs_extra("writing HEIC", "heif"):
+        import pillow_heif
+    height, width, channels = samples.shape
+    mode = _MODES[channels] + (";16" if samples.dtype == np.uint16 else "")
+    picture = pillow_heif.from_bytes(mode, (width, height), samples.tobytes())
+    options: dict[str, Any] = {}
+    if metadata.icc_profile is not None:
+        options["icc_profile"] = metadata.icc_profile
+    if metadata.exif is not None:
+        options["exif"] = EXIF_PREFIX + metadata.exif
+    buffer = io.BytesIO()
+    picture.save(buffer, quality=quality or DEFAULT_QUALITY, chroma=444, **options)
+    return buffer.getvalue()
+
+
+HEIF = FileFormat(
+    name="HEIF",
+    suffixes=(".heic", ".heif", ".hif", ".heics", ".heifs"),
+    bit_depths=(8, 10),
+    grey=True,
+    alpha=True,
+    grey_with_alpha=(),
+    icc_profile=True,
+    exif=True,
+    dpi=False,
+    maximum_side_px=16384,
+    starts=lambda start: is_coded_as(start, HEIF_BRANDS, AVIF_BRANDS),
+    open=_open,
+    decode=_decode,
+    is_lossless=never,
+    encode=_encode,
+)

@@ -1,0 +1,54 @@
+"""Images that Pillow holds in memory, read as their files would be."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from PIL import Image as PILImage
+
+from polyrestore.errors import ImageError
+from polyrestore.imaging.formats.registry import FORMATS
+from polyrestore.imaging.image import Image
+from polyrestore.imaging.pillow import assemble_image, decode_by_pillow, format_name, read_tags
+from polyrestore.imaging.quiet import silence_tiff
+
+
+def read_pillow(image: PILImage.Image) -> Image:
+    """Read an image that Pillow holds as its file would be read, as far as it is still known.
+
+    Orientation, alpha, profile, EXIF and resolution count as a file's do. Of an animation it is the frame
+    that the image stands at. Pillow itself holds colour with 8 bits: a file with 16 is read in full by
+    :func:`polyrestore.imaging.read_image` only. An image that was a WebP file counts as lossless, because
+    Pillow does not say.
+
+    Args:
+        image: of any mode; it is loaded, and otherwise left as it is.
+
+    Returns:
+        The image with pixels (3, H, W) float32 in [0, 1].
+
+    Raises:
+        ImageError: it has no pixels or values out of range, or its file is closed, truncated or damaged.
+    """
+    name = Path(str(getattr(image, "filename", "")) or "the Pillow image")
+    if not min(image.size):
+        raise ImageError(f"{name}: the image has no pixels: {image.width}x{image.height}")
+    found = format_name(image)
+    file_format = found if found in FORMATS else "PNG"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if file_format == "TIFF":
+                silence_tiff()
+            # Before its tags are read: Pillow turns the images of TIFF files while it loads them.
+            decoded = decode_by_pillow(image, name)
+            tags = read_tags(image, file_format)
+            lossless = file_format != "JPEG"
+            return assemble_image(image, decoded, tags, file_format, lossless=lossless, notes=())
+    except ImageError:
+        raise
+    except Exception as error:
+        # Files are decoded only now, and damaged ones make decoders raise nearly anything.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: the image is closed, truncated or damaged ({reason})") from error
