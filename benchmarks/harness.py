@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import polyrestore
-from polyrestore.cli.common import error_line
+from polyrestore.cli.terminal import error_line
 from polyrestore.errors import PolyrestoreError
 from polyrestore.files import write_text
 

@@ -18,7 +18,8 @@ import torch
 from rich.console import Console
 
 import polyrestore
-from polyrestore.cli.common import error_line, print_table, weights_text
+from polyrestore.cli.common import print_table, weights_text
+from polyrestore.cli.terminal import error_line
 from polyrestore.degradations import degrade
 from polyrestore.errors import PolyrestoreError
 from polyrestore.evaluation.metrics import Protocol, psnr

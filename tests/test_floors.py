@@ -30,7 +30,7 @@ FLOORS = (
     ("bundles",),
     ("runtimes", "recognition", "adapters", "backbones"),
     ("degradations", "data", "imaging"),
-    ("storage", "devices", "plugins", "notation", "notes", "files", "errors"),
+    ("storage", "devices", "plugins", "notation", "notes", "files", "errors", "lazy"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -10,11 +10,11 @@ first use, so that ``import polyrestore`` alone does not import torch:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from polyrestore import errors
 from polyrestore.errors import PolyrestoreError
+from polyrestore.lazy import load_on_use
 
 if TYPE_CHECKING:
     from polyrestore.adapters import Adapter, load_adapter, save_adapter
@@ -55,7 +55,7 @@ __all__ = [
     "write_image",
 ]
 
-_LAZY = {
+_PLACES = {
     "Adapter": "polyrestore.adapters",
     "Bundle": "polyrestore.bundles",
     "Explanation": "polyrestore.restoration.explanation",
@@ -77,11 +77,8 @@ _LAZY = {
     "write_image": "polyrestore.imaging",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = load_on_use(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

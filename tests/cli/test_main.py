@@ -71,8 +71,16 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(call: Callable[..., Outcome], 
     assert outcome.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [BundleError("two\nlines"), KeyboardInterrupt(), BrokenPipeError()])
-def test_expected_errors_are_one_line_and_exit_code_1(error: BaseException) -> None:
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BundleError("two\nlines"), 1),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 1),
+        (MemoryError(), 1),
+    ],
+)
+def test_expected_errors_are_one_line(error: BaseException, code: int) -> None:
     done = python(
         "import polyrestore.cli.listing as listing\n"
         "from polyrestore.errors import BundleError\n"
@@ -83,7 +91,7 @@ def test_expected_errors_are_one_line_and_exit_code_1(error: BaseException) -> N
         "from polyrestore.cli.main import main\n"
         "main()"
     )
-    assert done.returncode == 1
+    assert done.returncode == code
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
 

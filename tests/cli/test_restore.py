@@ -259,7 +259,7 @@ def test_an_interrupted_run_says_how_far_it_came_and_continues(
     arguments = ("restore", photographs, "-r", "-o", tmp_path / "out", "--bundle", bundle, "--as", "rain")
     monkeypatch.setattr(Restorer, "restore", restore_one)
     outcome = call(*arguments)
-    assert (outcome.code, outcome.err) == (1, "error: interrupted\n")
+    assert (outcome.code, outcome.err) == (130, "error: interrupted\n")
     told = "3 found: 1 restored, 0 skipped, 0 failed, 2 not reached; run again to continue\n"
     assert outcome.out == told
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if "report" not in path.name) == [
@@ -271,9 +271,9 @@ def test_an_interrupted_run_says_how_far_it_came_and_continues(
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.2, "3 s"), (95, "2 min"), (3600 * 2 + 600, "2 h 10 min")])
 def test_durations_are_for_people(seconds: float, text: str) -> None:
-    from polyrestore.cli.restore import _duration
+    from polyrestore.cli.progress import duration
 
-    assert _duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_what_a_folder_holds_beside_images_is_told(

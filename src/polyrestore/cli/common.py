@@ -1,13 +1,15 @@
-"""What several commands share: their options, and how they show errors, tables and JSON."""
+"""What several commands share: their options, and how they show tables and JSON."""
 
 from __future__ import annotations
 
+import io
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+
+from polyrestore.cli.terminal import stdout, visible
 
 Bundle = Annotated[
     str, typer.Option("--bundle", metavar="NAME|FOLDER", help="The model: a shipped bundle or a folder.")
@@ -31,16 +33,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 NAME_WIDTH = 24
 
 
-def error_line(message: str) -> None:
-    """Print ``error: ...`` on standard error, on one line whatever the message holds."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
-
-
-def note_line(message: str) -> None:
-    """Print ``note: ...`` on standard error, on one line whatever the message holds."""
-    print("note: " + " ".join(message.split()), file=sys.stderr)
-
-
 def weights_text(weights: Mapping[str, float], nothing: str = "clean") -> str:
     """Return "rain 0.70, noise 0.30", largest first, or ``nothing`` when no adapter acts."""
     ordered = sorted(weights.items(), key=lambda entry: -entry[1])
@@ -49,7 +41,7 @@ def weights_text(weights: Mapping[str, float], nothing: str = "clean") -> str:
 
 def print_json(value: Any) -> None:
     """Print ``value`` as indented JSON."""
-    print(json.dumps(value, indent=2))
+    stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -68,8 +60,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for index, column in enumerate(columns):
         table.add_column(column.replace("_", " "), overflow="fold", min_width=None if index else names)
     for row in content:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    # Not straight to standard output, whose failures are no business of a table.
+    target = Console()
+    shown = io.StringIO()
+    console = Console(file=shown, width=target.width, force_terminal=target.is_terminal)
+    console.print(table)
+    stdout.write(shown.getvalue())
 
 
 def recognition_settings(

@@ -12,6 +12,7 @@ from polyrestore.cli.common import (
     print_json,
     print_table,
 )
+from polyrestore.cli.terminal import say
 
 if TYPE_CHECKING:
     from polyrestore.data import FoundSet, Sample
@@ -88,10 +89,10 @@ def check_command(
         )
     else:
         for problem in problems:
-            print(f"{problem.kind}: {problem.message}")
+            say(f"{problem.kind}: {problem.message}")
         count = len(problems)
         found = f"{count} problem{'s' * (count > 1)}" if problems else "nothing wrong"
-        print(f"{len(training)} samples to train on, {len(held_out)} held out: {found}")
+        say(f"{len(training)} samples to train on, {len(held_out)} held out: {found}")
     if problems:
         raise typer.Exit(1)
 
@@ -112,7 +113,7 @@ def pack_command(
     found = find_sets(folder, layout)
     shards = pack(found, folder, output, shard_mb)
     samples = sum(len(each.samples) for each in found)
-    print(f"{samples} samples in {len(shards)} shards, written to {output}")
+    say(f"{samples} samples in {len(shards)} shards, written to {output}")
 
 
 def _sets_in(place: Path, layout: str = "auto") -> list[FoundSet]:

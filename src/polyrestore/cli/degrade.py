@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from polyrestore.cli.terminal import say
 from polyrestore.errors import DegradationError, OutputError, UnknownDegradationError, unknown_name
 from polyrestore.notation import read_names
 
@@ -49,7 +50,7 @@ def degrade_command(
         from polyrestore.data import write_mixture_set
 
         count = write_mixture_set(image, output, severities, seed=seed, crop_px=crop_px, overwrite=overwrite)
-        print(f"{output}: {count} pair{'s' * (count != 1)}, {_text(severities)}")
+        say(f"{output}: {count} pair{'s' * (count != 1)}, {_text(severities)}")
         return
     if crop_px is not None:
         raise typer.BadParameter("--crop-px is for folders of photographs; a single image keeps its size")
@@ -118,9 +119,9 @@ def _degrade_file(
     generator = torch.Generator().manual_seed(seed % 2**63)
     pixels = degrade(source.pixels.unsqueeze(0), severities, generator)[0]
     notes = (*source.notes, *write_image(target, pixels, source.metadata))
-    print(f"{target}: {_text(severities)}")
+    say(f"{target}: {_text(severities)}")
     for note in notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _text(severities: Mapping[str, float]) -> str:

@@ -11,6 +11,7 @@ from polyrestore.cli.common import (
     AsJson,
     print_json,
 )
+from polyrestore.cli.terminal import say
 
 
 def import_command(
@@ -46,10 +47,10 @@ def import_command(
         print_json({**vars(imported), "folder": str(imported.folder)})
         return
     where = f", found in {' / '.join(imported.found_in)}" if imported.found_in else ""
-    print(f"{imported.folder}: {imported.backbone}, {imported.parameters:,} parameters{where}")
-    print("options: " + ", ".join(f"{key} {value}" for key, value in imported.options.items()))
+    say(f"{imported.folder}: {imported.backbone}, {imported.parameters:,} parameters{where}")
+    say("options: " + ", ".join(f"{key} {value}" for key, value in imported.options.items()))
     if imported.assumed:
         assumed = ", ".join(f"{key} {value}" for key, value in imported.assumed.items())
-        print(f"note: the weights do not tell these, published values were taken: {assumed}")
+        say(f"note: the weights do not tell these, published values were taken: {assumed}")
     if licence is None:
-        print("note: the licence of the weights is not known; state it with --licence")
+        say("note: the licence of the weights is not known; state it with --licence")

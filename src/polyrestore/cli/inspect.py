@@ -15,12 +15,12 @@ from polyrestore.cli.common import (
     Normalisation,
     Temperature,
     TopK,
-    error_line,
     print_json,
     print_table,
     recognition_settings,
     weights_text,
 )
+from polyrestore.cli.terminal import error_line
 from polyrestore.errors import PolyrestoreError
 
 if TYPE_CHECKING:

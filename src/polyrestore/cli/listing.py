@@ -15,6 +15,7 @@ from polyrestore.cli.common import (
     print_json,
     print_table,
 )
+from polyrestore.cli.terminal import say
 
 Entries = list[dict[str, Any]]
 
@@ -53,7 +54,7 @@ def list_command(
         rows = [tuple(_cell(entry[name]) for name in columns) for entry in entries]
         print_table(columns, rows)
     else:
-        print(f"no {kind.value}")
+        say(f"no {kind.value}")
 
 
 def _degradations() -> Entries:

@@ -1,99 +1,77 @@
-"""The ``polyrestore`` command, and the one place where errors become a line and an exit code."""
+"""The process of the command, and the one place where errors become a line and an exit code."""
 
 from __future__ import annotations
 
-import os
+import errno
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from polyrestore import __version__
-from polyrestore.cli.common import error_line
-from polyrestore.cli.data import data_app
-from polyrestore.cli.degrade import degrade_command
-from polyrestore.cli.importing import import_command
-from polyrestore.cli.inspect import inspect_command
-from polyrestore.cli.listing import list_command
-from polyrestore.cli.restore import restore_command
-from polyrestore.cli.routing import route_command
-from polyrestore.cli.train import train_command
+from polyrestore.cli.stopping import exit_code, stop_by_exception
+from polyrestore.cli.terminal import error_line, prepare_streams, stdout
 from polyrestore.errors import PolyrestoreError
-from polyrestore.plugins import load_plugin
 
 _EMPTY_ARGUMENT = re.compile(r"(--[a-z-]+=)?")
 # What these are given is no path, and their own messages say more.
 _LISTS_OF_NAMES = ("--as", "--with")
-
-app = typer.Typer(
-    name="polyrestore",
-    help="Restore damaged photographs: noise, rain, haze, blur, darkness and more, recognised automatically.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command("restore")(restore_command)
-app.command("inspect")(inspect_command)
-app.command("degrade")(degrade_command)
-app.command("train")(train_command)
-app.command("import")(import_command)
-app.command("route")(route_command)
-app.command("list")(list_command)
-app.add_typer(data_app)
-
-
-@app.callback(invoke_without_command=True)
-def root(
-    context: typer.Context,
-    plugins: Annotated[
-        list[Path] | None,
-        typer.Option("--plugin", metavar="FILE", help="Python file that adds networks or strategies first."),
-    ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
-) -> None:
-    """Restore damaged photographs: noise, rain, haze, blur, darkness and more, recognised automatically."""
-    if version:
-        print(f"polyrestore {__version__}")
-        raise typer.Exit
-    for path in plugins or ():
-        load_plugin(path)
-    if context.invoked_subcommand is None:
-        print(context.get_help())
+_OF_STANDARD_OUTPUT = (errno.EPIPE, errno.ENOSPC, errno.EBADF)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code: 0, 1 for an error, 2 for a wrong call.
+    """Run one command and return its exit code.
 
     Errors that are expected become one line on standard error; a defect keeps its traceback.
+
+    Returns:
+        0; 1 for an error, standard output that cannot be written among them; 2 for a wrong call; 130 for an
+        interrupt, and 128 and its number for another signal.
     """
     # An empty path would be read as the folder one is in.
     empty = (before for before, argument in pairwise(["", *arguments]) if _EMPTY_ARGUMENT.fullmatch(argument))
     if any(before not in _LISTS_OF_NAMES for before in empty):
         error_line("an argument is empty where a path or a value belongs (see polyrestore --help)")
         return 2
+    stdout.restart()
+    try:
+        code = _run(arguments)
+    except PolyrestoreError as error:
+        error_line(str(error))
+        return 1
+    except KeyboardInterrupt as stop:
+        error_line("interrupted")
+        return exit_code(stop)
+    except OSError as error:
+        # Help is printed by typer; elsewhere errors of files have become the package's own.
+        if error.errno not in _OF_STANDARD_OUTPUT and not isinstance(error, BrokenPipeError):
+            raise
+        stdout.fail(error)
+        code = 1
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        error_line(f"not enough memory ({' '.join(str(error).split()) or type(error).__name__})")
+        return 1
+    if stdout.flush():
+        return code
+    stdout.tell_failure()
+    return code or 1
+
+
+def _run(arguments: Sequence[str]) -> int:
+    import typer
+
+    from polyrestore.cli.application import app
+
     command = typer.main.get_command(app)
     try:
         with command.make_context("polyrestore", list(arguments)) as context:
             command.invoke(context)
-        # Otherwise a closed pipe would only be noticed when the interpreter shuts down.
-        sys.stdout.flush()
     except typer.Exit as leaving:
         return int(leaving.exit_code)
-    except PolyrestoreError as error:
-        error_line(str(error))
-        return 1
-    except (KeyboardInterrupt, typer.Abort):
-        error_line("interrupted")
-        return 1
-    except BrokenPipeError:
-        # The interpreter flushes once more on its way out and would complain a second time.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        error_line("the reader of the output went away")
-        return 1
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
     except Exception as error:
         # typer's own usage errors share no public base class across its versions.
         message = getattr(error, "format_message", None)
@@ -104,10 +82,19 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from polyrestore.devices import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
 def main() -> None:
     """Run the command line of this process."""
-    for stream in (sys.stdout, sys.stderr):
-        # File names need not be valid text; showing them must not fail.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    stop_by_exception()
+    prepare_streams()
+    if not sys.warnoptions:
+        # What libraries warn their callers of is nothing that a user could act on.
+        warnings.simplefilter("ignore")
     sys.exit(run(sys.argv[1:]))

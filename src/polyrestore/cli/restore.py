@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,21 +16,20 @@ from polyrestore.cli.common import (
     Normalisation,
     Temperature,
     TopK,
-    error_line,
-    note_line,
     print_table,
     recognition_settings,
-    weights_text,
 )
-from polyrestore.notes import NoteCounts
+from polyrestore.cli.progress import LONGEST_TABLE, RunProgress, duration, row
+from polyrestore.cli.stopping import exit_code
+from polyrestore.cli.terminal import conclude, error_line, note_line, say
+from polyrestore.errors import ImageError
 from polyrestore.plugins import loaded_plugins
 
 if TYPE_CHECKING:
-    from polyrestore.bulk.record import FileRecord
+    from polyrestore.bulk.files import FileJob
+    from polyrestore.bulk.one_file import RestoreTask
     from polyrestore.restoration.restorer import Restorer
 
-# A table of a million rows helps nobody; all of them are in the report.
-_LONGEST_TABLE = 40
 # Below so many megapixels a run is over soon, and an estimate would only delay it.
 _LARGE_MEGAPIXELS = 20.0
 _LARGE_IF_HEAVY = 0.5
@@ -86,11 +84,14 @@ def restore_command(
 
     Results go to the output folder under the same names, with a report in report.jsonl.
     """
-    from polyrestore.bulk.engines.local import restore_here
-    from polyrestore.bulk.files import describe_kinds, find_jobs
+    from polyrestore.bulk.files import find_jobs
+
+    # Before what takes seconds to import: a name that was mistyped is told at once.
+    left_out: Counter[str] = Counter()
+    jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out)
+    _refuse_unreadable(inputs, jobs)
+
     from polyrestore.bulk.one_file import RestoreTask
-    from polyrestore.bulk.record import EXPLAINED_FOLDER
-    from polyrestore.bulk.run import restore_files
 
     task = RestoreTask(
         bundle=bundle,
@@ -105,41 +106,75 @@ def restore_command(
         strength=strength,
         explain=explain,
     )
+    _run(task, jobs, output, left_out, overwrite)
+
+
+def _run(
+    task: RestoreTask, jobs: Sequence[FileJob], output: Path, left_out: Counter[str], overwrite: bool
+) -> None:
+    from polyrestore.bulk.engines.local import restore_here
+    from polyrestore.bulk.files import describe_kinds
+    from polyrestore.bulk.record import EXPLAINED_FOLDER
+    from polyrestore.bulk.run import restore_files
+
     restorer = task.open()
     identity = task.identity(restorer)
-    left_out: Counter[str] = Counter()
-    jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out)
     _tell_what_it_takes(restorer, [job.input for job in jobs])
-    records: list[FileRecord] = []
-    notes = NoteCounts()
-    with _shown(records, notes, len(jobs)) as on_file:
-        summary = restore_files(
-            task,
-            jobs,
-            output,
-            partial(restore_here, restorer=restorer),
-            identity=identity,
-            overwrite=overwrite,
-            on_file=on_file,
-            on_notice=note_line,
-        )
-    if summary.found <= _LONGEST_TABLE:
+    progress = RunProgress(len(jobs))
+    restorer.on_tile = progress.on_tile
+    try:
+        with progress.shown():
+            summary = restore_files(
+                task,
+                jobs,
+                output,
+                partial(restore_here, restorer=restorer),
+                identity=identity,
+                overwrite=overwrite,
+                on_file=progress.on_file,
+                on_notice=note_line,
+            )
+    except KeyboardInterrupt as stop:
+        error_line("interrupted")
+        conclude(progress.account())
+        raise typer.Exit(exit_code(stop)) from stop
+    if summary.found <= LONGEST_TABLE:
         nothing = "backbone alone" if restorer.is_bare else "clean"
-        rows = [_row(record, nothing) for record in records]
+        rows = [row(record, nothing) for record in progress.records]
         print_table(("file", "status", "composition", "seconds"), rows)
-    print(
+    for line in progress.notes.lines():
+        say(f"note: {line}")
+    if left_out:
+        say(describe_kinds(left_out))
+    say(f"report: {summary.report}")
+    if task.explain:
+        say(f"explained: {output / EXPLAINED_FOLDER}")
+    conclude(
         f"{summary.found} found: {summary.restored} restored, {summary.skipped} skipped, "
         f"{summary.failed} failed, in {summary.seconds:.1f} s"
     )
-    for line in notes.lines():
-        print(f"note: {line}")
-    if left_out:
-        print(describe_kinds(left_out))
-    print(f"report: {summary.report}")
-    if explain:
-        print(f"explained: {output / EXPLAINED_FOLDER}")
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _refuse_unreadable(inputs: Sequence[Path], jobs: Sequence[FileJob]) -> None:
+    """End the command where all that it was given are single files that cannot be read."""
+    from polyrestore.imaging import read_start
+
+    if any(path.is_dir() for path in inputs) or len(inputs) > LONGEST_TABLE:
+        return
+    errors = []
+    for job in jobs:
+        try:
+            read_start(job.input)
+        except ImageError as error:
+            errors.append(str(error))
+        else:
+            return
+    for message in errors:
+        error_line(message)
+    conclude(f"{len(errors)} found: 0 restored, 0 skipped, {len(errors)} failed; nothing was written")
+    raise typer.Exit(1)
 
 
 def _tell_what_it_takes(restorer: Restorer, paths: Sequence[str]) -> None:
@@ -157,64 +192,10 @@ def _tell_what_it_takes(restorer: Restorer, paths: Sequence[str]) -> None:
     if megapixels < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
         return
     found = estimate(restorer, megapixels, largest_megapixels(paths))
-    print(
+    say(
         f"estimate: {len(paths)} files, {megapixels:.0f} megapixels, {gigabytes(found.memory_bytes)} of "
-        f"memory, at most about {_duration(found.seconds)} on {restorer.device} (one tile of "
+        f"memory, at most about {duration(found.seconds)} on {restorer.device} (one tile of "
         f"{found.probe_px} px timed)"
     )
     tiles = f"a tile of {restorer.tile_px} px (see --tile-px)"
     require_memory(found.memory_bytes - restorer.runtime.weight_bytes, restorer.device, tiles)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-@contextmanager
-def _shown(
-    records: list[FileRecord], notes: NoteCounts, found: int
-) -> Iterator[Callable[[FileRecord], None]]:
-    """Show progress and errors, and collect the records of a short table and what the notes are about.
-
-    Where the user interrupts, what has been done by then is said before that goes on its way.
-
-    Yields:
-        what to call with each finished file.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    counts: Counter[str] = Counter()
-    try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            bar = progress.add_task("restoring", total=found)
-
-            def show(record: FileRecord) -> None:
-                progress.advance(bar)
-                counts[record.status] += 1
-                if record.status == "restored":
-                    notes.add(record.notes)
-                if record.error is not None:
-                    error_line(record.error)
-                # The table needs a few of them only; a million would fill the memory.
-                if len(records) < _LONGEST_TABLE:
-                    records.append(record)
-
-            yield show
-    except KeyboardInterrupt:
-        print(
-            f"{found} found: {counts['restored']} restored, {counts['skipped']} skipped, "
-            f"{counts['failed']} failed, {found - counts.total()} not reached; run again to continue"
-        )
-        raise
-
-
-def _row(record: FileRecord, nothing: str) -> tuple[str, str, str, str]:
-    composition = "" if record.status == "failed" else weights_text(record.weights, nothing)
-    seconds = "" if record.seconds is None else f"{record.seconds:.2f}"
-    return record.output or Path(record.input).name, record.status, composition, seconds

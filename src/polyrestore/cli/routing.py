@@ -17,6 +17,7 @@ from polyrestore.cli.common import (
     print_table,
     recognition_settings,
 )
+from polyrestore.cli.terminal import say
 
 
 def route_command(
@@ -58,4 +59,4 @@ def route_command(
         return
     print_table(("prototype", "words"), [(key, ", ".join(value)) for key, value in routed.words.items()])
     settings = ", ".join(f"{key} {value}" for key, value in routed.settings.items())
-    print(f"{routed.folder}: {routed.kind} at {routed.encoder}; {settings}")
+    say(f"{routed.folder}: {routed.kind} at {routed.encoder}; {settings}")

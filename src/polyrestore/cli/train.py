@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrestore.cli.common import error_line
+from polyrestore.cli.terminal import error_line, say, stdout, visible
 from polyrestore.errors import StoppedError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def train_command(
         )
     # torchrun numbers its processes; only the first one speaks.
     if os.environ.get("RANK", "0") == "0":
-        print(f"written to {folder}")
+        say(f"written to {folder}")
 
 
 @dataclass
@@ -92,21 +92,29 @@ def _shown() -> Iterator[Callable[[Event], None]]:
     from polyrestore.training.loop.events import Advanced, Noticed, Started
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(), transient=True) as progress:
+    console = Console()
+    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bars as progress:
         tasks: list[TaskID] = []
 
-        def say(text: str) -> None:
-            progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        def show_line(text: str) -> None:
+            for line in text.splitlines():
+                if console.is_terminal:
+                    console.print(visible(line), highlight=False, markup=False, soft_wrap=True)
+                else:
+                    say(line)
+            # A log that cannot be written any more is no reason to stop a training.
+            stdout.flush()
 
         def show(event: Event) -> None:
             if isinstance(event, Started):
-                say(event.summary)
+                show_line(event.summary)
                 for task in tasks:
                     progress.remove_task(task)
                 tasks[:] = [progress.add_task(event.name, total=event.steps, completed=event.first_step)]
             elif isinstance(event, Advanced):
                 progress.update(tasks[0], completed=event.step)
             elif isinstance(event, Noticed):
-                say(event.message)
+                show_line(event.message)
 
         yield show

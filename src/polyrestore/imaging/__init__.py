@@ -1,16 +1,19 @@
-"""Reading and writing image files without losing what came with the pixels."""
+"""Reading and writing image files without losing what came with the pixels.
 
-from polyrestore.imaging.content import open_content, read_content, read_start, sniff_format
-from polyrestore.imaging.formats.registry import (
-    FORMATS,
-    READABLE_SUFFIXES,
-    WRITABLE_SUFFIXES,
-    writable_format,
-)
-from polyrestore.imaging.image import DEFAULT_QUALITY, FormatDescription, Image, ImageMetadata
-from polyrestore.imaging.in_memory import read_pillow
-from polyrestore.imaging.read import read_image, read_size
-from polyrestore.imaging.write import encode_image, write_image
+The names are loaded on first use: what files there are is known before torch is.
+"""
+
+from typing import TYPE_CHECKING
+
+from polyrestore.lazy import load_on_use
+
+if TYPE_CHECKING:
+    from polyrestore.imaging.content import open_content, read_content, read_start, sniff_format
+    from polyrestore.imaging.formats.registry import FORMATS, READABLE_SUFFIXES, WRITABLE_SUFFIXES, writable_format
+    from polyrestore.imaging.image import DEFAULT_QUALITY, FormatDescription, Image, ImageMetadata
+    from polyrestore.imaging.in_memory import read_pillow
+    from polyrestore.imaging.read import read_image, read_size
+    from polyrestore.imaging.write import encode_image, write_image
 
 __all__ = [
     "DEFAULT_QUALITY",
@@ -31,3 +34,26 @@ __all__ = [
     "writable_format",
     "write_image",
 ]
+
+_PLACES = {
+    "DEFAULT_QUALITY": "polyrestore.imaging.image",
+    "FORMATS": "polyrestore.imaging.formats.registry",
+    "READABLE_SUFFIXES": "polyrestore.imaging.formats.registry",
+    "WRITABLE_SUFFIXES": "polyrestore.imaging.formats.registry",
+    "FormatDescription": "polyrestore.imaging.image",
+    "Image": "polyrestore.imaging.image",
+    "ImageMetadata": "polyrestore.imaging.image",
+    "encode_image": "polyrestore.imaging.write",
+    "open_content": "polyrestore.imaging.content",
+    "read_content": "polyrestore.imaging.content",
+    "read_image": "polyrestore.imaging.read",
+    "read_pillow": "polyrestore.imaging.in_memory",
+    "read_size": "polyrestore.imaging.read",
+    "read_start": "polyrestore.imaging.content",
+    "sniff_format": "polyrestore.imaging.content",
+    "writable_format": "polyrestore.imaging.formats.registry",
+    "write_image": "polyrestore.imaging.write",
+}
+
+if not TYPE_CHECKING:
+    __getattr__ = load_on_use(__name__, _PLACES)

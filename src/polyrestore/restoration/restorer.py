@@ -61,6 +61,8 @@ class Restorer:
             :data:`~polyrestore.runtimes.base.PRECISIONS`.
         quality: one of :data:`~polyrestore.restoration.views.QUALITIES`; with ``"best"``, every result is the
             mean over eight views of the image.
+        on_tile: called after each tile of an image with how many are finished and how many there are; for
+            each view anew.
 
     Raises:
         BundleError: the bundle's settings do not fit, or there is no recogniser for the given ones.
@@ -82,6 +84,7 @@ class Restorer:
         quality: str = "normal",
     ) -> None:
         require_quality(quality)
+        self.on_tile: Callable[[int, int], None] | None = None
         self.quality = quality
         self.bundle = _with_settings(bundle, settings) if settings else bundle
         self.device = usable_device(device)
@@ -267,7 +270,8 @@ class Restorer:
         return kept_grey(pixels, restored.clamp(0, 1))
 
     def _run_once(self, image: Tensor) -> Tensor:
-        return run_tiled(self.runtime, image.unsqueeze(0), self.tile_px_for(*image.shape[-2:]))[0]
+        tile_px = self.tile_px_for(*image.shape[-2:])
+        return run_tiled(self.runtime, image.unsqueeze(0), tile_px, self.on_tile)[0]
 
     def _recognise(self, pixels: Tensor, settings: RecognitionSettings | None = None) -> Recognition:
         if self._recogniser is None:

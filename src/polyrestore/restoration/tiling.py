@@ -15,7 +15,7 @@ the last tiles reach back into the image instead of being smaller.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -125,7 +125,12 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def run_tiled(runtime: Runtime, image: Tensor, tile_px: int = DEFAULT_TILE_PX) -> Tensor:
+def run_tiled(
+    runtime: Runtime,
+    image: Tensor,
+    tile_px: int = DEFAULT_TILE_PX,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> Tensor:
     """Run whole images in tiles through a network, as its runtime has it composed.
 
     Tiles that do not fit into memory are halved until they do. A tile with a value that is not finite is
@@ -135,6 +140,8 @@ def run_tiled(runtime: Runtime, image: Tensor, tile_px: int = DEFAULT_TILE_PX) -
         runtime: runs the network.
         image: (B, 3, H, W) float32, RGB in [0, 1], any size from 1x1, on the device of the runtime.
         tile_px: largest side of what one call of the network yields; it reads its halo beyond that.
+        on_tile: called after each tile with how many are finished and how many there are; it begins anew
+            where tiles had to be halved.
 
     Returns:
         (B, 3, H, W) float32, not clipped.
@@ -147,7 +154,7 @@ def run_tiled(runtime: Runtime, image: Tensor, tile_px: int = DEFAULT_TILE_PX) -
     size_px = min(tile_px, max(image.shape[-2:]))
     while True:
         try:
-            return _run_with_tiles_of(runtime, image, size_px)
+            return _run_with_tiles_of(runtime, image, size_px, on_tile or _nobody)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -162,7 +169,13 @@ def run_tiled(runtime: Runtime, image: Tensor, tile_px: int = DEFAULT_TILE_PX) -
             torch.cuda.empty_cache()
 
 
-def _run_with_tiles_of(runtime: Runtime, image: Tensor, tile_px: int) -> Tensor:
+def _nobody(done: int, total: int) -> None:
+    """Tell nobody how many tiles are finished."""
+
+
+def _run_with_tiles_of(
+    runtime: Runtime, image: Tensor, tile_px: int, on_tile: Callable[[int, int], None]
+) -> Tensor:
     height, width = image.shape[-2:]
     facts = runtime.description
     tiles = plan_tiles(
@@ -178,9 +191,9 @@ def _run_with_tiles_of(runtime: Runtime, image: Tensor, tile_px: int) -> Tensor:
     context = None if whole else runtime.context(image)
     source = runtime.pad(image) if runtime.equal_tiles else image
     if context is not None and not facts.exact_tiles and len(tiles) > 1:
-        return _blended(runtime, source, tiles, context)[..., :height, :width]
+        return _blended(runtime, source, tiles, context, on_tile)[..., :height, :width]
     result = torch.empty_like(image)
-    for tile in tiles:
+    for number, tile in enumerate(tiles, 1):
         rows, columns = tile.rows, tile.columns
         restored = _finite_tile(runtime, source, context, tile)
         top, left = rows.core_start - rows.read_start, columns.core_start - columns.read_start
@@ -188,14 +201,21 @@ def _run_with_tiles_of(runtime: Runtime, image: Tensor, tile_px: int) -> Tensor:
         result[..., rows.core_start : rows.core_stop, columns.core_start : columns.core_stop] = restored[
             ..., top : top + tall, left : left + wide
         ]
+        on_tile(number, len(tiles))
     return result
 
 
-def _blended(runtime: Runtime, image: Tensor, tiles: list[Tile], context: Tensor) -> Tensor:
+def _blended(
+    runtime: Runtime,
+    image: Tensor,
+    tiles: list[Tile],
+    context: Tensor,
+    on_tile: Callable[[int, int], None],
+) -> Tensor:
     """Return the mean of the tiles, each weighted less and less towards the edges that it shares."""
     height, width = image.shape[-2:]
     result, total = torch.zeros_like(image), image.new_zeros(height, width)
-    for tile in tiles:
+    for number, tile in enumerate(tiles, 1):
         rows, columns = tile.rows, tile.columns
         place = (
             ...,
@@ -205,6 +225,7 @@ def _blended(runtime: Runtime, image: Tensor, tiles: list[Tile], context: Tensor
         weight = _ramps(rows, height, image)[:, None] * _ramps(columns, width, image)
         result[place] += _finite_tile(runtime, image, context, tile) * weight
         total[place] += weight
+        on_tile(number, len(tiles))
     return result / total
 
 
