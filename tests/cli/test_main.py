@@ -41,6 +41,25 @@ def test_help_does_not_import_torch(arguments: list[str]) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("arguments", [["missing.png"], ["missing.png", "gone.jpg"], ["pipe.png"]])
+def test_inputs_that_cannot_be_read_are_told_without_torch(tmp_path: Path, arguments: list[str]) -> None:
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+    done = python(
+        "import sys\n"
+        "from polyrestore.cli.main import run\n"
+        f"code = run(['restore', *{arguments!r}, '-o', 'out'])\n"
+        "assert 'torch' not in sys.modules\n"
+        "sys.exit(code)",
+        tmp_path,
+    )
+    assert done.returncode == 1
+    errors = done.stderr.splitlines()
+    assert [line.startswith("error: ") for line in errors] == [True] * len(arguments)
+    assert f"{len(arguments)} found: 0 restored, 0 skipped, {len(arguments)} failed" in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
 def test_help_names_every_command(call: Callable[..., Outcome]) -> None:
     outcome = call("--help")
     assert outcome.code == 0

@@ -9,7 +9,12 @@ from polyrestore.lazy import load_on_use
 
 if TYPE_CHECKING:
     from polyrestore.imaging.content import open_content, read_content, read_start, sniff_format
-    from polyrestore.imaging.formats.registry import FORMATS, READABLE_SUFFIXES, WRITABLE_SUFFIXES, writable_format
+    from polyrestore.imaging.formats.registry import (
+        FORMATS,
+        READABLE_SUFFIXES,
+        WRITABLE_SUFFIXES,
+        writable_format,
+    )
     from polyrestore.imaging.image import DEFAULT_QUALITY, FormatDescription, Image, ImageMetadata
     from polyrestore.imaging.in_memory import read_pillow
     from polyrestore.imaging.read import read_image, read_size

@@ -6,10 +6,9 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageCms
@@ -25,6 +24,9 @@ from polyrestore.imaging.exif import (
 )
 from polyrestore.imaging.image import Image, ImageMetadata
 from polyrestore.notes import Note
+
+if TYPE_CHECKING:
+    import torch
 
 _COMMENT_KEYS = ("comment", "xmp", "XML:com.adobe.xmp")
 
@@ -231,6 +233,8 @@ def _read_exif(
 
 def _to_float(samples: NDArray[Any]) -> torch.Tensor:
     """Return (C, H, W) float32 in [0, 1] of (H, W, C) uint8, uint16 or float32."""
+    import torch
+
     planes = np.array(np.moveaxis(samples, 2, 0), dtype=np.float32, order="C")
     found = torch.from_numpy(planes)
     return found if samples.dtype == np.float32 else found.div_(np.iinfo(samples.dtype).max)
