@@ -63,7 +63,8 @@ def test_the_commands_and_the_python_run_and_lines_hold_what_the_tables_say(plac
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, {})
     assert printed.getvalue().split() == ["1", str(Path("restored", "report.jsonl"))]
-    assert [*values["identity"], "tile_px", "plugins_sha256"] == first_column("identity")
+    optional = ["tile_px", "format", "jpeg_quality", "plugins_sha256"]
+    assert [*values["identity"], *optional] == first_column("identity")
 
 
 def test_the_table_of_codes_is_that_of_the_package() -> None:

@@ -130,6 +130,10 @@ class UnknownBundleError(UnknownNameError, BundleError):
     """No shipped bundle has this name."""
 
 
+class UnknownFormatError(UnknownNameError, OutputError):
+    """No file format that can be written has this name."""
+
+
 class UnknownRuntimeError(UnknownNameError, DeviceError):
     """No runtime, number format or quality has this name."""
 

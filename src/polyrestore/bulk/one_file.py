@@ -20,7 +20,17 @@ from polyrestore.bulk.record import FileRecord, explanation_place
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.errors import CompositionError, ImageError, OutputError, PolyrestoreError
 from polyrestore.files import discard_staged, sha256_of, stage_bytes
-from polyrestore.imaging import Image, encode_image, read_content, read_image
+from polyrestore.imaging import (
+    FORMATS,
+    Image,
+    Quality,
+    encode_image,
+    format_named,
+    read_content,
+    read_image,
+    require_quality,
+    writable_format,
+)
 from polyrestore.notes import Note
 from polyrestore.plugins import load_plugin
 from polyrestore.restoration.explanation import Encode
@@ -45,9 +55,16 @@ class RestoreTask:
         as_: the composition to use instead of the recognised one.
         strength: from 0, the input, to 1, the restored image.
         explain: also show what each adapter did.
+        format: of all results, as :func:`~polyrestore.imaging.format_named` takes it; None for that of the
+            input, or what is written in its place.
+        jpeg_quality: of results that are JPEG files: from 1 to 100, or ``"keep"`` for the input's own tables;
+            None for what neither damages the picture again nor wastes space.
+        max_megapixels: larger images are refused; None for Pillow's limit.
 
     Raises:
         CompositionError: the strength is outside [0, 1].
+        UnknownFormatError: there is no such format, or it cannot be written.
+        OutputError: the JPEG quality is not from 1 to 100.
     """
 
     bundle: str = "default"
@@ -62,11 +79,17 @@ class RestoreTask:
     as_: str | Mapping[str, float] | None = None
     strength: float = 1.0
     explain: bool = False
+    format: str | None = None
+    jpeg_quality: Quality = None
+    max_megapixels: float | None = None
 
     def __post_init__(self) -> None:
         # Not a number lies outside too.
         if not 0 <= self.strength <= 1:
             raise CompositionError(f"strength must be between 0 and 1, not {self.strength:g}")
+        if self.format is not None:
+            object.__setattr__(self, "format", format_named(self.format).name)
+        require_quality(self.jpeg_quality)
 
     def open(self) -> Restorer:
         """Load the plugins and open the bundle in this process.
@@ -113,6 +136,10 @@ class RestoreTask:
             # Elsewhere a tile of any size gives what the whole image gives. What was not asked for stays
             # open, because some networks then take an image whole where the memory allows it.
             identity["tile_px"] = self.tile_px
+        if self.format is not None:
+            identity["format"] = self.format
+        if self.jpeg_quality is not None:
+            identity["jpeg_quality"] = self.jpeg_quality
         if self.plugins:
             # Their code may be the network, of which the bundle holds the weights only.
             identity["plugins_sha256"] = sorted(sha256_of(Path(path)) for path in self.plugins)
@@ -185,9 +212,9 @@ def describe_failure(source: Path, error: Exception, sha256: str | None = None) 
 def _restore(
     task: RestoreTask, job: SettledJob, restorer: Restorer, content: bytes, sha256: str
 ) -> FileRecord:
-    if named_for_content(job.output, content) != job.output:
+    if named_for_content(job.output, content, task.format) != job.output:
         raise ImageError(f"{job.input} changed while it was being restored")
-    image = read_image(content, name=job.input)
+    image = read_image(content, name=job.input, max_megapixels=task.max_megapixels)
     explaining: Mapping[str, Encode] = {}
     if task.explain:
         explanation = restorer.explain(image, task.as_, task.strength)
@@ -197,7 +224,7 @@ def _restore(
     if restored.pixels.shape != image.pixels.shape:
         sizes = f"{tuple(restored.pixels.shape)} from {tuple(image.pixels.shape)}"
         raise OutputError(f"{job.input}: restored to {sizes}")
-    encoded, notes = _encode_result(job, image, restored, content)
+    encoded, notes = _encode_result(task, job, image, restored, content)
     recognition = restored.recognition
     record = FileRecord(
         input=str(job.input),
@@ -218,14 +245,20 @@ def _restore(
 
 
 def _encode_result(
-    job: SettledJob, image: Image, restored: Restored, content: bytes
+    task: RestoreTask, job: SettledJob, image: Image, restored: Restored, content: bytes
 ) -> tuple[bytes, tuple[Note, ...]]:
     """Return the bytes of the result, and what a reader should know about them."""
     # Encoding an image that nothing was done to could only make it worse.
-    if image.metadata.orientation == 1 and torch.equal(restored.pixels.cpu(), image.pixels):
+    as_it_is = (
+        image.metadata.orientation == 1
+        and writable_format(task.format or image.metadata.format).name == image.metadata.format
+    )
+    if as_it_is and torch.equal(restored.pixels.cpu(), image.pixels):
         notes: tuple[Note, ...] = (Note("unchanged", "nothing to restore, copied byte for byte"),)
     else:
-        content, lost = encode_image(job.folder / job.output, restored.pixels, image.metadata)
+        path = job.folder / job.output
+        quality = task.jpeg_quality if path.suffix.lower() in FORMATS["JPEG"].suffixes else None
+        content, lost = encode_image(path, restored.pixels, image.metadata, quality=quality)
         notes = (*image.notes, *lost)
     if job.output.name != job.input.name:
         notes = (*notes, Note("renamed", f"written as {job.output.name}"))

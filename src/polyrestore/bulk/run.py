@@ -176,7 +176,7 @@ class _Run:
 
     def _final_name(self, source: Path, output: PurePath) -> PurePath:
         """Return an output name whose ending tells the truth about the format that will be written."""
-        wanted = named_for_content(output, read_start(source))
+        wanted = named_for_content(output, read_start(source), self.task.format)
         return output if wanted == output else free_name(wanted, self.taken)
 
     def _finished(self, output: PurePath) -> FileRecord | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -28,6 +28,7 @@ from polyrestore.plugins import loaded_plugins
 if TYPE_CHECKING:
     from polyrestore.bulk.files import FileJob
     from polyrestore.bulk.one_file import RestoreTask
+    from polyrestore.imaging import Quality
     from polyrestore.restoration.restorer import Restorer
 
 # Below so many megapixels a run is over soon, and an estimate would only delay it.
@@ -76,6 +77,20 @@ def restore_command(
         str,
         typer.Option(metavar="NAME", help="normal, or best: the mean over eight views, eight times as slow."),
     ] = "normal",
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="Write all results so: png, jpeg, tiff, webp, ..."),
+    ] = None,
+    jpeg_quality: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|keep", help="Of JPEG results, 1 to 100, or the input's own; 95 or better by default."
+        ),
+    ] = None,
+    max_megapixels: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=0, help="Take images up to this size; 179 by default."),
+    ] = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     normalisation: Normalisation = None,
@@ -105,6 +120,9 @@ def restore_command(
         as_=as_,
         strength=strength,
         explain=explain,
+        format=format_,
+        jpeg_quality=_quality(jpeg_quality),
+        max_megapixels=max_megapixels,
     )
     _run(task, jobs, output, left_out, overwrite)
 
@@ -199,3 +217,8 @@ def _tell_what_it_takes(restorer: Restorer, paths: Sequence[str]) -> None:
     )
     tiles = f"a tile of {restorer.tile_px} px (see --tile-px)"
     require_memory(found.memory_bytes - restorer.runtime.weight_bytes, restorer.device, tiles)
+
+
+def _quality(given: str | None) -> Quality:
+    """Return a JPEG quality; what is none is left for the task to refuse."""
+    return cast("Quality", int(given) if given is not None and given.isdecimal() else given)

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
         FORMATS,
         READABLE_SUFFIXES,
         WRITABLE_SUFFIXES,
+        format_named,
         writable_format,
     )
-    from polyrestore.imaging.image import DEFAULT_QUALITY, FormatDescription, Image, ImageMetadata
+    from polyrestore.imaging.image import DEFAULT_QUALITY, FormatDescription, Image, ImageMetadata, Quality
     from polyrestore.imaging.in_memory import read_pillow
     from polyrestore.imaging.read import read_image, read_size
-    from polyrestore.imaging.write import encode_image, write_image
+    from polyrestore.imaging.write import encode_image, require_quality, write_image
 
 __all__ = [
     "DEFAULT_QUALITY",
@@ -28,13 +29,16 @@ __all__ = [
     "FormatDescription",
     "Image",
     "ImageMetadata",
+    "Quality",
     "encode_image",
+    "format_named",
     "open_content",
     "read_content",
     "read_image",
     "read_pillow",
     "read_size",
     "read_start",
+    "require_quality",
     "sniff_format",
     "writable_format",
     "write_image",
@@ -48,13 +52,16 @@ _PLACES = {
     "FormatDescription": "polyrestore.imaging.image",
     "Image": "polyrestore.imaging.image",
     "ImageMetadata": "polyrestore.imaging.image",
+    "Quality": "polyrestore.imaging.image",
     "encode_image": "polyrestore.imaging.write",
+    "format_named": "polyrestore.imaging.formats.registry",
     "open_content": "polyrestore.imaging.content",
     "read_content": "polyrestore.imaging.content",
     "read_image": "polyrestore.imaging.read",
     "read_pillow": "polyrestore.imaging.in_memory",
     "read_size": "polyrestore.imaging.read",
     "read_start": "polyrestore.imaging.content",
+    "require_quality": "polyrestore.imaging.write",
     "sniff_format": "polyrestore.imaging.content",
     "writable_format": "polyrestore.imaging.formats.registry",
     "write_image": "polyrestore.imaging.write",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from polyrestore.notes import Note
 
@@ -46,6 +47,10 @@ MODES_16 = {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}
 # High enough that a restored photograph is not damaged again.
 DEFAULT_QUALITY = 95
 
+Quality: TypeAlias = int | Literal["keep"] | None
+"""Of a lossy file: from 1 to 100 on the scale of its format, ``"keep"`` for how the input was compressed, or
+None for what neither damages the picture again nor wastes space."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageMetadata:
@@ -62,6 +67,8 @@ class ImageMetadata:
         dpi: horizontal and vertical resolution in pixels per inch.
         lossless: False when the file's pixels went through lossy compression (JPEG, AVIF, lossy WebP, ...).
         orientation: the EXIF orientation that was found, 1 to 8; the pixels are upright already.
+        encoding: how the file's pixels were compressed, as options of its format's writer, for results in the
+            same format: the tables and the sampling of a JPEG, the chroma of a HEIC.
     """
 
     format: str = "PNG"
@@ -74,6 +81,7 @@ class ImageMetadata:
     dpi: tuple[float, float] | None = None
     lossless: bool = True
     orientation: int = 1
+    encoding: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image as PILImage
@@ -34,8 +35,8 @@ def read_pillow(image: PILImage.Image) -> Image:
     name = Path(str(getattr(image, "filename", "")) or "the Pillow image")
     if not min(image.size):
         raise ImageError(f"{name}: the image has no pixels: {image.width}x{image.height}")
-    found = format_name(image)
-    file_format = found if found in FORMATS else "PNG"
+    known = format_name(image)
+    file_format = known if known in FORMATS else "PNG"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -45,7 +46,10 @@ def read_pillow(image: PILImage.Image) -> Image:
             decoded = decode_by_pillow(image, name)
             tags = read_tags(image, file_format)
             lossless = file_format != "JPEG"
-            return assemble_image(image, decoded, tags, file_format, lossless=lossless, notes=())
+            found = assemble_image(image, decoded, tags, file_format, lossless=lossless, notes=())
+            return replace(
+                found, metadata=replace(found.metadata, encoding=FORMATS[file_format].encoding(image))
+            )
     except ImageError:
         raise
     except Exception as error:

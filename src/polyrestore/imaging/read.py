@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image as PILImage
@@ -107,4 +108,5 @@ def _read_opened(content: bytes, name: Path, opened: PILImage.Image, file_format
     tags = read_tags(opened, file_format.name)
     decoded = file_format.decode(content, name, opened)
     lossless = file_format.is_lossless(content, opened)
-    return assemble_image(opened, decoded, tags, file_format.name, lossless=lossless, notes=notes)
+    image = assemble_image(opened, decoded, tags, file_format.name, lossless=lossless, notes=notes)
+    return replace(image, metadata=replace(image.metadata, encoding=file_format.encoding(opened)))

@@ -15,7 +15,7 @@ from polyrestore.files import write_bytes
 from polyrestore.imaging.exif import EXIF_PREFIX
 from polyrestore.imaging.formats.base import FileFormat
 from polyrestore.imaging.formats.registry import FORMATS, writable_format
-from polyrestore.imaging.image import FormatDescription, ImageMetadata
+from polyrestore.imaging.image import FormatDescription, ImageMetadata, Quality
 from polyrestore.notes import Note
 
 _LARGEST_JPEG_EXIF = 65533 - len(EXIF_PREFIX)
@@ -37,8 +37,18 @@ def format_of(path: Path, metadata: ImageMetadata) -> FileFormat:
     return writable_format(metadata.format)
 
 
+def require_quality(quality: Quality) -> None:
+    """Refuse a quality that no format knows.
+
+    Raises:
+        OutputError: it is outside of 1 to 100, and not "keep" or None.
+    """
+    if quality is not None and quality != "keep" and not (isinstance(quality, int) and 1 <= quality <= 100):
+        raise OutputError(f"the quality must be from 1 to 100, or 'keep', not {quality!r}")
+
+
 def write_image(
-    path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int | None = None
+    path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: Quality = None
 ) -> tuple[Note, ...]:
     """Write an image in the format that the ending of ``path`` names, whole or not at all.
 
@@ -46,7 +56,8 @@ def write_image(
         path: the file, replaced when it exists; missing folders are made.
         pixels: as for :func:`encode_image`, like the rest.
         metadata: from :func:`polyrestore.imaging.read_image`, or ``ImageMetadata()``.
-        quality: 1 to 100, for the lossy formats; None for what suits the input.
+        quality: of lossy formats: from 1 to 100, ``"keep"`` for how the input was compressed if it is of the
+            same format, or None for what neither damages the picture again nor wastes space.
 
     Returns:
         One sentence for each thing that the format could not keep.
@@ -60,18 +71,20 @@ def write_image(
 
 
 def encode_image(
-    path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: int | None = None
+    path: str | Path, pixels: Tensor, metadata: ImageMetadata, *, quality: Quality = None
 ) -> tuple[bytes, tuple[Note, ...]]:
     """Return the bytes of an image file in the format that the ending of ``path`` names.
 
-    JPEG is written with 4:4:4 colour. WebP is lossless when ``metadata.lossless`` says that the source was,
-    and lossy at ``quality`` otherwise. Everything else is always lossless.
+    JPEG is written with 4:4:4 colour and quality 95, or the tables of a JPEG that was compressed less. WebP
+    and JPEG 2000 are lossless when ``metadata.lossless`` says that the source was. AVIF and HEIC always are
+    lossy, and everything else never is.
 
     Args:
         path: where the file will be; nothing is written there.
         pixels: (3, H, W) RGB, clipped to [0, 1]. For a grey image the mean of the channels is written.
         metadata: from :func:`polyrestore.imaging.read_image`, or ``ImageMetadata()``.
-        quality: 1 to 100, for the lossy formats; None for what suits the input.
+        quality: of lossy formats: from 1 to 100, ``"keep"`` for how the input was compressed if it is of the
+            same format, or None for what neither damages the picture again nor wastes space.
 
     Returns:
         The bytes, and one sentence for each thing that the format could not keep.
@@ -82,8 +95,7 @@ def encode_image(
     path = Path(path)
     description = format_of(path, metadata)
     _require_writable(path, pixels, metadata, description)
-    if quality is not None and not 1 <= quality <= 100:
-        raise OutputError(f"the quality must be from 1 to 100, not {quality}")
+    require_quality(quality)
     notes: list[Note] = []
     kept = _fit(metadata, description, notes)
     samples = _samples(pixels, kept)

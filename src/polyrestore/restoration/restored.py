@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from polyrestore.imaging import ImageMetadata, write_image
+from polyrestore.imaging import ImageMetadata, Quality, write_image
 from polyrestore.notes import Note
 from polyrestore.recognition import Recognition
 
@@ -40,8 +40,13 @@ class Restored:
         """True when no network ran and the pixels are those of the input."""
         return not self.weights and not self.bare
 
-    def save(self, path: str | Path) -> tuple[Note, ...]:
+    def save(self, path: str | Path, *, quality: Quality = None) -> tuple[Note, ...]:
         """Write the image with the input's metadata, whole or not at all.
+
+        Args:
+            path: the file; its ending names the format.
+            quality: of lossy formats: from 1 to 100, ``"keep"`` for how the input was compressed if it is of
+                the same format, or None for what neither damages the picture again nor wastes space.
 
         Returns:
             one sentence for each thing that the file format could not keep.
@@ -49,4 +54,4 @@ class Restored:
         Raises:
             OutputError: the file cannot be written, or its ending is not that of a supported format.
         """
-        return write_image(Path(path), self.pixels, self.metadata)
+        return write_image(Path(path), self.pixels, self.metadata, quality=quality)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
 from polyrestore.imaging.exif import EXIF_PREFIX
-from polyrestore.imaging.image import FormatDescription, ImageMetadata
+from polyrestore.imaging.image import FormatDescription, ImageMetadata, Quality
 from polyrestore.imaging.pillow import DecodedPicture, decode_by_pillow
 from polyrestore.notes import Note
 
@@ -23,14 +23,24 @@ Open = Callable[[bytes], PILImage.Image]
 """Opens a file's bytes without decoding the pixels; what Pillow raises for malformed files is fine."""
 Decode = Callable[[bytes, Path, PILImage.Image], DecodedPicture]
 """Takes the bytes, what messages call the file, and what was opened; gives the first picture."""
-Encode = Callable[[NDArray[Any], ImageMetadata, int | None, list[Note]], bytes]
-"""Takes samples (H, W, C) that the format can hold, what to keep beside them, the quality from 1 to 100 or
-None for what suits the input, and a list that takes notes; gives the bytes of a file."""
+Encode = Callable[[NDArray[Any], ImageMetadata, Quality, list[Note]], bytes]
+"""Takes samples (H, W, C) that the format can hold, what to keep beside them, the quality, and a list that
+takes notes; gives the bytes of a file."""
 
 
 def decode_plainly(content: bytes, name: Path, opened: PILImage.Image) -> DecodedPicture:
     """Decode as Pillow does."""
     return decode_by_pillow(opened, name)
+
+
+def keeps_nothing(opened: PILImage.Image) -> Mapping[str, Any]:
+    """Return no options: how the input was compressed says nothing to the format's writer."""
+    return {}
+
+
+def quality_or(quality: Quality, usual: int) -> int:
+    """Return a quality as a number, for formats whose files do not say which one they were written with."""
+    return quality if isinstance(quality, int) else usual
 
 
 def always(content: bytes, opened: PILImage.Image) -> bool:
@@ -52,6 +62,7 @@ class FileFormat(FormatDescription):
         open: opens a file.
         decode: decodes what was opened.
         is_lossless: whether the pixels of an opened file never went through lossy compression.
+        encoding: how the pixels of an opened file were compressed, for ``encode``.
         encode: makes a file; None for a format that cannot be written.
         written_as: the name of the format that results are written in instead, where ``encode`` is None.
     """
@@ -60,6 +71,7 @@ class FileFormat(FormatDescription):
     open: Open
     decode: Decode = decode_plainly
     is_lossless: Callable[[bytes, PILImage.Image], bool] = always
+    encoding: Callable[[PILImage.Image], Mapping[str, Any]] = keeps_nothing
     encode: Encode | None = None
     written_as: str = "PNG"
 

@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 from PIL.BmpImagePlugin import BmpImageFile
 
 from polyrestore.imaging.formats.base import FileFormat, open_by_pillow, save_by_pillow
-from polyrestore.imaging.image import ImageMetadata
+from polyrestore.imaging.image import ImageMetadata, Quality
 from polyrestore.notes import Note
 
 
@@ -19,7 +19,7 @@ def _open(content: bytes) -> PILImage.Image:
     return open_by_pillow(BmpImageFile, content)
 
 
-def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: int | None, notes: list[Note]) -> bytes:
+def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, notes: list[Note]) -> bytes:
     if metadata.alpha is not None:
         return _encode_with_alpha(samples, metadata.dpi)
     # Pillow would claim 96 where no resolution is known.

@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 from PIL.GifImagePlugin import GifImageFile
 
 from polyrestore.imaging.formats.base import FileFormat, open_by_pillow
-from polyrestore.imaging.image import ImageMetadata
+from polyrestore.imaging.image import ImageMetadata, Quality
 from polyrestore.notes import Note
 
 _COLOURS = 256
@@ -23,7 +23,7 @@ def _open(content: bytes) -> PILImage.Image:
     return open_by_pillow(GifImageFile, content)
 
 
-def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: int | None, notes: list[Note]) -> bytes:
+def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, notes: list[Note]) -> bytes:
     alpha = samples[:, :, -1] if samples.shape[2] in (2, 4) else None
     colour = samples[:, :, : samples.shape[2] - (alpha is not None)]
     hidden = None if alpha is None else alpha < _OPAQUE_FROM

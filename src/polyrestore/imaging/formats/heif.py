@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from PIL import Image as PILImage
 
 from polyrestore.errors import needs_extra
 from polyrestore.imaging.exif import EXIF_PREFIX
-from polyrestore.imaging.formats.base import FileFormat, never, open_by_pillow
+from polyrestore.imaging.formats.base import FileFormat, never, open_by_pillow, quality_or
 from polyrestore.imaging.formats.isobmff import AVIF_BRANDS, HEIF_BRANDS, is_coded_as
-from polyrestore.imaging.image import DEFAULT_QUALITY, MODES_16, ImageMetadata
+from polyrestore.imaging.image import MODES_16, ImageMetadata, Quality
 from polyrestore.imaging.pillow import DecodedPicture, decode_by_pillow
 from polyrestore.notes import Note
 
+# As far from the pixels of a photograph as JPEG at 95, and as large a file.
+_USUAL_QUALITY = 75
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -42,19 +45,27 @@ def _decode(content: bytes, name: Path, opened: PILImage.Image) -> DecodedPictur
     return DecodedPicture(samples, MODES_16[samples.shape[2]], bit_depth=bits)
 
 
-def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: int | None, notes: list[Note]) -> bytes:
+def _encoding(opened: PILImage.Image) -> Mapping[str, Any]:
+    chroma = opened.info.get("chroma")
+    return {"chroma": chroma} if chroma in (420, 422, 444) else {}
+
+
+def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, notes: list[Note]) -> bytes:
     with needs_extra("writing HEIC", "heif"):
         import pillow_heif
     height, width, channels = samples.shape
     mode = _MODES[channels] + (";16" if samples.dtype == np.uint16 else "")
     picture = pillow_heif.from_bytes(mode, (width, height), samples.tobytes())
-    options: dict[str, Any] = {}
+    # Phones open files with fewer colours than pixels only, if that is how theirs are.
+    options: dict[str, Any] = {"quality": quality_or(quality, _USUAL_QUALITY), "chroma": 444}
+    if metadata.format == "HEIF":
+        options |= metadata.encoding
     if metadata.icc_profile is not None:
         options["icc_profile"] = metadata.icc_profile
     if metadata.exif is not None:
         options["exif"] = EXIF_PREFIX + metadata.exif
     buffer = io.BytesIO()
-    picture.save(buffer, quality=quality or DEFAULT_QUALITY, chroma=444, **options)
+    picture.save(buffer, **options)
     return buffer.getvalue()
 
 
@@ -73,5 +84,6 @@ HEIF = FileFormat(
     open=_open,
     decode=_decode,
     is_lossless=never,
+    encoding=_encoding,
     encode=_encode,
 )

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
-from polyrestore.imaging.formats.base import FileFormat, open_by_pillow, save_by_pillow
-from polyrestore.imaging.image import DEFAULT_QUALITY, ImageMetadata
+from polyrestore.imaging.formats.base import FileFormat, open_by_pillow, quality_or, save_by_pillow
+from polyrestore.imaging.image import DEFAULT_QUALITY, ImageMetadata, Quality
 from polyrestore.imaging.pillow import DecodedPicture, decode_by_pillow
 from polyrestore.notes import Note
 
@@ -54,14 +54,14 @@ def _is_lossless(content: bytes, opened: PILImage.Image) -> bool:
     return start >= 0 and 0 <= place < len(content) - 13 and content[place + 13] == 1
 
 
-def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: int | None, notes: list[Note]) -> bytes:
+def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, notes: list[Note]) -> bytes:
     colour = int(samples.shape[2] >= 3)
     # In smaller images than this, OpenJPEG misses the error that it is asked for by 20 dB.
     small = min(samples.shape[:2]) < _SMALLEST_LOSSY_PX
     if small or (metadata.lossless and quality is None):
         return save_by_pillow(samples, metadata, "JPEG2000", irreversible=False, mct=colour)
     # As far from the pixels as JPEG of the same quality was measured to be on a photograph.
-    decibel = 42.0 + 0.4 * ((quality or DEFAULT_QUALITY) - DEFAULT_QUALITY)
+    decibel = 42.0 + 0.4 * ((quality_or(quality, DEFAULT_QUALITY)) - DEFAULT_QUALITY)
     return save_by_pillow(
         samples,
         metadata,

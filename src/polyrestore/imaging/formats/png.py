@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from polyrestore.imaging import png16
 from polyrestore.imaging.formats.base import FileFormat, open_by_pillow, save_by_pillow
-from polyrestore.imaging.image import MODES_16, ImageMetadata
+from polyrestore.imaging.image import MODES_16, ImageMetadata, Quality
 from polyrestore.imaging.pillow import DecodedPicture, decode_by_pillow
 from polyrestore.notes import Note
 
@@ -33,7 +33,7 @@ def _decode(content: bytes, name: Path, opened: PILImage.Image) -> DecodedPictur
     return decoded
 
 
-def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: int | None, notes: list[Note]) -> bytes:
+def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, notes: list[Note]) -> bytes:
     if samples.dtype == np.uint16:
         return png16.encode_png16(
             samples, icc_profile=metadata.icc_profile, exif=metadata.exif, dpi=metadata.dpi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from polyrestore.errors import UnknownFormatError, unknown_name
 from polyrestore.imaging.formats.avif import AVIF
 from polyrestore.imaging.formats.base import FileFormat
 from polyrestore.imaging.formats.bmp import BMP
@@ -33,6 +34,26 @@ def find_format(content: bytes) -> FileFormat | None:
         content: all of them, or the first ones, 64 at least.
     """
     return next((found for found in FORMATS.values() if found.starts(content)), None)
+
+
+def format_named(name: str) -> FileFormat:
+    """Return the format that results are to be written in.
+
+    Args:
+        name: of the format or one of its endings, with or without the dot, in any case: "jpeg", ".jpg".
+
+    Raises:
+        UnknownFormatError: there is no such format, or it can be read only.
+    """
+    wanted = name.lower().removeprefix(".")
+    writable = [found for found in FORMATS.values() if found.encode is not None]
+    for found in writable:
+        if wanted == found.name.lower() or f".{wanted}" in found.suffixes:
+            return found
+    if wanted in (known.lower() for known in FORMATS) or f".{wanted}" in READABLE_SUFFIXES:
+        raise UnknownFormatError(f"{name} can be read, but not written")
+    known = sorted(found.name.lower() for found in writable)
+    raise unknown_name("file format", wanted, known, UnknownFormatError)
 
 
 def writable_format(file_format: str) -> FileFormat:

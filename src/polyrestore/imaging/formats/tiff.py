@@ -13,7 +13,7 @@ from PIL import Image as PILImage
 from PIL.TiffImagePlugin import TiffImageFile
 
 from polyrestore.imaging.formats.base import FileFormat, open_by_pillow
-from polyrestore.imaging.image import MODES_16, ImageMetadata
+from polyrestore.imaging.image import MODES_16, ImageMetadata, Quality
 from polyrestore.imaging.pillow import DecodedPicture, decode_by_pillow
 from polyrestore.imaging.quiet import silence_tiff
 from polyrestore.imaging.tiff import encode_tiff, read_tiff16
@@ -49,7 +49,7 @@ def _is_lossless(content: bytes, opened: PILImage.Image) -> bool:
     return str(opened.info.get("compression", "")) not in ("jpeg", "tiff_jpeg", "webp")
 
 
-def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: int | None, notes: list[Note]) -> bytes:
+def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, notes: list[Note]) -> bytes:
     profile, dpi = metadata.icc_profile, metadata.dpi
     try:
         with warnings.catch_warnings():

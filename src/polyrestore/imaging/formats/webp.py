@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL.WebPImagePlugin import WebPImageFile
 
-from polyrestore.imaging.formats.base import FileFormat, open_by_pillow, save_by_pillow
-from polyrestore.imaging.image import DEFAULT_QUALITY, ImageMetadata
+from polyrestore.imaging.formats.base import FileFormat, open_by_pillow, quality_or, save_by_pillow
+from polyrestore.imaging.image import DEFAULT_QUALITY, ImageMetadata, Quality
 from polyrestore.notes import Note
 
 # Of lossless files it is the effort; Pillow's own choice.
@@ -33,14 +33,14 @@ def _is_lossless(content: bytes, opened: PILImage.Image) -> bool:
     return False
 
 
-def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: int | None, notes: list[Note]) -> bytes:
+def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, notes: list[Note]) -> bytes:
     # Without `exact`, colours under full transparency are changed.
     return save_by_pillow(
         samples,
         metadata,
         "WEBP",
         lossless=metadata.lossless,
-        quality=_EFFORT if metadata.lossless else quality or DEFAULT_QUALITY,
+        quality=_EFFORT if metadata.lossless else quality_or(quality, DEFAULT_QUALITY),
         exact=True,
     )
 
