@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyrestore.restoration.colour import is_grey, kept_grey
+from polyrestore.restoration.colour import is_grey, keep_grey
 from polyrestore.restoration.restorer import Restorer
 from tests.support.networks import random_image
 from tests.support.tiny_bundle import tiny_bundle
@@ -19,7 +19,7 @@ def test_equal_channels_stay_equal_and_have_the_brightness_of_the_restored(
 ) -> None:
     grey = random_image(height, width, seed=seed)[0, :1].expand(3, -1, -1)
     restored = random_image(height, width, seed=seed + 1)[0]
-    kept = kept_grey(grey, restored)
+    kept = keep_grey(restored.clone(), grey)
     assert torch.equal(kept[0], kept[1])
     assert torch.equal(kept[1], kept[2])
     torch.testing.assert_close(kept.mean(0), restored.mean(0), atol=1e-6, rtol=0)
@@ -29,15 +29,15 @@ def test_what_compression_left_of_colour_is_not_made_stronger() -> None:
     grey = (0.2 + 0.6 * random_image(24, 32)[0, :1]).expand(3, -1, -1)
     stored = grey + torch.tensor([1.0, 0.0, -1.0]).view(3, 1, 1) / 255
     assert is_grey(stored)
-    kept = kept_grey(stored, (3 * stored - 0.4).clamp(0, 1))
+    kept = keep_grey((3 * stored - 0.4).clamp(0, 1), stored)
     assert float((kept.amax(0) - kept.amin(0)).max()) <= 2.01 / 255
 
 
 def test_one_coloured_pixel_makes_a_photograph_a_coloured_one() -> None:
     image, restored = random_image(9, 7)[0, :1].repeat(3, 1, 1), random_image(9, 7, seed=1)[0]
-    assert not torch.equal(kept_grey(image, restored), restored)
+    assert not torch.equal(keep_grey(restored.clone(), image), restored)
     image[0, 4, 3], image[2, 4, 3] = 0.5, 0.45
-    assert torch.equal(kept_grey(image, restored), restored)
+    assert torch.equal(keep_grey(restored.clone(), image), restored)
 
 
 def test_a_network_that_adds_colours_adds_none_to_a_grey_photograph() -> None:

@@ -9,8 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from polyrestore.imaging import Image, ImageMetadata
-from polyrestore.restoration import hidden
+from polyrestore.imaging import Image, ImageMetadata, bands
 from polyrestore.restoration import restorer as module
 from polyrestore.restoration.hidden import fill_hidden, find_nearest, keep_hidden
 from polyrestore.restoration.restorer import Restorer
@@ -61,7 +60,7 @@ def test_what_is_hidden_decides_nothing(height: int, width: int, seed: int) -> N
 
 
 def test_the_picture_goes_on_mirrored_behind_its_rim(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hidden, "_BAND_ROWS", 2)
+    monkeypatch.setattr(bands, "_BAND_ROWS", 2)
     pixels = torch.linspace(0, 1, 8).expand(3, 5, 8).contiguous()
     alpha = torch.ones(1, 5, 8)
     alpha[:, :, 5:] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 import warnings
@@ -94,6 +95,9 @@ def main() -> None:
     """Run the command line of this process."""
     stop_by_exception()
     prepare_streams()
+    # Feature maps come and go by the hundred megabytes. In huge pages, where the system has them, that costs
+    # a fraction. Torch asks once, at its first tensor.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if not sys.warnoptions:
         # What libraries warn their callers of is nothing that a user could act on.
         warnings.simplefilter("ignore")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from polyrestore.errors import MissingExtraError, OutputError
 from polyrestore.files import write_bytes
+from polyrestore.imaging.bands import bands_of
 from polyrestore.imaging.exif import EXIF_PREFIX
 from polyrestore.imaging.formats.base import FileFormat
 from polyrestore.imaging.formats.registry import FORMATS, writable_format
@@ -165,12 +166,16 @@ def _fit(metadata: ImageMetadata, description: FormatDescription, notes: list[No
 
 def _samples(pixels: Tensor, metadata: ImageMetadata) -> NDArray[Any]:
     """Return (H, W, C) uint8 or uint16 with C = 1, 2, 3 or 4, rounded to the nearest level."""
-    colour = pixels.detach().float().cpu()
-    if metadata.grey:
-        colour = colour.mean(dim=0, keepdim=True)
-    planes = [colour.numpy()]
-    if metadata.alpha is not None:
-        planes.append(metadata.alpha.detach().float().cpu().numpy())
+    channels = (1 if metadata.grey else 3) + (metadata.alpha is not None)
     largest, kind = (65535, np.uint16) if metadata.bit_depth > 8 else (255, np.uint8)
-    levels = np.rint(np.clip(np.concatenate(planes), 0.0, 1.0) * np.float32(largest))
-    return np.ascontiguousarray(np.moveaxis(levels.astype(kind), 0, 2))
+    samples = np.empty((*pixels.shape[1:], channels), kind)
+    for band in bands_of(pixels.shape[1]):
+        colour = pixels[:, band].detach().float().cpu()
+        if metadata.grey:
+            colour = colour.mean(dim=0, keepdim=True)
+        planes = [colour.numpy()]
+        if metadata.alpha is not None:
+            planes.append(metadata.alpha[:, band].detach().float().cpu().numpy())
+        levels = np.rint(np.clip(np.concatenate(planes), 0.0, 1.0) * np.float32(largest))
+        samples[band] = np.moveaxis(levels, 0, 2)
+    return samples

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.imaging import Image
-
-_BAND_ROWS = 256
+from polyrestore.imaging.bands import bands_of
 
 
 def fill_hidden(image: Image) -> Tensor:
@@ -31,8 +30,7 @@ def fill_hidden(image: Image) -> Tensor:
     rows, columns = _places(height, width, visible.device)
     filled = image.pixels.clone()
     # In bands, because indices take more memory than pixels.
-    for top in range(0, height, _BAND_ROWS):
-        band = slice(top, top + _BAND_ROWS)
+    for band in bands_of(height):
         hidden = ~visible[band]
         near = nearest[:, band]
         away = torch.stack([near[0] - rows[band], near[1] - columns])[:, hidden].float()

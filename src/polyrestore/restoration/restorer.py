@@ -26,9 +26,10 @@ from polyrestore.errors import (
     RecognitionError,
     nearest_names,
 )
+from polyrestore.imaging.bands import bands_of
 from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
-from polyrestore.restoration.colour import kept_grey
+from polyrestore.restoration.colour import keep_grey
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.hidden import fill_hidden, keep_hidden
 from polyrestore.restoration.inputs import ImageLike, as_image
@@ -179,7 +180,7 @@ class Restorer:
             weights = dict(recognition.weights)
         pixels = source.pixels
         if weights or self.is_bare:
-            pixels = keep_hidden(source, blended(shown, self.apply([shown], weights)[0], strength))
+            pixels = keep_hidden(source, blend_into(self.apply([shown], weights)[0], shown, strength))
         seconds = time.perf_counter() - started
         return Restored(
             pixels, weights, recognition, seconds, source.metadata, source.notes, bare=self.is_bare
@@ -215,7 +216,7 @@ class Restorer:
         shown = fill_hidden(source)
 
         def run(weights: Mapping[str, float]) -> Tensor:
-            return keep_hidden(source, blended(shown, self.apply([shown], weights)[0], strength))
+            return keep_hidden(source, blend_into(self.apply([shown], weights)[0], shown, strength))
 
         return explained(source.pixels, restored, run)
 
@@ -261,13 +262,12 @@ class Restorer:
             return [run(pixels) for pixels in images]
 
     def _run(self, pixels: Tensor) -> Tensor:
-        with torch.inference_mode():
+        # Not in inference mode, whose tensors nobody could write to afterwards.
+        with torch.no_grad():
             image = pixels.to(self.device)
             best = self.quality == "best"
             restored = mean_of_views(self._run_once, image) if best else self._run_once(image)
-            restored = restored.to(pixels.device)
-        # Outside the block, so that this is a tensor like any other.
-        return kept_grey(pixels, restored.clamp(0, 1))
+            return keep_grey(restored.clamp_(0, 1).to(pixels.device), pixels)
 
     def _run_once(self, image: Tensor) -> Tensor:
         tile_px = self.tile_px_for(*image.shape[-2:])
@@ -281,9 +281,19 @@ class Restorer:
             return recognise(self._recogniser, self._prototypes, image, settings or self._settings)
 
 
-def blended(given: Tensor, restored: Tensor, strength: float) -> Tensor:
-    """Go from the input to the restored image by ``strength`` in [0, 1]: two (3, H, W) to another."""
-    return (given + strength * (restored - given)).clamp(0, 1)
+def blend_into(restored: Tensor, given: Tensor, strength: float) -> Tensor:
+    """Go from the input to the restored image by ``strength`` in [0, 1].
+
+    Args:
+        restored: (3, H, W); the result takes its place.
+        given: (3, H, W).
+        strength: how far to go.
+    """
+    # In bands, since a large photograph would otherwise be there three times more.
+    for band in bands_of(restored.shape[1]):
+        part = given[:, band]
+        restored[:, band] = (part + strength * (restored[:, band] - part)).clamp_(0, 1)
+    return restored
 
 
 def _unpickled(
