@@ -249,11 +249,7 @@ def _encode_result(
 ) -> tuple[bytes, tuple[Note, ...]]:
     """Return the bytes of the result, and what a reader should know about them."""
     # Encoding an image that nothing was done to could only make it worse.
-    as_it_is = (
-        image.metadata.orientation == 1
-        and writable_format(task.format or image.metadata.format).name == image.metadata.format
-    )
-    if as_it_is and torch.equal(restored.pixels.cpu(), image.pixels):
+    if _may_be_copied(task, image) and torch.equal(restored.pixels.cpu(), image.pixels):
         notes: tuple[Note, ...] = (Note("unchanged", "nothing to restore, copied byte for byte"),)
     else:
         path = job.folder / job.output
@@ -263,6 +259,13 @@ def _encode_result(
     if job.output.name != job.input.name:
         notes = (*notes, Note("renamed", f"written as {job.output.name}"))
     return content, notes
+
+
+def _may_be_copied(task: RestoreTask, image: Image) -> bool:
+    """Return whether an input that nothing is done to may be its own result."""
+    own = image.metadata.format
+    whole = not any(note.code in ("end_missing", "pixels_missing") for note in image.notes)
+    return whole and image.metadata.orientation == 1 and writable_format(task.format or own).name == own
 
 
 def _stage(job: SettledJob, record: FileRecord, contents: Sequence[Encode]) -> None:

@@ -11,7 +11,13 @@ from PIL import Image as PILImage
 from polyrestore.errors import ImageError
 from polyrestore.imaging.formats.registry import FORMATS
 from polyrestore.imaging.image import Image
-from polyrestore.imaging.pillow import assemble_image, decode_by_pillow, format_name, read_tags
+from polyrestore.imaging.pillow import (
+    DecodedPicture,
+    assemble_image,
+    decode_by_pillow,
+    format_name,
+    read_tags,
+)
 from polyrestore.imaging.quiet import silence_tiff
 
 
@@ -43,7 +49,7 @@ def read_pillow(image: PILImage.Image) -> Image:
             if file_format == "TIFF":
                 silence_tiff()
             # Before its tags are read: Pillow turns the images of TIFF files while it loads them.
-            decoded = decode_by_pillow(image, name)
+            decoded = _decode(image, file_format, name)
             tags = read_tags(image, file_format)
             lossless = file_format != "JPEG"
             found = assemble_image(image, decoded, tags, file_format, lossless=lossless, notes=())
@@ -56,3 +62,15 @@ def read_pillow(image: PILImage.Image) -> Image:
         # Files are decoded only now, and damaged ones make decoders raise nearly anything.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{name}: the image is closed, truncated or damaged ({reason})") from error
+
+
+def _decode(image: PILImage.Image, file_format: str, name: Path) -> DecodedPicture:
+    """Decode as Pillow does, and where it gives up, from the file that the image still has open."""
+    try:
+        return decode_by_pillow(image, name)
+    except OSError:
+        stream = getattr(image, "fp", None)
+        if file_format != "JPEG" or stream is None:
+            raise
+    stream.seek(0)
+    return FORMATS[file_format].decode(stream.read(), name, image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,14 +13,33 @@ from PIL import Image as PILImage
 from PIL.JpegImagePlugin import get_sampling, jpeg_factory
 
 from polyrestore.imaging.formats.base import FileFormat, never, open_by_pillow, quality_or, save_by_pillow
+from polyrestore.imaging.formats.jpeg_end import looks_cut_off, picture_without_end
 from polyrestore.imaging.image import DEFAULT_QUALITY, ImageMetadata, Quality
+from polyrestore.imaging.pillow import DecodedPicture, decode_by_pillow
 from polyrestore.notes import Note
 
 _FULL_COLOUR = 0
+_END = b"\xff\xd9"
 
 
 def _open(content: bytes) -> PILImage.Image:
     return open_by_pillow(jpeg_factory, content)
+
+
+def _decode(content: bytes, name: Path, opened: PILImage.Image) -> DecodedPicture:
+    try:
+        decoded = decode_by_pillow(opened, name)
+    except OSError:
+        if content.endswith(_END):
+            raise
+    else:
+        if not (content.endswith(_END) and looks_cut_off(content, opened)):
+            return decoded
+    picture, note = picture_without_end(content, name)
+    decoded = decode_by_pillow(picture, name)
+    if not content.endswith(_END) or note.code != "end_missing":
+        decoded.notes.insert(0, note)
+    return decoded
 
 
 def _encoding(opened: PILImage.Image) -> Mapping[str, Any]:
@@ -68,6 +88,7 @@ JPEG = FileFormat(
     maximum_side_px=65500,
     starts=lambda start: start.startswith(b"\xff\xd8\xff"),
     open=_open,
+    decode=_decode,
     is_lossless=never,
     encoding=_encoding,
     encode=_encode,
