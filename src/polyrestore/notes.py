@@ -10,6 +10,7 @@ MEANINGS: dict[str, str] = {
     "alpha_reduced": "alpha written as transparent or opaque",
     "bilevel_to_grey": "1-bit image written as 8-bit grey",
     "bits_reduced": "fewer bits per channel than before",
+    "changed": "result changed after it had been written, kept as it is",
     "colours_converted": "colours converted to RGB",
     "colours_reduced": "fewer colours than the picture has",
     "comments_lost": "comments and XMP lost",

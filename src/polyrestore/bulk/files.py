@@ -13,6 +13,8 @@ from polyrestore.errors import ImageError, OutputError
 from polyrestore.imaging import READABLE_SUFFIXES, sniff_format, writable_format
 
 _KINDS_NAMED = 6
+# Of the file systems in use, those that count bytes.
+_LONGEST_NAME_BYTES = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def free_name(wanted: PurePath, taken: set[str]) -> PurePath:
     name, number = wanted, 1
     while str(name).casefold() in taken:
         number += 1
-        name = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        name = _fitting(wanted, wanted.stem, f"-{number}{wanted.suffix}")
     taken.add(str(name).casefold())
     return name
 
@@ -136,7 +138,7 @@ def named_for_format(output: PurePath, file_format: str) -> PurePath:
         return output
     if output.suffix.lower() in READABLE_SUFFIXES:
         return output.with_suffix(suffixes[0])
-    return output.with_name(output.name + suffixes[0])
+    return _fitting(output, output.name, suffixes[0])
 
 
 def named_for_content(output: PurePath, content: bytes, file_format: str | None = None) -> PurePath:
@@ -149,6 +151,13 @@ def named_for_content(output: PurePath, content: bytes, file_format: str | None 
     """
     found = sniff_format(content)
     return output if found is None else named_for_format(output, file_format or found)
+
+
+def _fitting(path: PurePath, stem: str, ending: str) -> PurePath:
+    """Return a path with another name, of whose stem the end is left out where it would be too long."""
+    while len(os.fsencode(stem + ending)) > _LONGEST_NAME_BYTES:
+        stem = stem[:-1]
+    return path.with_name(stem + ending)
 
 
 def require_inside(folder: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -155,15 +155,15 @@ class SettledJob:
         folder: the output folder.
         output: where the result will be, relative to the output folder, in the format that it will have.
         token: eight hexadecimal digits that no other job has; part of the temporary names.
-        finished_sha256: SHA-256 of the input that an earlier run made the result from in the same way, where
-            one did and the result is there.
+        finished: what an earlier run wrote, where one made the result in the same way from an input with
+            the hash in it, and the result is there.
     """
 
     input: Path
     folder: Path
     output: PurePath
     token: str
-    finished_sha256: str | None = None
+    finished: FileRecord | None = None
 
     def staged(self, record: FileRecord) -> list[tuple[Path, str]]:
         """Return the files that a restored job left beside their places: the place and the token of each.
@@ -194,8 +194,8 @@ def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None =
     try:
         content = read_content(job.input)
         sha256 = hashlib.sha256(content).hexdigest()
-        if sha256 == job.finished_sha256:
-            return FileRecord(str(job.input), job.output.as_posix(), "skipped", sha256=sha256)
+        if job.finished is not None and sha256 == job.finished.sha256:
+            return replace(job.finished, input=str(job.input), status="skipped")
         return _restore(task, job, restorer, content, sha256)
     except Exception as error:
         # One odd file among a million must not stop the others, whatever it raised.

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from polyrestore.bulk.journal import Journal, LastLines
@@ -83,6 +84,21 @@ class Report:
             return None
         record = _record_of(self._lines.line_at(start))
         return record if record is not None and result_of(record) == output else None
+
+    def output_of(self, source: str) -> str | None:
+        """Return the relative name of the result that an input has, as far as lines tell of one."""
+        start = self._by_input.find(source)
+        record = None if start is None else _record_of(self._lines.line_at(start))
+        return record.output if record is not None and record.input == source else None
+
+    @cached_property
+    def _by_input(self) -> LastLines:
+        # Needed only where inputs of different folders share a name.
+        return LastLines(self._inputs())
+
+    def claims(self, output: str) -> bool:
+        """Say whether a result with this relative name was put in its place and has no line yet."""
+        return output in self._claims
 
     def owns(self, output: str) -> bool:
         """Say whether this or an earlier run wrote the result with this relative name."""
@@ -176,15 +192,24 @@ class Report:
         self.notices.append(f"{journal.path} held {what}; a copy of it as it was is {kept.name}")
 
     def _tidy(self) -> None:
-        """Leave one line per input, the latest, and of the claims those of files that no line tells of."""
+        """Leave the latest line of every input and of every result, and claims that no line tells of."""
         del self._index
+        self.__dict__.pop("_by_input", None)
         # Failing to tidy loses nothing: every line is on the disk already.
         with contextlib.suppress(OSError, OutputError, ValueError):
-            latest = LastLines(self._inputs())
-            if len(latest) < sum(1 for _ in self._lines.lines()):
-                self._lines.keep(latest.holds)
+            by_input, by_result = LastLines(self._inputs()), LastLines(self._results(set()))
+            if len(by_input) < sum(1 for _ in self._lines.lines()):
+                # An input may have several results, in formats that different runs were asked for.
+                self._lines.keep(
+                    lambda start: by_input.holds(start) or (by_result.holds(start) and self._is_there(start))
+                )
         self._left_over = {name for name in self._left_over if os.path.lexists(self._folder / name)}
         self._forget_claims()
+
+    def _is_there(self, start: int) -> bool:
+        """Say whether the result that a line tells of is there."""
+        record = _record_of(self._lines.line_at(start))
+        return record is not None and record.output is not None and (self._folder / record.output).is_file()
 
     def _inputs(self) -> Iterator[tuple[str, int]]:
         for start, line in self._lines.lines():

@@ -12,18 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from polyrestore.bulk.explained_files import ExplainedFiles
-from polyrestore.bulk.files import (
-    FileJob,
-    free_name,
-    inputs_within,
-    named_for_content,
-    require_inside,
-)
+from polyrestore.bulk.files import FileJob, named_for_content
 from polyrestore.bulk.one_file import RestoreTask, SettledJob, describe_failure
-from polyrestore.bulk.record import EXPLAINED_FOLDER, FileRecord, Status
+from polyrestore.bulk.places import Places
+from polyrestore.bulk.record import FileRecord, Status
 from polyrestore.bulk.report import Report
-from polyrestore.errors import OutputError
 from polyrestore.files import TEMPORARY_MARK, discard_staged, put_in_place
 from polyrestore.imaging import read_start
 
@@ -112,13 +105,12 @@ class _Run:
         self.folder = folder
         self.jobs = jobs
         self.report = report
-        self.explained = ExplainedFiles(folder, report)
         self.identity = identity
-        self.overwrite = overwrite
+        self.places = Places(
+            folder, jobs, report, identity=identity, explain=task.explain, overwrite=overwrite
+        )
         self.on_file = on_file
         self.counts: dict[Status, int] = {"restored": 0, "skipped": 0, "failed": 0}
-        self.inputs = inputs_within(folder, jobs)
-        self.taken = {job.output.casefold() for job in jobs}
 
     def settled_jobs(self) -> Iterator[SettledJob]:
         """Yield each job as an engine takes it; those that cannot be begun are accounted for at once."""
@@ -126,32 +118,27 @@ class _Run:
             source, output = Path(job.input), PurePath(job.output)
             settled = SettledJob(source, self.folder, output, secrets.token_hex(4))
             try:
-                settled = replace(settled, output=self._final_name(source, output))
-                finished = self._finished(settled.output)
-                if finished is None:
-                    # Again when the result is there; by now nothing has been computed in vain.
-                    self._require_target(settled.output)
+                wanted = named_for_content(output, read_start(source), self.task.format)
+                # Places are looked at again when the result is there; by now nothing was computed in vain.
+                name, finished = self.places.settle(job, wanted)
             except Exception as error:
                 self.finish(settled, describe_failure(source, error))
             else:
-                yield replace(settled, finished_sha256=None if finished is None else finished.sha256)
+                yield replace(settled, output=name, finished=finished)
 
     def place(self, job: SettledJob, record: FileRecord) -> FileRecord:
         """Put what a task left behind in its place, and return what came of that."""
-        if record.status == "skipped":
-            earlier = self.report.earlier(job.output.as_posix()) or record
-            return replace(earlier, input=record.input, status="skipped")
-        if record.status == "failed":
+        if record.status != "restored":
             return record
         staged = job.staged(record)
         try:
             for name in record.explanation:
-                self._require_explanation(PurePath(name))
-            self._require_target(job.output)
+                self.places.require_explanation(PurePath(name))
+            self.places.require_target(job.output)
             self.report.claim(*record.explanation, job.output.as_posix())
             for place, token in staged[:-1]:
                 put_in_place(place, token)
-            self.explained.remove(job.output, keep=record.explanation)
+            self.places.explained.remove(job.output, keep=record.explanation)
             put_in_place(*staged[-1])
         except BaseException as error:
             for place, token in staged:
@@ -164,51 +151,12 @@ class _Run:
     def finish(self, job: SettledJob, record: FileRecord) -> None:
         """Write a job's line."""
         if record.status == "failed":
-            output = job.output.as_posix()
-            ours = self.report.owns(output) and os.path.lexists(self.folder / output)
-            own = self.explained.own(job.output)
-            record = replace(record, output=output if ours else None, explanation=own)
+            record = self.places.with_what_is_left(record, job.output)
         record = replace(record, identity=self.identity)
         self.report.append(record)
         self.counts[record.status] += 1
         if self.on_file is not None:
             self.on_file(record)
-
-    def _final_name(self, source: Path, output: PurePath) -> PurePath:
-        """Return an output name whose ending tells the truth about the format that will be written."""
-        wanted = named_for_content(output, read_start(source), self.task.format)
-        return output if wanted == output else free_name(wanted, self.taken)
-
-    def _finished(self, output: PurePath) -> FileRecord | None:
-        """Return the record of an earlier run that made all that is wanted now in the same way."""
-        record = self.report.earlier(output.as_posix())
-        if record is None or record.status == "failed" or record.identity != self.identity:
-            return None
-        path = self.folder / output
-        if path.is_symlink() or not path.is_file():
-            return None
-        return record if not self.task.explain or self.explained.complete(record) else None
-
-    def _require_explanation(self, path: PurePath) -> None:
-        if str(path).casefold() in self.taken:
-            raise OutputError(f"{self.folder / path} is the result of another input; restore that elsewhere")
-        output = path.parent.relative_to(EXPLAINED_FOLDER)
-        self._require_free(path, path.as_posix() in self.report.explanation_of(output.as_posix()))
-
-    def _require_target(self, output: PurePath) -> None:
-        self._require_free(output, self.report.owns(output.as_posix()))
-
-    def _require_free(self, output: PurePath, ours: bool) -> None:
-        """Raise when writing ``output`` would leave the output folder or cost somebody a file."""
-        target = self.folder / output
-        require_inside(self.folder, target)
-        if os.path.join(os.path.realpath(target.parent), target.name) in self.inputs:
-            raise OutputError(f"{target} is an input and is not overwritten")
-        if os.path.lexists(target) and not (ours or self.overwrite):
-            raise OutputError(
-                f"{target} is there already and no earlier run wrote it; "
-                "move it, choose another output folder or allow overwriting"
-            )
 
 
 def _remove_leftovers(folder: Path) -> None:
