@@ -85,12 +85,13 @@ def restore_with(
     recursive: bool = False,
     explain_one: Callable[[torch.Tensor], Any] | None = None,
     identity: dict[str, Any] | None = None,
+    file_format: str | None = None,
     **options: Any,
 ) -> RunSummary:
     """Restore files as the command does, with functions in place of a network."""
     restorer = cast(Restorer, FakeRestorer(restore_one, explain_one))
     return restore_files(
-        RestoreTask(explain=explain_one is not None),
+        RestoreTask(explain=explain_one is not None, format=file_format),
         find_jobs(inputs, Path(output), recursive=recursive),
         output,
         partial(restore_here, restorer=restorer),
