@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import io
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from polyrestore.errors import OutputError
 
 TEMPORARY_MARK = ".part-"
 _LONGEST_ENDING = 16
+_NOT_REGULAR = "not a regular file"
 
 
 @contextlib.contextmanager
@@ -99,6 +104,59 @@ def write_text(target: Path, content: str) -> None:
     write_bytes(target, content.encode("utf-8"))
 
 
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file to be read; whoever calls closes it.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a socket, a device or a folder. Those are not opened:
+            reading them could block for ever, and so could opening.
+    """
+    require_regular(path)
+    stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, _NOT_REGULAR, str(path))
+    return stream
+
+
+def require_regular(path: str | Path) -> None:
+    """Refuse what is no regular file, without opening it; for files that a library opens.
+
+    Raises:
+        OSError: it is missing, or a pipe, a socket, a device or a folder.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, _NOT_REGULAR, str(path))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises:
+        OSError: as in :func:`open_regular`.
+    """
+    with open_regular(path) as stream:
+        return stream.read()
+
+
+def read_text(path: str | Path) -> str:
+    """Return the text of a regular file in UTF-8, with the line ends of Python.
+
+    Raises:
+        OSError: as in :func:`open_regular`.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return io.StringIO(read_bytes(path).decode("utf-8"), newline=None).read()
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # The file may have become a pipe since it was looked at.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def lock_for_life(descriptor: int) -> bool:
     """Hold an open file alone until it is closed or the process ends, however it ends.
 
@@ -117,9 +175,13 @@ def lock_for_life(descriptor: int) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a regular file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: as in :func:`open_regular`.
+    """
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

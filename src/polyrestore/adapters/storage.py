@@ -18,7 +18,7 @@ from polyrestore.adapters.checking import check_values, split_tensors
 from polyrestore.adapters.config import Adapter, Prototype
 from polyrestore.adapters.registry import ADAPTER_KINDS, adapter_kind
 from polyrestore.errors import AdapterError
-from polyrestore.files import write_text
+from polyrestore.files import read_text, write_text
 from polyrestore.storage.tensors import check_finite, read_tensors, write_tensors
 
 CONFIG_FILE = "adapter_config.json"
@@ -80,7 +80,7 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
     """
     config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     try:
-        raw = json.loads(config_path.read_text(encoding="utf-8"))
+        raw = json.loads(read_text(config_path))
     except OSError as error:
         raise AdapterError(f"cannot read {config_path}: {error.strerror}; not an adapter folder?") from error
     except ValueError as error:

@@ -23,6 +23,7 @@ from polyrestore.errors import (
     nearest_names,
     unknown_name,
 )
+from polyrestore.files import read_text
 from polyrestore.recognition.registry import RECOGNISERS
 
 FORMAT_VERSION = 1
@@ -175,7 +176,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"there is no bundle folder at {folder}; give the folder that holds {MANIFEST_FILE}"
         )
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        raw = json.loads(read_text(path), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_FILE}") from error
     except OSError as error:

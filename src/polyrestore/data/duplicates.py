@@ -36,7 +36,7 @@ from PIL import ImageOps
 
 from polyrestore.data.samples import ImageFile, Sample
 from polyrestore.errors import DataError, PolyrestoreError, needs_extra
-from polyrestore.files import write_text
+from polyrestore.files import read_text, write_text
 
 NEAR_BITS = 48
 HASH_SIDE = 16
@@ -76,7 +76,7 @@ class HashMemory:
         self._known: dict[str, list[Any]] = {}
         if path is not None and path.is_file():
             try:
-                content = json.loads(path.read_text(encoding="utf-8"))
+                content = json.loads(read_text(path))
                 self._known = content if isinstance(content, dict) else {}
             except (OSError, ValueError):
                 self._known = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from polyrestore.errors import DataError
+from polyrestore.files import read_bytes
 
 LABELS_FILE = "labels.csv"
 STRENGTHS = ("none", "faint", "clear", "strong")
@@ -47,8 +49,7 @@ def read_labelled(folder: Path) -> list[LabelledPhotograph]:
     """
     path = folder / LABELS_FILE
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
+        rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8"), newline="")))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from polyrestore.data.images import load_pixels
 from polyrestore.errors import DataError
+from polyrestore.files import open_regular, read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ class ImageFile:
         """
         try:
             if not self.member:
-                return self.path.read_bytes()
-            with open(self.path, "rb") as stream:
+                return read_bytes(self.path)
+            with open_regular(self.path) as stream:
                 stream.seek(self.offset)
                 content = stream.read(self.length)
         except OSError as error:

@@ -21,7 +21,7 @@ from polyrestore.data.layouts import FoundSet
 from polyrestore.data.layouts.base import NO_SPLIT
 from polyrestore.data.samples import ImageFile, Sample
 from polyrestore.errors import DataError, OutputError, needs_extra
-from polyrestore.files import TEMPORARY_MARK, write_text
+from polyrestore.files import TEMPORARY_MARK, read_text, require_regular, write_text
 
 INDEX_NAME = "index.json"
 INDEX_FORMAT = "polyrestore-shards-1"
@@ -165,7 +165,7 @@ def _load_index(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged; remove it to read the shards anyway") from error
     if not isinstance(content, dict) or content.get("format") != INDEX_FORMAT:
@@ -179,6 +179,7 @@ def _scan(shard: Path) -> Iterator[Sample]:
     groups: dict[str, dict[str, tarfile.TarInfo]] = {}
     facts: dict[str, Any] = {}
     try:
+        require_regular(shard)
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
                 folder, _, base = member.name.rpartition("/")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.errors import CheckpointError
+from polyrestore.files import require_regular
 from polyrestore.storage.tensors import check_finite, read_tensors
 
 # In order of preference: where averaged weights are kept beside the last ones, they are the better network.
@@ -68,6 +69,7 @@ def _load(path: Path) -> Any:
     if path.suffix.lower() == ".safetensors":
         return read_tensors(path, CheckpointError, "download it again").tensors
     try:
+        require_regular(path)
         with warnings.catch_warnings():
             # Torch warns about programs in its own archive format before it refuses them.
             warnings.simplefilter("ignore")

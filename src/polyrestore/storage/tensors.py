@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from polyrestore.errors import PolyrestoreError
-from polyrestore.files import write_bytes
+from polyrestore.files import require_regular, write_bytes
 
 Refusal = type[PolyrestoreError]
 
@@ -150,6 +150,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor], heading: str = "") -> str:
 @contextmanager
 def _refusing(path: Path, refusal: Refusal, remedy: str) -> Iterator[None]:
     try:
+        require_regular(path)
         yield
     except OSError as error:
         raise refusal(f"cannot read {path}: {error.strerror or error}; {remedy}") from error

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from polyrestore.errors import NotationError, RecipeError, nearest_names
+from polyrestore.files import read_text
 from polyrestore.notation import read_value, split_assignment
 from polyrestore.training.phases.registry import PHASES
 from polyrestore.training.recipes.data_table import resolve
@@ -48,7 +49,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 def _read(path: Path, readers: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a recipe's tables, on top of those of its bases."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RecipeError(f"cannot read the recipe {path}: {reason}") from error

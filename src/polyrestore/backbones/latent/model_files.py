@@ -13,7 +13,7 @@ from typing import Any
 
 from polyrestore.backbones.capabilities import BaseReference
 from polyrestore.errors import BackboneError, needs_extra
-from polyrestore.files import sha256_of
+from polyrestore.files import read_text, sha256_of
 from polyrestore.storage.hub import fetch_snapshot, is_hub_name
 from polyrestore.storage.tensors import read_shapes
 
@@ -160,7 +160,7 @@ def _config(model: str, folder: Path, part: str) -> dict[str, Any]:
 
 def _read_json(model: str, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except OSError as error:
         raise BackboneError(
             f"{model} is no diffusion model in diffusers' layout: {path.parent.name}/{path.name} cannot be "

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.errors import RecognitionError, needs_extra
+from polyrestore.files import read_text
 from polyrestore.recognition.base import BaseRecogniser, Reference
 from polyrestore.recognition.clip.preprocessing import Preprocessing, preprocessing_of
 from polyrestore.recognition.clip.reference import (
@@ -244,7 +245,7 @@ def first_misfit(error: RuntimeError) -> str:
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise RecognitionError(f"{path} cannot be read: {error}") from error
     kind = config.get("model_type") if isinstance(config, dict) else None

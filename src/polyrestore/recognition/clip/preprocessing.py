@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polyrestore.errors import RecognitionError
+from polyrestore.files import read_text
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -111,7 +112,7 @@ def _processor_config(folder: Path) -> tuple[Path, Mapping[str, Any]]:
     for name in ("preprocessor_config.json", "processor_config.json"):
         path = folder / name
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_text(path))
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:

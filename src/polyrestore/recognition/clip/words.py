@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from polyrestore.errors import RecognitionError, nearest_names
+from polyrestore.files import read_text
 from polyrestore.recognition.clip.network import embed_texts
 from polyrestore.recognition.similarity import CLEAN, prototype_of
 
@@ -97,7 +98,7 @@ def embed_words(bank: WordBank, model: Any, tokenizer: Any) -> dict[str, Tensor]
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
     except OSError as error:
         raise RecognitionError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:

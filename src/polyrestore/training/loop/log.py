@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from polyrestore.errors import OutputError, needs_extra
-from polyrestore.files import write_bytes
+from polyrestore.files import read_text, write_bytes
 
 
 class RunLog:
@@ -91,7 +91,7 @@ def _kept(path: Path, first_step: int) -> bytes:
     if not first_step or not path.exists():
         return b""
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         try:
             record = json.loads(line)
         except json.JSONDecodeError:

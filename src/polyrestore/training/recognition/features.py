@@ -13,7 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from polyrestore.errors import TrainingError
-from polyrestore.files import write_bytes
+from polyrestore.files import require_regular, write_bytes
 from polyrestore.recognition.encoder import EncoderRecogniser
 from polyrestore.training.recognition.samples import Sample
 
@@ -127,6 +127,7 @@ def _write_shard(path: Path, samples: list[Sample], recogniser: EncoderRecognise
 
 def _read_shard(path: Path, recogniser: EncoderRecogniser) -> FeatureSet:
     try:
+        require_regular(path)
         with safe_open(str(path), framework="pt") as content:
             features, presence, certainty, severity = (content.get_tensor(key).float() for key in _KEYS)
             notes = content.metadata()
