@@ -39,6 +39,7 @@ def tiny_recipe(recipe: Recipe, folder: Path) -> Recipe:
     """
     changes: dict[str, Any] = {
         "steps": min(recipe.steps, STEPS),
+        "minutes": 0.0,
         "log_every": 1,
         "validate_every": STEPS,
         "checkpoint_every": 2,

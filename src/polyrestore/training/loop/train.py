@@ -14,6 +14,7 @@ from torch import Tensor
 
 from polyrestore.errors import OutputError, StoppedError, TrainingError
 from polyrestore.files import lock_for_life
+from polyrestore.training.loop.allotment import Allotment
 from polyrestore.training.loop.checkpoint import (
     Checkpoint,
     load_newest_checkpoint,
@@ -51,7 +52,7 @@ def train(
         weighting: how to balance its tasks.
         recipe: optimiser, precision and intervals.
         control: where checkpoints and ``log.jsonl`` go, and who is told.
-        steps: number of optimiser steps.
+        steps: number of optimiser steps; fewer where the recipe's minutes are over before.
 
     Returns:
         The last validation figures.
@@ -82,7 +83,8 @@ def train(
         parameters, moving = dict(job.trainable()), dict(job.moving())
         optimiser = build_optimiser(parameters.values(), table)
         average = ParameterAverage(parameters, table.ema_decay)
-        run = _State(parameters, moving, average, optimiser, weighting, recipe)
+        allotment = Allotment(recipe.minutes)
+        run = _State(parameters, moving, average, optimiser, weighting, recipe, allotment)
         start = run.restore(folder, tell) if control.resume else 0
         module, prepared = accelerator.prepare(job.module, optimiser)
         log = RunLog(folder, enabled=is_main, first_step=start, tensorboard=recipe.tensorboard)
@@ -109,28 +111,32 @@ def train(
         figures: dict[str, float] = {}
         running = torch.zeros(3, len(job.tasks))
         clock, clock_step = time.perf_counter(), start
-        for step in range(start, steps):
-            rate = learning_rate(step, steps, table)
+        allotment.begin()
+        for step in range(start, start if _is_over(allotment, accelerator) else steps):
+            rate = learning_rate(step, allotment.expected_steps(step, steps), table)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group.get("rate_ratio", 1.0)
             running += stepper.make(step)
             average.update(step)
             done = step + 1
             tell(Advanced(done))
-            if done % recipe.log_every == 0 or done == steps:
+            ended = done == steps or _is_over(allotment, accelerator)
+            if done % recipe.log_every == 0 or ended:
                 spent = time.perf_counter() - clock
                 speed = round((done - clock_step) / max(spent, 1e-9), 3)
                 log.losses(job.tasks, running, done, steps_per_second=speed, learning_rate=rate)
                 running.zero_()
                 clock, clock_step = time.perf_counter(), done
-            if done % recipe.validate_every == 0 or done == steps:
+            if done % recipe.validate_every == 0 or ended:
                 with average.applied():
                     figures = job.validate()
                 log.validation(done, figures)
                 tell(Validated(done, figures))
-            stopped = done < steps and _any_stops(control, accelerator)
-            if is_main and (stopped or done % recipe.checkpoint_every == 0 or done == steps):
+            stopped = not ended and _any_votes(control.stop_when(), accelerator)
+            if is_main and (stopped or done % recipe.checkpoint_every == 0 or ended):
                 run.save(folder, done)
+            if ended:
+                break
             if stopped:
                 log.close()
                 raise StoppedError(
@@ -145,9 +151,12 @@ def train(
     return figures
 
 
-def _any_stops(control: RunControl, accelerator: Accelerator) -> bool:
+def _is_over(allotment: Allotment, accelerator: Accelerator) -> bool:
+    return allotment.seconds is not None and _any_votes(allotment.is_over, accelerator)
+
+
+def _any_votes(wanted: bool, accelerator: Accelerator) -> bool:
     """Ask every process, so that all of them stop after the same step."""
-    wanted = control.stop_when()
     if accelerator.num_processes == 1:
         return wanted
     votes = accelerator.reduce(torch.tensor(float(wanted), device=accelerator.device), reduction="sum")
@@ -181,12 +190,14 @@ class _State:
         optimiser: torch.optim.Optimizer,
         weighting: Weighting,
         recipe: Recipe,
+        allotment: Allotment,
     ) -> None:
         self.tensors = {"parameters": parameters, "moving": moving}
         self.average = average
         self.optimiser = optimiser
         self.weighting = weighting
         self.recipe = recipe
+        self.allotment = allotment
 
     def save(self, folder: Path, step: int) -> None:
         groups: dict[str, Mapping[str, Tensor]] = {
@@ -194,6 +205,7 @@ class _State:
             "average": self.average.values,
             "optimiser": optimiser_tensors(self.optimiser),
             "weighting": self.weighting.state(),
+            "allotment": self.allotment.state(),
         }
         save_checkpoint(folder, Checkpoint(step, groups, self.recipe.model_dump_json()))
 
@@ -223,4 +235,5 @@ class _State:
         self.average.load(checkpoint.tensors["average"])
         load_optimiser_tensors(self.optimiser, checkpoint.tensors["optimiser"])
         self.weighting.load_state(dict(checkpoint.tensors.get("weighting", {})))
+        self.allotment.load_state(checkpoint.tensors.get("allotment", {}))
         return checkpoint.step

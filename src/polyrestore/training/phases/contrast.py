@@ -112,5 +112,6 @@ def encoder_recipe(recipe: PretrainingRecipe) -> PretrainingRecipe:
             "name": f"{recipe.name[:56]}-encoder",
             "optimiser": recipe.optimiser.model_copy(update=changes),
             "steps": table.encoder_steps,
+            "minutes": 0.0,
         }
     )

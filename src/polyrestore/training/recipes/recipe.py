@@ -9,6 +9,7 @@ from pydantic import Field
 from polyrestore.bundles.manifest import Name
 from polyrestore.data import MixtureWeights
 from polyrestore.degradations import DEGRADATIONS
+from polyrestore.errors import RecipeError
 from polyrestore.training.recipes.data_table import DataTable, Strict, SynthesisTable
 from polyrestore.training.recipes.precision import Precision
 from polyrestore.training.weighting.registry import check_weighting
@@ -84,6 +85,8 @@ class Recipe(Strict):
             the hardware has it, since elsewhere it is many times slower. Decided once, printed and logged.
         loss: per pixel, between the restored and the clean image; "smooth_l1" is quadratic below 1;
             "l1+structure" adds what SSIM says at three scales, for the eye rather than the PSNR.
+        minutes: end after that much training, also where ``steps`` are left; the learning rate then follows
+            the clock. 0 for no limit. Two such runs are not alike, since machines are not equally fast.
         tensorboard: also log for TensorBoard, in the output folder.
     """
 
@@ -93,6 +96,7 @@ class Recipe(Strict):
     name: Name
     seed: int = Field(0, ge=0, lt=2**63)
     steps: int = Field(ge=1, le=10**9)
+    minutes: float = Field(0.0, ge=0, le=10**6)
     precision: Precision = "auto"
     data: DataTable
     synthesis: SynthesisTable = SynthesisTable()
@@ -277,6 +281,16 @@ class EncoderRecipe(Recipe):
     pretrained: str = ""
     recogniser_options: dict[str, Any] = {}
     fit: FitTable = FitTable()
+
+    def check(self) -> None:
+        """Refuse a limit in minutes: what is trained here is small, and its features are made first.
+
+        Raises:
+            RecipeError: the recipe has one.
+        """
+        super().check()
+        if self.minutes:
+            raise RecipeError('minutes are not for phase "encoder"; lower steps')
 
     def choose(self) -> dict[str, Any]:
         """Return the tasks where nothing names them: all degradations that can be synthesised."""
