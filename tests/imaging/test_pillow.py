@@ -124,13 +124,11 @@ def test_modes_that_only_memory_holds_are_read(mode: str) -> None:
     ("image", "message"),
     [
         (PILImage.new("RGB", (0, 4)), "no pixels: 0x4"),
-        (PILImage.new("F", (2, 2), 1.5), r"F samples \(32 bits\) outside of 0 to 1;"),
-        (PILImage.new("F", (2, 2), float("nan")), "outside of 0 to 1"),
-        (PILImage.new("I", (2, 2), -1), "outside of 0 to 65535"),
-        (PILImage.new("I", (2, 2), 65536), "outside of 0 to 65535"),
+        (PILImage.new("F", (2, 2), float("nan")), "4 of 4 values are not numbers or infinite"),
+        (PILImage.new("F", (2, 2), float("inf")), "not numbers or infinite"),
     ],
 )
-def test_values_out_of_range_are_refused(image: PILImage.Image, message: str) -> None:
+def test_what_has_no_values_is_refused(image: PILImage.Image, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         read_pillow(image)
 

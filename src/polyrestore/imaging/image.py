@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from polyrestore.notes import Note
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -27,6 +28,8 @@ class FormatDescription:
         exif: True when EXIF can be embedded.
         dpi: True when the resolution can be stored.
         maximum_side_px: the longest width or height that the format allows.
+        scale: True when floats and integers of 32 bits can be written.
+        further_channels: True when channels can be written that are neither colour nor alpha.
     """
 
     name: str
@@ -39,7 +42,12 @@ class FormatDescription:
     exif: bool
     dpi: bool
     maximum_side_px: int
+    scale: bool = False
+    further_channels: bool = False
 
+
+MODES_8 = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""How the modes of 8-bit images are called, by the number of their channels."""
 
 MODES_16 = {1: "L16", 2: "LA16", 3: "RGB16", 4: "RGBA16"}
 """How the modes of 16-bit images are called, by the number of their channels."""
@@ -50,6 +58,21 @@ DEFAULT_QUALITY = 95
 Quality: TypeAlias = int | Literal["keep"] | None
 """Of a lossy file: from 1 to 100 on the scale of its format, ``"keep"`` for how the input was compressed, or
 None for what neither damages the picture again nor wastes space."""
+
+
+@dataclass(frozen=True)
+class SampleScale:
+    """Which values of a file stand for black and white, where the type of its samples does not say so.
+
+    Attributes:
+        dtype: numpy's name of the type, such as "float32" or "uint32".
+        black: the value that is read as 0.
+        white: the value that is read as 1.
+    """
+
+    dtype: str
+    black: float
+    white: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +92,8 @@ class ImageMetadata:
         orientation: the EXIF orientation that was found, 1 to 8; the pixels are upright already.
         encoding: how the file's pixels were compressed, as options of its format's writer, for results in the
             same format: the tables and the sampling of a JPEG, the chroma of a HEIC.
+        scale: of floats and integers of 32 bits; ``bit_depth`` then is for formats that cannot hold these.
+        further: (H, W, N) in the file's own type, channels that are neither colour nor alpha, as they are.
     """
 
     format: str = "PNG"
@@ -82,6 +107,8 @@ class ImageMetadata:
     lossless: bool = True
     orientation: int = 1
     encoding: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    scale: SampleScale | None = None
+    further: NDArray[Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

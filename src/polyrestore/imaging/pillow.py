@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageCms
 
-from polyrestore.errors import ImageError
 from polyrestore.imaging import tiff
 from polyrestore.imaging.exif import (
     ORIENTATION_TAG,
@@ -22,7 +21,8 @@ from polyrestore.imaging.exif import (
     with_upright_orientation,
     without_prefix,
 )
-from polyrestore.imaging.image import Image, ImageMetadata
+from polyrestore.imaging.image import Image, ImageMetadata, SampleScale
+from polyrestore.imaging.scaling import find_scale, scale_notes, to_unit
 from polyrestore.notes import Note
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class DecodedPicture:
         keeps_profile: False when the colours are not those that the profile describes any more.
         notes: one sentence for each thing that is not as it was.
         bit_depth: bits per channel of the file; None for as many as the samples have.
+        scale: how the file's own samples became floats, where they were floats or integers of 32 bits.
+        further: (H, W, N), channels that are neither colour nor alpha, as they are in the file.
     """
 
     samples: NDArray[Any]
@@ -50,6 +52,8 @@ class DecodedPicture:
     keeps_profile: bool = True
     notes: list[Note] = field(default_factory=list)
     bit_depth: int | None = None
+    scale: SampleScale | None = None
+    further: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,9 @@ def assemble_image(
     if any(key in opened.info for key in _COMMENT_KEYS) or getattr(opened, "text", None):
         told.append(Note("comments_lost", "comments and XMP are not kept"))
     samples = decoded.samples if decoded.upright else turn_upright(decoded.samples, tags.orientation)
+    further = decoded.further
+    if further is not None and not decoded.upright:
+        further = turn_upright(further, tags.orientation)
     grey, has_alpha = samples.shape[2] < 3, samples.shape[2] in (2, 4)
     planes = _to_float(samples)
     metadata = ImageMetadata(
@@ -122,6 +129,8 @@ def assemble_image(
         dpi=tags.dpi,
         lossless=lossless,
         orientation=tags.orientation,
+        scale=decoded.scale,
+        further=further,
     )
     colour = planes[:1].repeat(3, 1, 1) if grey else planes[:3].contiguous()
     return Image(colour, metadata, tuple(told))
@@ -135,7 +144,7 @@ def decode_by_pillow(opened: PILImage.Image, name: Path) -> DecodedPicture:
         name: what messages call it.
 
     Raises:
-        ImageError: 32-bit samples outside of 0 to 65535, or floats outside of [0, 1].
+        ImageError: floats that are not finite.
     """
     opened.load()
     mode = opened.mode
@@ -184,12 +193,8 @@ def _decode_16_bits(opened: PILImage.Image) -> DecodedPicture:
 
 def _decode_32_bits(opened: PILImage.Image, name: Path) -> DecodedPicture:
     samples = np.asarray(opened)[:, :, None]
-    largest, kind = (1, np.float32) if opened.mode == "F" else (65535, np.uint16)
-    # Also false where a value is not a number.
-    if not bool(((samples >= 0) & (samples <= largest)).all()):
-        raise ImageError(f"{name}: {opened.mode} samples (32 bits) outside of 0 to {largest}; rescale them")
-    note = Note("bits_reduced", "32-bit image, written with 16 bits")
-    return DecodedPicture(samples.astype(kind), opened.mode, notes=[note])
+    scale = find_scale(samples, name)
+    return DecodedPicture(to_unit(samples, scale), f"L {scale.dtype}", notes=scale_notes(scale), scale=scale)
 
 
 def _cmyk_to_srgb(opened: PILImage.Image) -> tuple[PILImage.Image, str]:

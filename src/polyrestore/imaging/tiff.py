@@ -1,14 +1,12 @@
-"""TIFF: 16-bit reading through tifffile, and writing of 8 and 16 bits with EXIF, profile and resolution."""
+"""TIFF: writing of integers and floats with EXIF, profile and resolution."""
 
 from __future__ import annotations
 
-import io
 import itertools
 import struct
 import zlib
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
@@ -22,44 +20,10 @@ _GPS_DIRECTORY = 34853
 _INTEROPERABILITY_DIRECTORY = 40965
 _ADOBE_DEFLATE = 8
 _HORIZONTAL_PREDICTOR = 2
+_ANYTHING, _ALPHA = 0, 2
+_SAMPLE_FORMATS = {"i": 2, "f": 3}
 _STRIP_BYTES = 1 << 18
 _HEADER_BYTES = 8
-
-
-def read_tiff16(content: bytes) -> NDArray[np.uint16]:
-    """Decode the first page of a 16-bit grey or RGB TIFF file, given its bytes.
-
-    Returns:
-        (H, W, C) with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA), not turned by the orientation tag.
-
-    Raises:
-        ValueError: the page has another layout, or a compression that needs the package imagecodecs.
-    """
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
-        page = file.pages.first
-        samples = np.asarray(page.asarray())
-        axes, photometric = page.axes, getattr(page.photometric, "name", "")
-        extra = [int(kind) for kind in page.extrasamples]
-    if samples.dtype != np.uint16 or axes not in ("YX", "YXS", "SYX"):
-        raise ValueError(f"16-bit TIFF with {samples.dtype} samples and axes {axes}")
-    if axes == "YX":
-        samples = samples[:, :, None]
-    elif axes == "SYX":
-        samples = np.moveaxis(samples, 0, 2)
-    colours = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3}.get(photometric)
-    if colours is None or not colours <= samples.shape[2]:
-        raise ValueError(f"16-bit TIFF with photometric interpretation {photometric}")
-    colour, alpha = samples[:, :, :colours], samples[:, :, colours : colours + 1]
-    if photometric == "MINISWHITE":
-        colour = np.uint16(65535) - colour
-    # Extra samples: 1 is alpha that the colours were multiplied with, 2 is plain alpha, 0 is anything.
-    if alpha.shape[2] and extra[:1] == [1]:
-        opaque = np.maximum(alpha, 1).astype(np.float64)
-        colour = np.minimum(np.rint(colour * 65535.0 / opaque), 65535).astype(np.uint16)
-    keep_alpha = alpha.shape[2] == 1 and extra[:1] in ([1], [2])
-    return np.concatenate([colour, alpha], axis=2) if keep_alpha else np.ascontiguousarray(colour)
 
 
 def encode_tiff(
@@ -68,6 +32,7 @@ def encode_tiff(
     icc_profile: bytes | None = None,
     exif: bytes | None = None,
     dpi: tuple[float, float] | None = None,
+    further: int = 0,
 ) -> bytes:
     """Return a TIFF file, deflated without loss.
 
@@ -75,15 +40,20 @@ def encode_tiff(
     Pillow's directory writer does the rest.
 
     Args:
-        samples: (H, W, C) uint8 or uint16 with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
+        samples: (H, W, C) integers or floats, with C = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA), and
+            further channels behind these.
         icc_profile: a colour profile to embed.
         exif: an EXIF block without prefix; orientation and storage tags in it are left out.
         dpi: pixels per inch, horizontal and vertical.
+        further: how many of the channels are neither colour nor alpha.
     """
     height, width, channels = samples.shape
     rows_per_strip = max(1, _STRIP_BYTES // (width * channels * samples.itemsize))
+    # Differences of floats compress no better, and few programs know those of 64 bits.
+    differs = samples.dtype.kind != "f" and samples.itemsize <= 4
+    as_stored = _difference if differs else _plain
     strips = [
-        zlib.compress(_difference(samples[top : top + rows_per_strip]), 6)
+        zlib.compress(as_stored(samples[top : top + rows_per_strip]), 6)
         for top in range(0, height, rows_per_strip)
     ]
     lengths = tuple(len(strip) for strip in strips)
@@ -92,16 +62,20 @@ def encode_tiff(
     directory[256], directory[257] = width, height
     directory[258] = (samples.itemsize * 8,) * channels
     directory[259] = _ADOBE_DEFLATE
-    directory[262] = 1 if channels < 3 else 2
+    shown = channels - further
+    directory[262] = 1 if shown < 3 else 2
     # Relative to the end of the directory: Pillow's writer adds where that is.
     directory[273] = (0, *itertools.accumulate(lengths[:-1]))
     directory[ORIENTATION_TAG] = 1
     directory[277] = channels
     directory[278] = rows_per_strip
     directory[279] = lengths
-    directory[317] = _HORIZONTAL_PREDICTOR
-    if channels in (2, 4):
-        directory[338] = 2
+    if differs:
+        directory[317] = _HORIZONTAL_PREDICTOR
+    if extra := (_ALPHA,) * (shown in (2, 4)) + (_ANYTHING,) * further:
+        directory[338] = extra
+    if samples.dtype.kind != "u":
+        directory[339] = (_SAMPLE_FORMATS[samples.dtype.kind],) * channels
     if dpi is not None:
         directory[282], directory[283] = IFDRational(dpi[0]), IFDRational(dpi[1])
         directory[296] = 2
@@ -133,6 +107,10 @@ def _difference(rows: NDArray[Any]) -> bytes:
     differences = rows.astype(rows.dtype.newbyteorder("<"))
     differences[:, 1:] -= rows[:, :-1]
     return differences.tobytes()
+
+
+def _plain(rows: NDArray[Any]) -> bytes:
+    return rows.astype(rows.dtype.newbyteorder("<")).tobytes()
 
 
 def _add_exif(directory: ImageFileDirectory_v2, exif: bytes) -> None:

@@ -17,6 +17,7 @@ from polyrestore.imaging.exif import EXIF_PREFIX
 from polyrestore.imaging.formats.base import FileFormat
 from polyrestore.imaging.formats.registry import FORMATS, writable_format
 from polyrestore.imaging.image import FormatDescription, ImageMetadata, Quality
+from polyrestore.imaging.scaling import from_unit
 from polyrestore.notes import Note
 
 _LARGEST_JPEG_EXIF = 65533 - len(EXIF_PREFIX)
@@ -137,10 +138,22 @@ def _fit(metadata: ImageMetadata, description: FormatDescription, notes: list[No
         sentence = f"{name} cannot hold {bit_depth} bits per channel, written with {most}"
         notes.append(Note("bits_reduced", sentence))
     bit_depth = enough[0] if enough else most
+    scale, further = metadata.scale, metadata.further
+    if scale is not None and not description.scale:
+        ends = f"0 is {scale.black:g} and {2**bit_depth - 1} is {scale.white:g}"
+        sentence = f"{name} cannot hold {scale.dtype}, written with {bit_depth} bits per channel: {ends}"
+        notes.append(Note("bits_reduced", sentence))
+        scale = None
+    if further is not None and not description.further_channels:
+        notes.append(
+            Note("channels_lost", f"{name} cannot hold further channels, {further.shape[2]} dropped")
+        )
+        further = None
     if grey and not description.grey:
         notes.append(Note("grey_to_rgb", f"{name} cannot hold a single grey channel, written as RGB"))
         grey = False
-    if grey and alpha is not None and description.alpha and bit_depth not in description.grey_with_alpha:
+    holds_both = scale is not None or bit_depth in description.grey_with_alpha
+    if grey and alpha is not None and description.alpha and not holds_both:
         sentence = f"{name} cannot hold grey with alpha in {bit_depth} bits, written as RGB with alpha"
         notes.append(Note("grey_to_rgb", sentence))
         grey = False
@@ -160,22 +173,45 @@ def _fit(metadata: ImageMetadata, description: FormatDescription, notes: list[No
         notes.append(Note("resolution_lost", f"{name} cannot hold the resolution in dpi, dropped"))
         dpi = None
     return replace(
-        metadata, bit_depth=bit_depth, grey=grey, alpha=alpha, icc_profile=profile, exif=exif, dpi=dpi
+        metadata,
+        bit_depth=bit_depth,
+        grey=grey,
+        alpha=alpha,
+        icc_profile=profile,
+        exif=exif,
+        dpi=dpi,
+        scale=scale,
+        further=further,
     )
 
 
 def _samples(pixels: Tensor, metadata: ImageMetadata) -> NDArray[Any]:
-    """Return (H, W, C) uint8 or uint16 with C = 1, 2, 3 or 4, rounded to the nearest level."""
-    channels = (1 if metadata.grey else 3) + (metadata.alpha is not None)
-    largest, kind = (65535, np.uint16) if metadata.bit_depth > 8 else (255, np.uint8)
-    samples = np.empty((*pixels.shape[1:], channels), kind)
+    """Return (H, W, C): colours, alpha and further channels, rounded to what the file's type can hold."""
+    scale, alpha, further = metadata.scale, metadata.alpha, metadata.further
+    colours = 1 if metadata.grey else 3
+    largest, kind = (65535, np.dtype(np.uint16)) if metadata.bit_depth > 8 else (255, np.dtype(np.uint8))
+    if scale is not None:
+        kind = np.dtype(scale.dtype)
+    shown = colours + (alpha is not None)
+    samples = np.empty((*pixels.shape[1:], shown + (0 if further is None else further.shape[2])), kind)
     for band in bands_of(pixels.shape[1]):
         colour = pixels[:, band].detach().float().cpu()
         if metadata.grey:
             colour = colour.mean(dim=0, keepdim=True)
-        planes = [colour.numpy()]
-        if metadata.alpha is not None:
-            planes.append(metadata.alpha[:, band].detach().float().cpu().numpy())
-        levels = np.rint(np.clip(np.concatenate(planes), 0.0, 1.0) * np.float32(largest))
-        samples[band] = np.moveaxis(levels, 0, 2)
+        levels = np.clip(np.moveaxis(colour.numpy(), 0, 2), 0.0, 1.0)
+        samples[band, :, :colours] = (
+            np.rint(levels * np.float32(largest)) if scale is None else from_unit(levels, scale)
+        )
+        if alpha is not None:
+            opaque = alpha[:, band].detach().float().cpu().clamp(0, 1).numpy()[0]
+            samples[band, :, colours] = _alpha_levels(opaque, kind)
+    if further is not None:
+        samples[:, :, shown:] = further
     return samples
+
+
+def _alpha_levels(opaque: NDArray[np.float32], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Return alpha from 0 to 1 in a file's type, in which the largest integer or the float 1 is opaque."""
+    if kind.kind == "f":
+        return opaque
+    return np.rint(opaque.astype(np.float64) * np.iinfo(kind).max)
