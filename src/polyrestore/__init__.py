@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from polyrestore.adapters import Adapter, load_adapter, save_adapter
     from polyrestore.bundles import Bundle, import_checkpoint, list_bundles, load_bundle, save_bundle
     from polyrestore.degradations import degrade
-    from polyrestore.imaging import read_image, write_image
+    from polyrestore.imaging import read_image, write_image, write_pages
     from polyrestore.plugins import load_plugin
     from polyrestore.recognition import Recognition, RecognitionSettings
     from polyrestore.restoration.explanation import Explanation
@@ -53,6 +53,7 @@ __all__ = [
     "save_adapter",
     "save_bundle",
     "write_image",
+    "write_pages",
 ]
 
 _PLACES = {
@@ -75,6 +76,7 @@ _PLACES = {
     "save_adapter": "polyrestore.adapters",
     "save_bundle": "polyrestore.bundles",
     "write_image": "polyrestore.imaging",
+    "write_pages": "polyrestore.imaging",
 }
 
 if not TYPE_CHECKING:

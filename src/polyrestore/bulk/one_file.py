@@ -8,7 +8,7 @@ for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -23,17 +23,21 @@ from polyrestore.files import discard_staged, sha256_of, stage_bytes
 from polyrestore.imaging import (
     FORMATS,
     Image,
+    Pages,
     Quality,
     encode_image,
+    encode_pages,
     format_named,
+    holds_pages,
+    open_pages,
     read_content,
-    read_image,
     require_quality,
     writable_format,
 )
 from polyrestore.notes import Note
 from polyrestore.plugins import load_plugin
 from polyrestore.restoration.explanation import Encode
+from polyrestore.restoration.pages import restore_alike
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.restorer import Restorer, load
 
@@ -214,17 +218,30 @@ def _restore(
 ) -> FileRecord:
     if named_for_content(job.output, content, task.format) != job.output:
         raise ImageError(f"{job.input} changed while it was being restored")
-    image = read_image(content, name=job.input, max_megapixels=task.max_megapixels)
+    with open_pages(content, name=job.input, max_megapixels=task.max_megapixels) as pages:
+        return _restore_pages(task, job, restorer, pages, content, sha256)
+
+
+def _restore_pages(
+    task: RestoreTask, job: SettledJob, restorer: Restorer, pages: Pages, content: bytes, sha256: str
+) -> FileRecord:
+    image = pages.read(0)
     explaining: Mapping[str, Encode] = {}
     if task.explain:
         explanation = restorer.explain(image, task.as_, task.strength)
         restored, explaining = explanation.restored, explanation.files()
     else:
         restored = restorer.restore(image, task.as_, task.strength)
-    if restored.pixels.shape != image.pixels.shape:
-        sizes = f"{tuple(restored.pixels.shape)} from {tuple(image.pixels.shape)}"
-        raise OutputError(f"{job.input}: restored to {sizes}")
-    encoded, notes = _encode_result(task, job, image, restored, content)
+    _require_size(job, restored, image)
+    if len(pages) > 1 and holds_pages(job.folder / job.output, image.metadata):
+        encoded, notes = _encode_pages(task, job, restorer, pages, image, restored, content)
+    else:
+        encoded, notes = _encode_result(task, job, image, restored, content)
+        if len(pages) > 1 and encoded is not content:
+            sentence = f"holds {len(pages)} pictures, only the first is used"
+            notes = (Note("frames_lost", sentence), *notes)
+    if job.output.name != job.input.name:
+        notes = (*notes, Note("renamed", f"written as {job.output.name}"))
     recognition = restored.recognition
     record = FileRecord(
         input=str(job.input),
@@ -250,15 +267,45 @@ def _encode_result(
     """Return the bytes of the result, and what a reader should know about them."""
     # Encoding an image that nothing was done to could only make it worse.
     if _may_be_copied(task, image) and torch.equal(restored.pixels.cpu(), image.pixels):
-        notes: tuple[Note, ...] = (Note("unchanged", "nothing to restore, copied byte for byte"),)
-    else:
-        path = job.folder / job.output
-        quality = task.jpeg_quality if path.suffix.lower() in FORMATS["JPEG"].suffixes else None
-        content, lost = encode_image(path, restored.pixels, image.metadata, quality=quality)
-        notes = (*image.notes, *lost)
-    if job.output.name != job.input.name:
-        notes = (*notes, Note("renamed", f"written as {job.output.name}"))
-    return content, notes
+        return content, (Note("unchanged", "nothing to restore, copied byte for byte"),)
+    path = job.folder / job.output
+    quality = task.jpeg_quality if path.suffix.lower() in FORMATS["JPEG"].suffixes else None
+    content, lost = encode_image(path, restored.pixels, image.metadata, quality=quality)
+    return content, (*image.notes, *lost)
+
+
+def _encode_pages(
+    task: RestoreTask,
+    job: SettledJob,
+    restorer: Restorer,
+    pages: Pages,
+    image: Image,
+    first: Restored,
+    content: bytes,
+) -> tuple[bytes, tuple[Note, ...]]:
+    """Return the bytes of a file of several pictures, which are read, restored and encoded one by one."""
+    untouched = first.unchanged or task.strength == 0
+    if untouched and _may_be_copied(task, image) and pages.all_upright():
+        return content, (Note("unchanged", "nothing to restore, copied byte for byte"),)
+    told = dict.fromkeys(image.notes)
+
+    def restored_pages() -> Iterator[Restored]:
+        yield first
+        for number in range(1, len(pages)):
+            page = pages.read(number)
+            restored = restore_alike(restorer.apply, page, first, task.strength)
+            _require_size(job, restored, page)
+            told.update(dict.fromkeys(page.notes))
+            yield restored
+
+    encoded, lost = encode_pages(job.folder / job.output, restored_pages())
+    return encoded, (*told, *lost)
+
+
+def _require_size(job: SettledJob, restored: Restored, image: Image) -> None:
+    if restored.pixels.shape != image.pixels.shape:
+        sizes = f"{tuple(restored.pixels.shape)} from {tuple(image.pixels.shape)}"
+        raise OutputError(f"{job.input}: restored to {sizes}")
 
 
 def _may_be_copied(task: RestoreTask, image: Image) -> bool:

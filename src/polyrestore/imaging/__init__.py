@@ -16,8 +16,17 @@ if TYPE_CHECKING:
         format_named,
         writable_format,
     )
-    from polyrestore.imaging.image import DEFAULT_QUALITY, FormatDescription, Image, ImageMetadata, Quality
+    from polyrestore.imaging.image import (
+        DEFAULT_QUALITY,
+        FormatDescription,
+        Frame,
+        Image,
+        ImageMetadata,
+        Quality,
+    )
     from polyrestore.imaging.in_memory import read_pillow
+    from polyrestore.imaging.page_files import encode_pages, holds_pages, write_pages
+    from polyrestore.imaging.pages import Pages, open_pages
     from polyrestore.imaging.read import read_image, read_size
     from polyrestore.imaging.write import encode_image, require_quality, write_image
 
@@ -27,12 +36,17 @@ __all__ = [
     "READABLE_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "FormatDescription",
+    "Frame",
     "Image",
     "ImageMetadata",
+    "Pages",
     "Quality",
     "encode_image",
+    "encode_pages",
     "format_named",
+    "holds_pages",
     "open_content",
+    "open_pages",
     "read_content",
     "read_image",
     "read_pillow",
@@ -42,6 +56,7 @@ __all__ = [
     "sniff_format",
     "writable_format",
     "write_image",
+    "write_pages",
 ]
 
 _PLACES = {
@@ -50,12 +65,17 @@ _PLACES = {
     "READABLE_SUFFIXES": "polyrestore.imaging.formats.registry",
     "WRITABLE_SUFFIXES": "polyrestore.imaging.formats.registry",
     "FormatDescription": "polyrestore.imaging.image",
+    "Frame": "polyrestore.imaging.image",
     "Image": "polyrestore.imaging.image",
     "ImageMetadata": "polyrestore.imaging.image",
+    "Pages": "polyrestore.imaging.pages",
     "Quality": "polyrestore.imaging.image",
     "encode_image": "polyrestore.imaging.write",
+    "encode_pages": "polyrestore.imaging.page_files",
     "format_named": "polyrestore.imaging.formats.registry",
+    "holds_pages": "polyrestore.imaging.page_files",
     "open_content": "polyrestore.imaging.content",
+    "open_pages": "polyrestore.imaging.pages",
     "read_content": "polyrestore.imaging.content",
     "read_image": "polyrestore.imaging.read",
     "read_pillow": "polyrestore.imaging.in_memory",
@@ -65,6 +85,7 @@ _PLACES = {
     "sniff_format": "polyrestore.imaging.content",
     "writable_format": "polyrestore.imaging.formats.registry",
     "write_image": "polyrestore.imaging.write",
+    "write_pages": "polyrestore.imaging.page_files",
 }
 
 if not TYPE_CHECKING:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from polyrestore.imaging.metadata.extras import Extras
 from polyrestore.notes import Note
 
 if TYPE_CHECKING:
@@ -75,6 +76,23 @@ class SampleScale:
     white: float
 
 
+@dataclass(frozen=True)
+class Frame:
+    """When a picture of an animation is shown.
+
+    Attributes:
+        duration_ms: how long, in milliseconds; 0 leaves it to the viewer.
+        loops: how often the whole animation is shown; 0 for ever.
+        shown: False for the picture of an animated PNG that is only seen where animations are not.
+        background: of the canvas: red, green, blue and alpha from 0 to 255.
+    """
+
+    duration_ms: float = 0.0
+    loops: int = 0
+    shown: bool = True
+    background: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageMetadata:
     """Everything of a file beside its colours. The defaults describe a plain 8-bit RGB PNG.
@@ -88,12 +106,14 @@ class ImageMetadata:
         icc_profile: the colour profile, byte for byte; the pixels are not converted.
         exif: the EXIF block as a TIFF structure without a prefix, orientation already set to 1.
         dpi: horizontal and vertical resolution in pixels per inch.
+        extras: all else that describes the picture: XMP, IPTC, comments, texts, how its colours are meant.
         lossless: False when the file's pixels went through lossy compression (JPEG, AVIF, lossy WebP, ...).
         orientation: the EXIF orientation that was found, 1 to 8; the pixels are upright already.
         encoding: how the file's pixels were compressed, as options of its format's writer, for results in the
             same format: the tables and the sampling of a JPEG, the chroma of a HEIC.
         scale: of floats and integers of 32 bits; ``bit_depth`` then is for formats that cannot hold these.
         further: (H, W, N) in the file's own type, channels that are neither colour nor alpha, as they are.
+        frame: when the picture is shown, for one of several in an animation.
     """
 
     format: str = "PNG"
@@ -104,11 +124,13 @@ class ImageMetadata:
     icc_profile: bytes | None = field(default=None, repr=False)
     exif: bytes | None = field(default=None, repr=False)
     dpi: tuple[float, float] | None = None
+    extras: Extras = field(default_factory=Extras, repr=False)
     lossless: bool = True
     orientation: int = 1
     encoding: Mapping[str, Any] = field(default_factory=dict, repr=False)
     scale: SampleScale | None = None
     further: NDArray[Any] | None = field(default=None, repr=False)
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, eq=False)

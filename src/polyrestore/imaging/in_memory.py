@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from polyrestore.errors import ImageError
 from polyrestore.imaging.formats.registry import FORMATS
 from polyrestore.imaging.image import Image
+from polyrestore.imaging.metadata.reading import find_in_memory
 from polyrestore.imaging.pillow import (
     DecodedPicture,
     assemble_image,
@@ -19,6 +20,7 @@ from polyrestore.imaging.pillow import (
     read_tags,
 )
 from polyrestore.imaging.quiet import silence_tiff
+from polyrestore.imaging.tiff import READ_AS_EXIF
 
 
 def read_pillow(image: PILImage.Image) -> Image:
@@ -52,7 +54,8 @@ def read_pillow(image: PILImage.Image) -> Image:
             decoded = _decode(image, file_format, name)
             tags = read_tags(image, file_format)
             lossless = file_format != "JPEG"
-            found = assemble_image(image, decoded, tags, file_format, lossless=lossless, notes=())
+            beside = find_in_memory(image, READ_AS_EXIF, keeps_colours=decoded.keeps_profile)
+            found = assemble_image(image, decoded, tags, file_format, beside, lossless=lossless, notes=())
             return replace(
                 found, metadata=replace(found.metadata, encoding=FORMATS[file_format].encoding(image))
             )

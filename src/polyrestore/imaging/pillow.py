@@ -22,13 +22,12 @@ from polyrestore.imaging.exif import (
     without_prefix,
 )
 from polyrestore.imaging.image import Image, ImageMetadata, SampleScale
+from polyrestore.imaging.metadata.reading import FoundExtras, correct_exif, correct_extras
 from polyrestore.imaging.scaling import find_scale, scale_notes, to_unit
 from polyrestore.notes import Note
 
 if TYPE_CHECKING:
     import torch
-
-_COMMENT_KEYS = ("comment", "xmp", "XML:com.adobe.xmp")
 
 
 @dataclass
@@ -95,6 +94,7 @@ def assemble_image(
     decoded: DecodedPicture,
     tags: Tags,
     file_format: str,
+    found: FoundExtras,
     *,
     lossless: bool,
     notes: Sequence[Note],
@@ -106,16 +106,17 @@ def assemble_image(
         decoded: its samples.
         tags: from :func:`read_tags`.
         file_format: a key of :data:`~polyrestore.imaging.FORMATS`.
+        found: what the file holds beside the picture.
         lossless: False when the pixels went through lossy compression.
         notes: what has been found out before.
     """
-    told = [*notes, *tags.notes, *decoded.notes]
-    if any(key in opened.info for key in _COMMENT_KEYS) or getattr(opened, "text", None):
-        told.append(Note("comments_lost", "comments and XMP are not kept"))
     samples = decoded.samples if decoded.upright else turn_upright(decoded.samples, tags.orientation)
     further = decoded.further
     if further is not None and not decoded.upright:
         further = turn_upright(further, tags.orientation)
+    height, width = samples.shape[:2]
+    extras, untold = correct_extras(found, width, height, turned=tags.orientation != 1)
+    told = [*notes, *tags.notes, *decoded.notes, *untold]
     grey, has_alpha = samples.shape[2] < 3, samples.shape[2] in (2, 4)
     planes = _to_float(samples)
     metadata = ImageMetadata(
@@ -125,8 +126,9 @@ def assemble_image(
         grey=grey,
         alpha=planes[-1:].clone() if has_alpha else None,
         icc_profile=(opened.info.get("icc_profile") or None) if decoded.keeps_profile else None,
-        exif=tags.exif,
+        exif=correct_exif(tags.exif, width, height, tags.orientation),
         dpi=tags.dpi,
+        extras=extras,
         lossless=lossless,
         orientation=tags.orientation,
         scale=decoded.scale,

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from polyrestore.errors import ImageError, MissingExtraError
 from polyrestore.imaging.content import open_content, read_content
 from polyrestore.imaging.formats.base import FileFormat
 from polyrestore.imaging.formats.registry import FORMATS, find_format
 from polyrestore.imaging.image import Image
+from polyrestore.imaging.metadata.reading import find_extras
+from polyrestore.imaging.metadata.tags import MASK_PAGE, REDUCED_PAGE, kind_of_page
 from polyrestore.imaging.pillow import assemble_image, read_tags
+from polyrestore.imaging.tiff import READ_AS_EXIF
 from polyrestore.notes import Note
 
 
@@ -42,16 +48,52 @@ def read_image(
         content, known = source, Path("image" if name is None else name)
     else:
         content, known = read_content(source), Path(source if name is None else name)
+    file_format = require_format(content, known)
+    with explain_errors(known, file_format), file_format.open(content) as opened:
+        pages, notes = find_pages(opened, file_format)
+        if pages[0] != opened.tell():
+            opened.seek(pages[0])
+        require_size(opened, known, max_megapixels)
+        image = read_opened(content, known, opened, file_format)
+        if len(pages) > 1:
+            what = "pages" if file_format.name == "TIFF" else "frames"
+            notes = (Note("frames_lost", f"holds {len(pages)} {what}, only the first is used"), *notes)
+        return replace(image, notes=(*image.notes, *notes))
+
+
+def require_format(content: bytes, known: str | Path) -> FileFormat:
+    """Return the format of a file.
+
+    Args:
+        content: the file's bytes.
+        known: what messages call the file.
+
+    Raises:
+        ImageError: it is none that can be read.
+    """
     file_format = find_format(content)
     if file_format is None:
         raise ImageError(f"{known}: not a readable {', '.join(FORMATS)} image")
+    return file_format
+
+
+@contextmanager
+def explain_errors(known: str | Path, file_format: FileFormat) -> Iterator[None]:
+    """Let whatever a decoder raises in a block become an error that names the file.
+
+    Args:
+        known: what messages call the file.
+        file_format: of the file.
+
+    Raises:
+        ImageError: the block raised something.
+        MissingExtraError: the format needs a library that is not installed.
+    """
     try:
         with warnings.catch_warnings():
             # Pillow warns about large images and odd EXIF; the one is legitimate, the other is kept as it is.
             warnings.simplefilter("ignore")
-            with file_format.open(content) as opened:
-                _require_size(opened, known, max_megapixels)
-                return _read_opened(content, known, opened, file_format)
+            yield
     except MissingExtraError as error:
         raise MissingExtraError(f"{known}: {error.purpose}", error.library, error.extra) from error
     except ImageError as error:
@@ -81,7 +123,17 @@ def read_size(path: str | Path) -> tuple[int, int]:
             return opened.size
 
 
-def _require_size(opened: PILImage.Image, name: Path, max_megapixels: float | None) -> None:
+def require_size(opened: PILImage.Image, name: Path, max_megapixels: float | None) -> None:
+    """Refuse a picture that is larger than a limit.
+
+    Args:
+        opened: stands at the picture.
+        name: what messages call the file.
+        max_megapixels: the limit; None for Pillow's.
+
+    Raises:
+        ImageError: it is larger.
+    """
     if max_megapixels is None:
         if PILImage.MAX_IMAGE_PIXELS is None:
             return
@@ -95,18 +147,53 @@ def _require_size(opened: PILImage.Image, name: Path, max_megapixels: float | No
         )
 
 
-def _read_opened(content: bytes, name: Path, opened: PILImage.Image, file_format: FileFormat) -> Image:
+def find_pages(opened: PILImage.Image, file_format: FileFormat) -> tuple[list[int], tuple[Note, ...]]:
+    """Return at which places of a file its pages are, and what the others are.
+
+    The parts of a JPEG file behind its first picture are no pages, nor are the reduced copies and masks that
+    TIFF files declare as such.
+
+    Args:
+        opened: the file.
+        file_format: of the file.
+    """
+    if file_format.name == "JPEG":
+        return [0], ()
+    if not isinstance(opened, TiffImageFile):
+        return list(range(getattr(opened, "n_frames", 1))), ()
+    kinds: list[int] = []
+    # Pillow cannot count pages where one of them, such as a mask, is of a kind that it does not decode.
+    with suppress(EOFError):
+        while True:
+            with suppress(SyntaxError):
+                opened.seek(len(kinds))
+            kinds.append(kind_of_page(opened.tag_v2))
+    opened.seek(0)
+    pages = [place for place, kind in enumerate(kinds) if not kind & (REDUCED_PAGE | MASK_PAGE)]
+    if not pages:
+        return list(range(len(kinds))), ()
+    others = len(kinds) - len(pages)
+    what = "1 reduced copy or mask" if others == 1 else f"{others} reduced copies or masks"
+    return pages, (Note("pages_lost", f"not kept: {what} of a page"),) if others else ()
+
+
+def read_opened(content: bytes, name: Path, opened: PILImage.Image, file_format: FileFormat) -> Image:
+    """Return the picture that an opened file stands at.
+
+    Args:
+        content: the file's bytes.
+        name: what messages and notes call the file.
+        opened: the file.
+        file_format: of the file.
+    """
     notes: list[Note] = []
     if name.suffix and name.suffix.lower() not in file_format.suffixes:
         sentence = f"the name ends in {name.suffix!r} but the content is {file_format.name}"
         notes.append(Note("name_differs", sentence))
-    frames = getattr(opened, "n_frames", 1)
-    if frames > 1:
-        notes.append(Note("frames_lost", f"holds {frames} frames, only the first is used"))
-
     # Pillow takes the orientation of a TIFF file away while it decodes.
     tags = read_tags(opened, file_format.name)
     decoded = file_format.decode(content, name, opened)
     lossless = file_format.is_lossless(content, opened)
-    image = assemble_image(opened, decoded, tags, file_format.name, lossless=lossless, notes=notes)
+    found = find_extras(content, opened, file_format.name, READ_AS_EXIF, keeps_colours=decoded.keeps_profile)
+    image = assemble_image(opened, decoded, tags, file_format.name, found, lossless=lossless, notes=notes)
     return replace(image, metadata=replace(image.metadata, encoding=file_format.encoding(opened)))

@@ -12,12 +12,15 @@ from PIL import Image as PILImage
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from polyrestore.imaging.exif import EXIF_PREFIX, ORIENTATION_TAG
+from polyrestore.imaging.metadata.extras import Extras
+from polyrestore.imaging.metadata.tags import add_to_directory
 
 # Tags of the main directory that describe the photograph; all the others describe how the pixels are stored.
 DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 _EXIF_DIRECTORY = 34665
 _GPS_DIRECTORY = 34853
 _INTEROPERABILITY_DIRECTORY = 40965
+READ_AS_EXIF = frozenset((*DESCRIPTIVE_TAGS, _EXIF_DIRECTORY, _GPS_DIRECTORY))
 _ADOBE_DEFLATE = 8
 _HORIZONTAL_PREDICTOR = 2
 _ANYTHING, _ALPHA = 0, 2
@@ -33,6 +36,7 @@ def encode_tiff(
     exif: bytes | None = None,
     dpi: tuple[float, float] | None = None,
     further: int = 0,
+    extras: Extras | None = None,
 ) -> bytes:
     """Return a TIFF file, deflated without loss.
 
@@ -46,6 +50,7 @@ def encode_tiff(
         exif: an EXIF block without prefix; orientation and storage tags in it are left out.
         dpi: pixels per inch, horizontal and vertical.
         further: how many of the channels are neither colour nor alpha.
+        extras: XMP, IPTC, image resources, tags and a resolution without a unit to embed.
     """
     height, width, channels = samples.shape
     rows_per_strip = max(1, _STRIP_BYTES // (width * channels * samples.itemsize))
@@ -83,6 +88,8 @@ def encode_tiff(
         directory[34675] = icc_profile
     if exif is not None:
         _add_exif(directory, exif)
+    if extras is not None:
+        add_to_directory(directory, extras)
 
     header = b"II*\x00" + struct.pack("<I", _HEADER_BYTES)
     return b"".join([header, directory.tobytes(_HEADER_BYTES), *strips])

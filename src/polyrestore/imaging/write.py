@@ -17,6 +17,7 @@ from polyrestore.imaging.exif import EXIF_PREFIX
 from polyrestore.imaging.formats.base import FileFormat
 from polyrestore.imaging.formats.registry import FORMATS, writable_format
 from polyrestore.imaging.image import FormatDescription, ImageMetadata, Quality
+from polyrestore.imaging.metadata.embedding import embed_extras, fit_extras, refresh_thumbnail
 from polyrestore.imaging.scaling import from_unit
 from polyrestore.notes import Note
 
@@ -101,9 +102,14 @@ def encode_image(
     notes: list[Note] = []
     kept = _fit(metadata, description, notes)
     samples = _samples(pixels, kept)
+    if kept.exif is not None:
+        exif, told = refresh_thumbnail(kept.exif, pixels)
+        kept = replace(kept, exif=exif)
+        notes += told
     assert description.encode is not None
     try:
-        return description.encode(samples, kept, quality, notes), tuple(notes)
+        content = description.encode(samples, kept, quality, notes)
+        return embed_extras(content, kept, description.name, samples.shape[1], samples.shape[0]), tuple(notes)
     except MissingExtraError:
         raise
     except Exception as error:
@@ -172,6 +178,8 @@ def _fit(metadata: ImageMetadata, description: FormatDescription, notes: list[No
     if dpi is not None and not description.dpi:
         notes.append(Note("resolution_lost", f"{name} cannot hold the resolution in dpi, dropped"))
         dpi = None
+    extras, lost = fit_extras(metadata.extras, name)
+    notes += lost
     return replace(
         metadata,
         bit_depth=bit_depth,
@@ -182,6 +190,7 @@ def _fit(metadata: ImageMetadata, description: FormatDescription, notes: list[No
         dpi=dpi,
         scale=scale,
         further=further,
+        extras=extras,
     )
 
 

@@ -62,14 +62,20 @@ def as_image(source: ImageLike) -> Image:
     if isinstance(source, Tensor):
         return _from_tensor(source, bit_depth=8)
     if hasattr(source, "read"):
-        return _from_stream(source)
+        content, name = read_stream(source)
+        return read_image(content, name=name)
     raise ImageError(
         f"{type(source).__name__} is not an image; give a path, bytes, a binary file, a Pillow image, "
         "an array or a tensor"
     )
 
 
-def _from_stream(stream: BinaryIO) -> Image:
+def read_stream(stream: BinaryIO) -> tuple[bytes, str]:
+    """Return what a file object gives, and what messages call it.
+
+    Raises:
+        ImageError: it cannot be read, gives no bytes, or has nothing to give.
+    """
     name = getattr(stream, "name", None)
     known = name if isinstance(name, str) and name else "the file object"
     try:
@@ -81,7 +87,7 @@ def _from_stream(stream: BinaryIO) -> Image:
         raise ImageError(f"{known} gives {type(content).__name__}, not bytes; open it in binary mode")
     if not content:
         raise ImageError(f"{known} has nothing to read; is it empty, or at its end?")
-    return read_image(content, name=known)
+    return content, known
 
 
 def _from_array(array: NDArray[np.generic]) -> Image:

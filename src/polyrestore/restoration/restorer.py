@@ -26,14 +26,15 @@ from polyrestore.errors import (
     RecognitionError,
     nearest_names,
 )
-from polyrestore.imaging.bands import bands_of
 from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
+from polyrestore.restoration.blending import blend_into
 from polyrestore.restoration.colour import keep_grey
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.hidden import fill_hidden, keep_hidden
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
+from polyrestore.restoration.pages import as_pages, restore_pages
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX, run_tiled
 from polyrestore.restoration.views import mean_of_views, require_quality
@@ -151,7 +152,8 @@ class Restorer:
         """Restore one image.
 
         With neither adapters nor a recogniser in the bundle, as after an import, the backbone does it alone.
-        Pixels under full transparency take no part, and stay as they are.
+        Pixels under full transparency take no part, and stay as they are. Of a file with several pages or
+        frames it is the first one, and a note says so; :meth:`restore_pages` restores them all.
 
         Args:
             image: a path; an image file's bytes, or a binary file object; a Pillow image; an array (H, W) or
@@ -185,6 +187,31 @@ class Restorer:
         return Restored(
             pixels, weights, recognition, seconds, source.metadata, source.notes, bare=self.is_bare
         )
+
+    def restore_pages(
+        self, image: ImageLike, as_: str | Mapping[str, float] | None = None, strength: float = 1.0
+    ) -> Iterator[Restored]:
+        """Restore all pages of a file, or frames of an animation, with what is recognised in the first one.
+
+        Only one of them is in memory at a time; :func:`polyrestore.write_pages` takes them as they come.
+
+        Example:
+            >>> pages = restorer.restore_pages("album.tif")              # doctest: +SKIP
+            >>> polyrestore.write_pages("restored/album.tif", pages)     # doctest: +SKIP
+
+        Args:
+            image: as in :meth:`restore`; of a file, all its pictures.
+            as_: as in :meth:`restore`.
+            strength: as in :meth:`restore`.
+
+        Yields:
+            each of them, restored.
+
+        Raises:
+            PolyrestoreError: as in :meth:`restore`.
+        """
+        pages = as_pages(image)
+        return restore_pages(lambda page: self.restore(page, as_, strength), self.apply, pages, strength)
 
     def named(self, as_: str | Mapping[str, float]) -> dict[str, float]:
         """Return the composition that a user names, as :meth:`restore` takes it.
@@ -279,21 +306,6 @@ class Restorer:
         image = pixels.unsqueeze(0).to(self.device)
         with torch.inference_mode():
             return recognise(self._recogniser, self._prototypes, image, settings or self._settings)
-
-
-def blend_into(restored: Tensor, given: Tensor, strength: float) -> Tensor:
-    """Go from the input to the restored image by ``strength`` in [0, 1].
-
-    Args:
-        restored: (3, H, W); the result takes its place.
-        given: (3, H, W).
-        strength: how far to go.
-    """
-    # In bands, since a large photograph would otherwise be there three times more.
-    for band in bands_of(restored.shape[1]):
-        part = given[:, band]
-        restored[:, band] = (part + strength * (restored[:, band] - part)).clamp_(0, 1)
-    return restored
 
 
 def _unpickled(

@@ -13,23 +13,31 @@ from PIL.PngImagePlugin import PngImageFile
 from polyrestore.imaging import png16
 from polyrestore.imaging.formats.base import FileFormat, open_by_pillow, save_by_pillow
 from polyrestore.imaging.image import MODES_16, ImageMetadata, Quality
+from polyrestore.imaging.metadata.png import split_png
 from polyrestore.imaging.pillow import DecodedPicture, decode_by_pillow
 from polyrestore.notes import Note
 
 
 def _open(content: bytes) -> PILImage.Image:
-    return open_by_pillow(PngImageFile, content)
+    parts = split_png(content)
+    opened = open_by_pillow(PngImageFile, parts.essential)
+    # Pillow gives a picture up whose profile is damaged or large, and so does not get to see it.
+    opened.info["icc_profile"] = parts.icc_profile
+    return opened
 
 
 def _decode(content: bytes, name: Path, opened: PILImage.Image) -> DecodedPicture:
     header = png16.read_header(content, name)
-    if header.bit_depth == 16 and not header.interlaced:
+    several = getattr(opened, "n_frames", 1) > 1
+    if header.bit_depth == 16 and not header.interlaced and not several:
         samples = png16.read_png16(content, name)
         opened.load()
         return DecodedPicture(samples, MODES_16[samples.shape[2]])
     decoded = decode_by_pillow(opened, name)
     if header.bit_depth == 16 and decoded.samples.dtype == np.uint8:
-        decoded.notes.append(Note("bits_reduced", "interlaced 16-bit PNG read with 8 bits per channel"))
+        decoded.notes.append(
+            Note("bits_reduced", "interlaced or animated 16-bit PNG read with 8 bits per channel")
+        )
     return decoded
 
 

@@ -119,18 +119,20 @@ def _is_lossless(content: bytes, opened: PILImage.Image) -> bool:
 
 
 def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, notes: list[Note]) -> bytes:
-    profile, dpi = metadata.icc_profile, metadata.dpi
+    profile, dpi, extras = metadata.icc_profile, metadata.dpi, metadata.extras
     further = 0 if metadata.further is None else metadata.further.shape[2]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return encode_tiff(samples, icc_profile=profile, exif=metadata.exif, dpi=dpi, further=further)
+            return encode_tiff(
+                samples, icc_profile=profile, exif=metadata.exif, dpi=dpi, further=further, extras=extras
+            )
     except Exception as error:
         # TIFF is the one format that takes EXIF apart, and so the one that trips over a damaged block.
         if metadata.exif is None:
             raise
         notes.append(Note("exif_lost", f"the EXIF block could not be taken over, dropped ({error})"))
-        return encode_tiff(samples, icc_profile=profile, dpi=dpi, further=further)
+        return encode_tiff(samples, icc_profile=profile, dpi=dpi, further=further, extras=extras)
 
 
 TIFF = FileFormat(

@@ -1,0 +1,181 @@
+"""Files of several pictures: all of them are read in order, and written again with sizes, modes and times."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as PILImage
+
+from polyrestore.errors import ImageError, OutputError
+from polyrestore.imaging import Frame, Image, ImageMetadata, encode_pages, open_pages, read_image
+
+RELAXED = settings(max_examples=25, deadline=None, derandomize=True)
+SIDES = st.integers(1, 24)
+
+
+def picture(mode: str, width: int, height: int, seed: int) -> PILImage.Image:
+    values = np.random.default_rng(seed).integers(0, 65536, (height, width, 4))
+    if mode == "I;16":
+        return PILImage.fromarray(values[:, :, 0].astype(np.uint16))
+    rgba = PILImage.fromarray((values >> 8).astype(np.uint8), "RGBA")
+    return rgba if mode == "RGBA" else rgba.convert("RGB").convert(mode)
+
+
+def saved(pictures: Sequence[PILImage.Image], file_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, file_format, save_all=True, append_images=pictures[1:], **options)
+    return buffer.getvalue()
+
+
+def written(content: bytes, name: str) -> bytes:
+    """Return a file with all pictures of another, as they were read."""
+    with open_pages(content) as pages:
+        again, notes = encode_pages(name, pages)
+    assert not [note for note in notes if note.code in ("frames_lost", "pages_lost", "timing_lost")]
+    return again
+
+
+@RELAXED
+@given(
+    pages=st.lists(
+        st.tuples(st.sampled_from(["1", "L", "P", "RGB", "RGBA", "I;16"]), SIDES, SIDES),
+        min_size=1,
+        max_size=5,
+    ),
+    compression=st.sampled_from([None, "tiff_lzw", "packbits"]),
+)
+def test_pages_of_any_sizes_and_modes_come_back_in_order(
+    pages: list[tuple[str, int, int]], compression: str | None
+) -> None:
+    pictures = [picture(*page, seed=seed) for seed, page in enumerate(pages)]
+    content = saved(pictures, "TIFF", compression=compression, dpi=(300, 200))
+    again = written(content, "a.tif")
+    with open_pages(again) as found:
+        assert len(found) == len(pages)
+        for page, each in zip(found, pictures, strict=True):
+            buffer = io.BytesIO()
+            each.save(buffer, "TIFF", dpi=(300, 200))
+            alone = read_image(buffer.getvalue())
+            assert torch.equal(page.pixels, alone.pixels)
+            assert (page.metadata.alpha is None) == (alone.metadata.alpha is None)
+            assert page.metadata.grey == alone.metadata.grey
+            assert page.metadata.bit_depth == alone.metadata.bit_depth
+            assert page.metadata.dpi == pytest.approx((300, 200))
+            assert page.metadata.frame is None
+    with PILImage.open(io.BytesIO(again)) as opened:
+        assert getattr(opened, "n_frames", 1) == len(pages)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
+@RELAXED
+@given(
+    mode=st.sampled_from(["RGB", "RGBA"]),
+    width=SIDES,
+    height=SIDES,
+    durations=st.lists(st.integers(1, 3000), min_size=2, max_size=5),
+    loops=st.integers(0, 9),
+)
+def test_frames_keep_their_order_times_and_loops(
+    file_format: str, mode: str, width: int, height: int, durations: list[int], loops: int
+) -> None:
+    pictures = [picture(mode, width, height, seed) for seed in range(len(durations))]
+    options: dict[str, Any] = {"lossless": True, "exact": True} if file_format == "WEBP" else {}
+    content = saved(pictures, file_format, duration=durations, loop=loops, **options)
+    again = written(content, f"a.{file_format.lower()}")
+    with open_pages(content) as before, open_pages(again) as after:
+        assert len(after) == len(before) == len(durations)
+        for one, other, duration in zip(before, after, durations, strict=True):
+            assert torch.equal(one.pixels, other.pixels)
+            assert one.metadata.frame == other.metadata.frame
+            assert other.metadata.frame is not None
+            assert other.metadata.frame.duration_ms == pytest.approx(duration)
+            assert other.metadata.frame.loops == loops
+
+
+def test_the_picture_of_an_animated_png_for_old_viewers_stays_out_of_the_animation() -> None:
+    pictures = [picture("RGB", 5, 4, seed) for seed in range(3)]
+    content = saved(pictures, "PNG", default_image=True, duration=70)
+    again = written(content, "a.png")
+    with PILImage.open(io.BytesIO(again)) as opened:
+        assert getattr(opened, "n_frames", 1) == 3
+        assert opened.default_image  # type: ignore[attr-defined]
+        assert np.array_equal(np.asarray(opened), np.asarray(pictures[0]))
+
+
+def test_reduced_copies_and_masks_are_no_pages_and_told() -> None:
+    import tifffile
+
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as file:
+        for kind, size in ((1, (3, 4)), (0, (6, 8)), (0, (5, 7))):
+            file.write(np.zeros((*size, 3), np.uint8), photometric="rgb", subfiletype=kind, metadata=None)
+        file.write(np.zeros((5, 7), bool), photometric="mask", subfiletype=4, metadata=None)
+    with open_pages(buffer.getvalue()) as pages:
+        assert [tuple(page.pixels.shape[1:]) for page in pages] == [(6, 8), (5, 7)]
+        assert [note.code for note in pages.read(0).notes] == ["pages_lost"]
+    found = read_image(buffer.getvalue())
+    assert found.pixels.shape == (3, 6, 8)
+    assert [note.code for note in found.notes] == ["frames_lost", "pages_lost"]
+
+
+def test_a_damaged_page_is_named() -> None:
+    content = saved([picture("RGB", 20, 20, seed) for seed in range(3)], "TIFF", compression="tiff_lzw")
+    with PILImage.open(io.BytesIO(content)) as opened:
+        opened.seek(1)
+        start = opened.tag_v2[273][0]  # type: ignore[attr-defined]
+    damaged = content[:start] + bytes(60) + content[start + 60 :]
+    with open_pages(damaged, name="a.tif") as pages:
+        pages.read(0)
+        with pytest.raises(ImageError, match="a.tif, page 2"):
+            pages.read(1)
+
+
+FRAMES = [Image(torch.full((3, 4, 5), level), ImageMetadata(frame=Frame(40.0))) for level in (0.0, 0.5, 1.0)]
+PAGES = [Image(frame.pixels, ImageMetadata()) for frame in FRAMES]
+
+
+@pytest.mark.parametrize(
+    ("name", "pages", "message"),
+    [
+        ("a.jpg", FRAMES, "JPEG holds one picture"),
+        ("a.bmp", PAGES, "BMP holds one picture"),
+        ("a.png", PAGES, "PNG holds no pages; TIFF does"),
+        ("a.webp", PAGES, "WEBP holds no pages; TIFF does"),
+        ("a.png", [*FRAMES, Image(torch.zeros(3, 2, 2), FRAMES[0].metadata)], "page 4: .* differing sizes"),
+        ("a.webp", [*FRAMES, Image(torch.zeros(3, 2, 2), FRAMES[0].metadata)], "page 4: .* differing sizes"),
+        ("a.tif", [], "no page"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused(name: str, pages: list[Any], message: str) -> None:
+    with pytest.raises(OutputError, match=message):
+        encode_pages(name, pages)
+
+
+def test_frames_become_pages_with_a_note() -> None:
+    content, notes = encode_pages("a.tif", FRAMES)
+    assert [note.code for note in notes] == ["timing_lost"]
+    with open_pages(content) as pages:
+        assert [float(page.pixels.mean()) for page in pages] == pytest.approx([0, 0.5, 1], abs=0.01)
+
+
+def test_only_one_page_is_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    content = saved([picture("RGB", 6, 5, seed) for seed in range(4)], "TIFF")
+    with open_pages(content) as pages:
+        taken = []
+
+        def passed() -> Any:
+            for page in pages:
+                taken.append(page)
+                yield page
+                assert len(taken) == 1
+                taken.clear()
+
+        encode_pages(tmp_path / "a.tif", passed())
