@@ -16,7 +16,7 @@ READY := $(VENV)/.polyrestore-ready
 PYTEST := -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 # Percent of the package's statements that the tests run at least. Counting them costs the tests a third more time.
 COVERAGE_FLOOR ?= 98
-EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,heif,clip,dev
+EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,heif,raw,clip,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage lint types wheel check clean

@@ -29,6 +29,7 @@ MEANINGS: dict[str, str] = {
     "pixels_missing": "a small part of the picture was missing",
     "profile_lost": "colour profile lost",
     "range_scaled": "the range of the values taken for black to white",
+    "raw_developed": "camera raw developed to 16-bit sRGB",
     "renamed": "written under another name",
     "resolution_lost": "resolution in dpi lost",
     "timing_lost": "how long frames are shown lost",

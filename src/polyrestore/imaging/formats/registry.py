@@ -1,4 +1,7 @@
-"""The file formats that there are, in the order in which a file's first bytes are compared with them."""
+"""The file formats that there are, in the order in which a file's first bytes are compared with them.
+
+Camera raw comes before TIFF, as which most of it begins.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from polyrestore.imaging.formats.heif import HEIF
 from polyrestore.imaging.formats.jpeg import JPEG
 from polyrestore.imaging.formats.jpeg2000 import JPEG2000
 from polyrestore.imaging.formats.png import PNG
+from polyrestore.imaging.formats.raw import RAW
 from polyrestore.imaging.formats.tiff import TIFF
 from polyrestore.imaging.formats.webp import WEBP
 
-FORMATS: dict[str, FileFormat] = {
-    file_format.name: file_format for file_format in (PNG, JPEG, TIFF, WEBP, BMP, GIF, JPEG2000, AVIF, HEIF)
-}
+_ALL = (PNG, JPEG, RAW, TIFF, WEBP, BMP, GIF, JPEG2000, AVIF, HEIF)
+
+FORMATS: dict[str, FileFormat] = {file_format.name: file_format for file_format in _ALL}
 
 READABLE_SUFFIXES: frozenset[str] = frozenset(
     suffix for file_format in FORMATS.values() for suffix in file_format.suffixes
