@@ -142,6 +142,10 @@ class UnknownRecipeNameError(UnknownNameError, RecipeError):
     """A recipe names something that there is not."""
 
 
+class UnknownProtocolError(UnknownNameError, ProtocolError):
+    """No protocol has this name."""
+
+
 class UnknownDataNameError(UnknownNameError, DataError):
     """No layout, set or kind of image has this name."""
 

@@ -10,6 +10,7 @@ import typer
 from polyrestore import __version__
 from polyrestore.cli.data import data_app
 from polyrestore.cli.degrade import degrade_command
+from polyrestore.cli.evaluate import evaluate_command
 from polyrestore.cli.importing import import_command
 from polyrestore.cli.inspect import inspect_command
 from polyrestore.cli.listing import list_command
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command("restore")(restore_command)
 app.command("inspect")(inspect_command)
 app.command("degrade")(degrade_command)
+app.command("evaluate")(evaluate_command)
 app.command("train")(train_command)
 app.command("import")(import_command)
 app.command("route")(route_command)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from torch import Tensor
 
 from polyrestore.data.alignment import aligned
+from polyrestore.data.images import image_paths, load_pixels
 from polyrestore.errors import DataError
 from polyrestore.evaluation.metrics import Protocol
 from polyrestore.evaluation.scores import Score, mean_score, merit, score_of
@@ -122,12 +124,60 @@ def measure_set(
     named_as = _available(evaluation_set.named, restorer.adapters)
     stated = f"{protocol}, after the best whole-pixel shift" if evaluation_set.aligned else str(protocol)
     result = SetResult(evaluation_set.name, stated, named_as)
-    for sample in evaluation_set.images(limit):
+    for whole in evaluation_set.images(limit):
+        sample = replace(
+            whole, degraded=protocol.middle(whole.degraded), target=protocol.middle(whole.target)
+        )
         result.images.append(_measure_image(restorer, evaluation_set, sample, named_as, protocol))
         if on_image is not None:
             on_image(sample.name)
     if not result.images:
         raise DataError(f"no image of test set {evaluation_set.name!r} was measured; the limit is {limit}")
+    return result
+
+
+def measure_results(
+    folder: Path,
+    evaluation_set: EvaluationSet,
+    *,
+    limit: int | None = None,
+    protocol: Protocol | None = None,
+    on_image: Callable[[str], None] | None = None,
+) -> SetResult:
+    """Measure what somebody else made of a test set: images of the inputs' or the targets' names in a folder.
+
+    The result's ``blind`` is theirs; there are no other figures, weights or times.
+
+    Args:
+        folder: with the restored images, of any readable format.
+        evaluation_set: on what.
+        limit: the first so many images only; None for all.
+        protocol: how to compare; RGB rounded to 8 bits when None.
+        on_image: called with the name of each image when it is done.
+
+    Raises:
+        DataError: an image has no result, several, or one of another size.
+        ImageError: an image cannot be read.
+    """
+    protocol = protocol or Protocol()
+    found: dict[str, list[Path]] = {}
+    for path in image_paths(folder):
+        found.setdefault(path.stem, []).append(path)
+    result = SetResult(evaluation_set.name, str(protocol), None)
+    for sample in evaluation_set.images(limit):
+        paths = next((found[name] for name in (sample.name, sample.input_name) if name in found), [])
+        if len(paths) != 1:
+            problem = "no result" if not paths else f"{len(paths)} results"
+            raise DataError(f"{folder} holds {problem} for {sample.name}")
+        theirs = load_pixels(paths[0]) / 255
+        if theirs.shape != sample.target.shape:
+            sizes = [f"{pixels.shape[-1]}x{pixels.shape[-2]} px" for pixels in (theirs, sample.target)]
+            raise DataError(f"{paths[0]} has {sizes[0]}, its target {sizes[1]}")
+        given, restored, target = (protocol.middle(x) for x in (sample.degraded, theirs, sample.target))
+        before, after = (score_of(image, target, protocol) for image in (given, restored))
+        result.images.append(ImageResult(sample.name, before, after, None, {}, {}, 0.0))
+        if on_image is not None:
+            on_image(sample.name)
     return result
 
 

@@ -36,12 +36,14 @@ class Protocol:
         crop_px: border that is left out.
         window: SSIM's window: ``"gaussian"`` (11x11, sigma 1.5, as published) or ``"uniform"`` (7x7 with the
             sample covariance: scikit-image's default, by which all-in-one restoration is compared).
+        multiple: images are cut in their middle to multiples of this many pixels before they are restored.
     """
 
     channels: str = "rgb"
     rounded: bool = True
     crop_px: int = 0
     window: str = "gaussian"
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "y"):
@@ -50,6 +52,21 @@ class Protocol:
             raise ProtocolError(f"protocol window must be 'gaussian' or 'uniform', not {self.window!r}")
         if self.crop_px < 0:
             raise ProtocolError(f"protocol crop must be at least 0 px, not {self.crop_px}")
+        if self.multiple < 1:
+            raise ProtocolError(f"protocol multiple must be at least 1 px, not {self.multiple}")
+
+    def middle(self, image: Tensor) -> Tensor:
+        """Cut the middle of an image (..., H, W) whose sides are whole multiples.
+
+        Raises:
+            ProtocolError: the image is smaller than one of them.
+        """
+        height, width = image.shape[-2:]
+        tall, wide = (side // self.multiple * self.multiple for side in (height, width))
+        if min(tall, wide) == 0:
+            raise ProtocolError(f"{width}x{height} px are less than the protocol's {self.multiple} px")
+        top, left = (height - tall) // 2, (width - wide) // 2
+        return image[..., top : top + tall, left : left + wide]
 
     @property
     def comparison(self) -> str:
@@ -57,7 +74,8 @@ class Protocol:
         channels = "RGB" if self.channels == "rgb" else "BT.601 luma"
         depth = "rounded to 8 bits" if self.rounded else "not rounded"
         crop = f"{self.crop_px} px border left out" if self.crop_px else "no crop"
-        return f"{channels}, {depth}, {crop}"
+        middle = f", cut to multiples of {self.multiple} px" if self.multiple > 1 else ""
+        return f"{channels}, {depth}, {crop}{middle}"
 
     def __str__(self) -> str:
         size = _WINDOW_PX[self.window]

@@ -20,11 +20,19 @@ ImageDamage = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class EvaluationImage:
-    """One test image, (3, H, W), RGB in [0, 1], damaged and true."""
+    """One test image, (3, H, W), RGB in [0, 1], damaged and true.
+
+    Attributes:
+        name: of the target's file, without its ending.
+        degraded: the input.
+        target: the truth.
+        input_name: of the input's file, likewise; empty where it was made from the target.
+    """
 
     name: str
     degraded: Tensor
     target: Tensor
+    input_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class EvaluationSet:
             given = degraded[0] if degraded else target
             if self.damage is not None:
                 given = self.damage(target, torch.Generator().manual_seed(index))
-            yield EvaluationImage(_stem(sample), given, target)
+            yield EvaluationImage(_stem(sample.clean), given, target, _stem(sample.degraded))
 
 
 def clean_samples(folder: Path) -> list[Sample]:
@@ -114,5 +122,5 @@ def found_sets(folder: Path, layout: str = AUTOMATIC) -> list[EvaluationSet]:
     return sets
 
 
-def _stem(sample: Sample) -> str:
-    return Path(sample.clean.member or sample.clean.path.name).stem
+def _stem(file: ImageFile | None) -> str:
+    return "" if file is None else Path(file.member or file.path.name).stem

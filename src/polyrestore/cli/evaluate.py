@@ -1,0 +1,160 @@
+"""``polyrestore evaluate``: how good restored images are beside the truth, by a stated protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from polyrestore.cli.common import AsJson, Device, print_json, print_table
+from polyrestore.cli.terminal import say
+from polyrestore.errors import DataError, OutputError
+from polyrestore.files import write_text
+
+if TYPE_CHECKING:
+    from polyrestore.evaluation.measure import SetResult
+    from polyrestore.evaluation.metrics import Protocol
+    from polyrestore.evaluation.sets import EvaluationSet
+
+_FILES = ("evaluation.json", "evaluation.md", "images.csv", "rows.tex")
+
+
+def evaluate_command(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Pairs in input/ and target/, or a known data set.")
+    ],
+    bundles: Annotated[
+        list[str] | None,
+        typer.Option("--bundle", metavar="NAME|FOLDER", help="What to measure; given twice, to compare."),
+    ] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--results", metavar="FOLDER", help="Images that something else restored."),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="How to compare: files, all-in-one, weather, ...")
+    ] = "files",
+    layout: Annotated[str, typer.Option(metavar="NAME", help="Of the data set; auto to look.")] = "auto",
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The first N images of each set only.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write JSON, Markdown, CSV and LaTeX there."),
+    ] = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure restored images beside the truth: PSNR and SSIM, blind and with the degradation named."""
+    from polyrestore.evaluation.comparison import compare_all
+    from polyrestore.evaluation.protocols import protocol_of
+    from polyrestore.evaluation.rows import as_page, as_record
+    from polyrestore.evaluation.sets import found_sets
+
+    compared_by = protocol_of(protocol)
+    named = bundles or ([] if results else ["default"])
+    if len({*named, *map(str, results or ())}) < len(named) + len(results or ()):
+        raise DataError("one thing is to be measured twice; name each once")
+    if output is not None:
+        _require_free(output)
+    sets = found_sets(folder, layout)
+    measured: dict[str, list[SetResult]] = {}
+    with _shown() as begin:
+        for name in named:
+            measured[name] = list(_restored(name, sets, compared_by, limit, device, begin))
+        for place in results or ():
+            measured[str(place)] = list(_given(place, sets, compared_by, limit, begin))
+    about = {"protocol": protocol, "compared": str(compared_by)}
+    if limit is not None:
+        about["limit"] = f"the first {limit} images of each set only"
+    differences = compare_all(measured)
+    record = as_record(measured, differences, about)
+    if output is not None:
+        _write(output, record, measured, as_page(measured, differences, about))
+    if as_json:
+        print_json(record)
+        return
+    _print(measured, str(compared_by))
+    for difference in differences:
+        say(difference.sentence)
+    if output is not None:
+        say(f"written: {', '.join(str(output / name) for name in _FILES)}")
+
+
+Begin = Callable[[str, int], Callable[[str], None]]
+
+
+def _restored(
+    bundle: str,
+    sets: Sequence[EvaluationSet],
+    protocol: Protocol,
+    limit: int | None,
+    device: str | None,
+    begin: Begin,
+) -> Iterator[SetResult]:
+    from polyrestore.evaluation.measure import measure_set
+    from polyrestore.restoration.restorer import load
+
+    restorer = load(bundle, device)
+    for each in sets:
+        advance = begin(f"{bundle}: {each.name}", len(each.samples[:limit]))
+        yield measure_set(restorer, each, limit=limit, protocol=protocol, on_image=advance)
+
+
+def _given(
+    place: Path, sets: Sequence[EvaluationSet], protocol: Protocol, limit: int | None, begin: Begin
+) -> Iterator[SetResult]:
+    from polyrestore.evaluation.measure import measure_results
+
+    for each in sets:
+        advance = begin(f"{place}: {each.name}", len(each.samples[:limit]))
+        yield measure_results(place, each, limit=limit, protocol=protocol, on_image=advance)
+
+
+@contextmanager
+def _shown() -> Iterator[Begin]:
+    """Show on the terminal how far the measuring is; what is yielded begins a bar and returns its advance."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+
+        def begin(name: str, count: int) -> Callable[[str], None]:
+            task = progress.add_task(Text(name).markup, total=count)
+            return lambda image: progress.advance(task)
+
+        yield begin
+
+
+def _require_free(output: Path) -> None:
+    """Refuse a folder that holds an evaluation, before anything is measured."""
+    for name in _FILES:
+        if (output / name).exists():
+            raise OutputError(f"{output / name} is there already; choose another folder")
+
+
+def _write(
+    output: Path, record: Mapping[str, Any], measured: Mapping[str, Sequence[SetResult]], page: str
+) -> None:
+    from polyrestore.evaluation.rows import as_csv, as_latex
+
+    texts = (
+        json.dumps(record, indent=1, allow_nan=False) + "\n", page, as_csv(measured), as_latex(measured)
+    )  # fmt: skip
+    for name, text in zip(_FILES, texts, strict=True):
+        write_text(output / name, text)
+
+
+def _print(measured: Mapping[str, Sequence[SetResult]], protocol: str) -> None:
+    from polyrestore.evaluation.rows import headings, table_rows
+    from polyrestore.evaluation.scores import heading
+
+    say(f"{heading()}, mean per image; {protocol}")
+    print_table(headings(), table_rows(measured))

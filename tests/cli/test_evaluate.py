@@ -1,0 +1,105 @@
+"""``polyrestore evaluate``: what it prints and writes, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from polyrestore.imaging import ImageMetadata, write_image
+from tests.cli.conftest import Outcome
+
+Call = Callable[..., Outcome]
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Three noisy pairs, and in ``perfect`` the truth under the names of the inputs."""
+    folder = tmp_path / "pairs"
+    for index in range(3):
+        generator = torch.Generator().manual_seed(index)
+        target = torch.rand(3, 24, 30, generator=generator)
+        damaged = (target + 0.1 * torch.randn(target.shape, generator=generator)).clamp(0, 1)
+        write_image(folder / "input" / f"{index}.png", damaged, ImageMetadata())
+        write_image(folder / "target" / f"{index}.png", target, ImageMetadata())
+        write_image(tmp_path / "perfect" / f"{index}.png", target, ImageMetadata())
+    return folder
+
+
+def test_a_bundle_is_measured_and_everything_written(
+    call: Call, bundle: str, pairs: Path, tmp_path: Path
+) -> None:
+    outcome = call("evaluate", pairs, "--bundle", bundle, "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "RGB, rounded to 8 bits" in outcome.out
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert record["about"]["protocol"] == "files"
+    (measured,) = record["restorers"][bundle]
+    assert measured["count"] == 3
+    rows = list(csv.DictReader((tmp_path / "out" / "images.csv").read_text().splitlines()))
+    assert [row["image"] for row in rows] == ["0", "1", "2"]
+    assert float(rows[1]["psnr_blind"]) == measured["images"][1]["blind"]["psnr"]
+    assert f"| pairs | 3 | {bundle} |" in (tmp_path / "out" / "evaluation.md").read_text()
+    assert (tmp_path / "out" / "rows.tex").read_text().count(r"\\") >= 3
+
+
+def test_somebody_elses_results_are_measured_and_compared(
+    call: Call, bundle: str, pairs: Path, tmp_path: Path
+) -> None:
+    perfect = tmp_path / "perfect"
+    outcome = call("evaluate", pairs, "--bundle", bundle, "--results", perfect, "--json")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    (theirs,) = record["restorers"][str(perfect)]
+    assert theirs["blind"]["psnr"] == 100
+    assert theirs["blind"]["ssim"] == pytest.approx(1)
+    (gain,) = [each for each in record["differences"] if each["metric"] == "psnr"]
+    assert gain["second"] == str(perfect)
+    assert gain["mean"] > 0
+    assert gain["wins"] == gain["count"] == 3
+
+
+def test_results_alone_restore_nothing(call: Call, pairs: Path, tmp_path: Path) -> None:
+    outcome = call("evaluate", pairs, "--results", pairs / "input", "--protocol", "weather", "--json")
+    (theirs,) = json.loads(outcome.out)["restorers"].values()
+    assert theirs[0]["blind"] == theirs[0]["before"]
+    assert theirs[0]["protocol"].startswith("BT.601 luma")
+
+
+def test_the_first_images_only(call: Call, pairs: Path) -> None:
+    outcome = call("evaluate", pairs, "--results", pairs / "input", "--limit", 2, "--json")
+    record = json.loads(outcome.out)
+    assert record["about"]["limit"] == "the first 2 images of each set only"
+    assert record["restorers"][str(pairs / "input")][0]["count"] == 2
+
+
+def test_what_cannot_be_measured_is_one_line(call: Call, bundle: str, pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "perfect" / "1.png").unlink()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "images.csv").write_text("mine")
+    for arguments, reason in (
+        ((pairs, "--results", tmp_path / "perfect"), "no result for 1"),
+        ((tmp_path / "empty",), "empty"),
+        ((pairs, "--protocol", "fiels"), "unknown protocol 'fiels'"),
+        ((pairs, "--bundle", bundle, "--bundle", bundle), "name each once"),
+        ((pairs, "--bundle", bundle, "-o", tmp_path / "out"), "is there already"),
+        ((tmp_path / "nowhere",), "nowhere"),
+    ):
+        outcome = call("evaluate", *arguments)
+        assert outcome.code == 1, arguments
+        assert reason in outcome.err
+        assert outcome.err.count("\n") == 1
+        assert outcome.out == ""
+    assert (tmp_path / "out" / "images.csv").read_text() == "mine"
+
+
+def test_results_of_another_size_are_refused(call: Call, pairs: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "perfect" / "2.png", torch.rand(3, 12, 15), ImageMetadata())
+    outcome = call("evaluate", pairs, "--results", tmp_path / "perfect")
+    assert outcome.code == 1
+    assert "15x12 px, its target 30x24 px" in outcome.err
