@@ -7,7 +7,7 @@ import torch
 
 from polyrestore.backbones import statistics
 from polyrestore.backbones.statistics import LocalStatistics, StatisticsBackbone
-from polyrestore.bulk.estimate import _LiveBytes
+from polyrestore.bulk.memory import LiveBytes
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.support import networks as published
@@ -180,7 +180,7 @@ def test_statistics_that_do_not_fit_after_all_are_taken_of_crops() -> None:
 )
 def test_a_pass_holds_as_much_as_is_said(name: str, options: dict[str, object]) -> None:
     backbone = tiny(name, options)
-    with torch.inference_mode(), _LiveBytes() as live:
+    with torch.inference_mode(), LiveBytes() as live:
         backbone.context(published.random_image(128, 128))
     held = live.most / 4 / 128**2
     assert 0.75 * held < backbone.pass_floats_per_px < 1.15 * held

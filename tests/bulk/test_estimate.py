@@ -2,55 +2,85 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from polyrestore.bulk.estimate import (
-    _LiveBytes,
-    estimate,
-    largest_megapixels,
-    total_megapixels,
-)
+from polyrestore.bulk.estimate import _probe, estimate, largest_megapixels, total_megapixels
+from polyrestore.bulk.memory import PeakMemory
 from polyrestore.bundles import Bundle
-from polyrestore.imaging import ImageMetadata, write_image
+from polyrestore.imaging import ImageMetadata, encode_image, read_image, write_image
 from polyrestore.restoration.restorer import Restorer
+from polyrestore.runtimes.base import Runtime
 from tests.support.tiny_backbone import tiny_backbone
 
 
-def test_live_bytes_are_the_most_that_were_alive_at_once() -> None:
-    size = 1000 * 4
-    with _LiveBytes() as live:
-        first = torch.zeros(1000)
-        assert live.most == size
-        second = first + 1
-        view = second.view(10, 100)[2:]
-        del second
-        assert live.most == 2 * size
-        del first, view
-        third = torch.zeros(1000) + 1
-        assert live.most == 2 * size
-        fourth = torch.cat([third, third])
-        assert live.most == 3 * size
-    assert fourth.shape == (2000,)
+def restorer_with(tile_px: int) -> Restorer:
+    return Restorer(Bundle("tiny", tiny_backbone()), tile_px=tile_px)
 
 
-def test_an_estimate_grows_with_the_images_and_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
-    restorers = [Restorer(Bundle("tiny", tiny_backbone()), tile_px=tile_px) for tile_px in (64, 1024)]
-    small, large = (estimate(restorer, 10.0, 4.0) for restorer in restorers)
+def test_an_estimate_grows_with_the_images_and_the_tile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{index}.png" for index in range(20)]
+    write_image(paths[0], torch.zeros(3, 1000, 1000), ImageMetadata())
+    for path in paths[1:]:
+        path.write_bytes(paths[0].read_bytes())
+    # What is alive at once, without what libraries and the system add.
+    monkeypatch.setattr("polyrestore.bulk.memory.resident_bytes", lambda: 0)
+    small, large = (estimate(restorer_with(tile_px), paths) for tile_px in (64, 1024))
+    images = 60 * 1000**2
     # Four feature maps of float32 and the image at full size, some of them several times.
-    per_pixel = large.memory_bytes / (1024 + 30) ** 2
+    per_pixel = (large.needed_bytes - images) / 1000**2
     assert 4 * (4 + 3) < per_pixel < 8 * 4 * (4 + 3)
-    assert small.memory_bytes < 0.05 * large.memory_bytes
-    assert small.seconds > 0
+    assert small.needed_bytes - images < 0.05 * (large.needed_bytes - images)
+    assert small.files == 20
+    assert small.megapixels == pytest.approx(20)
     # A machine that is busy with other things takes any time for the same tile.
-    monkeypatch.setattr("polyrestore.bulk.estimate._timed", lambda runtime, image: 0.1)
-    once, twice = (estimate(restorers[0], megapixels, 4.0).seconds for megapixels in (10.0, 20.0))
-    assert twice == pytest.approx(2 * once)
+    monkeypatch.setattr(
+        "polyrestore.bulk.estimate._timed", lambda runtime, image: 0.001 * image.shape[2] ** 2
+    )
+    monkeypatch.setattr("polyrestore.bulk.estimate._file_seconds", lambda paths: 0.0)
+    once, twice = (estimate(restorer_with(64), paths[:count]).seconds for count in (10, 20))
+    assert twice == pytest.approx(2 * once, rel=0.01)
     # Small tiles read their halos again and again.
-    assert once > 2 * estimate(restorers[1], 10.0, 4.0).seconds
-    assert (small.megapixels, small.probe_px) == (10.0, 256)
+    assert once > 2 * estimate(restorer_with(1024), paths[:10]).seconds
+    assert estimate(restorer_with(64), paths[:10], passes=3).seconds == pytest.approx(3 * once, rel=0.01)
+
+
+def test_what_is_measured_is_right_within_a_factor_of_two(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    generator = torch.Generator().manual_seed(0)
+    write_image(path, torch.rand(3, 1500, 1500, generator=generator), ImageMetadata())
+    restorer = restorer_with(512)
+    found = estimate(restorer, [path])
+    shares = []
+    for _ in range(3):
+        started = time.perf_counter()
+        with PeakMemory(restorer.device) as memory:
+            image = read_image(path)
+            encode_image(path, restorer.restore(image).pixels, image.metadata)
+        shares.append(found.seconds / (time.perf_counter() - started))
+        assert 0.5 < found.needed_bytes / memory.most < 2
+    # Whatever else the machine does, one of them was left alone about as much as the tile was.
+    assert any(0.4 < share < 2.5 for share in shares), shares
+
+
+def test_a_square_that_takes_long_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[int] = []
+
+    def timed(runtime: Runtime, image: torch.Tensor) -> float:
+        sides.append(image.shape[2])
+        return 3.0 if image.shape[2] > 400 else 0.1
+
+    monkeypatch.setattr("polyrestore.bulk.estimate._timed", timed)
+    assert _probe(restorer_with(2000), 2000**2, None).side_px == 512
+    assert sides == [256, 256, 512]
+    sides.clear()
+    assert _probe(restorer_with(100), 100**2, None).side_px == 100
+    assert sides == [100, 100]
 
 
 def test_sizes_come_from_the_heads_of_files(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -137,7 +137,7 @@ def _run(
 
     restorer = task.open()
     identity = task.identity(restorer)
-    _tell_what_it_takes(restorer, [job.input for job in jobs])
+    _tell_what_it_takes(restorer, [job.input for job in jobs], identity["as"])
     progress = RunProgress(len(jobs))
     restorer.on_tile = progress.on_tile
     try:
@@ -195,28 +195,30 @@ def _refuse_unreadable(inputs: Sequence[Path], jobs: Sequence[FileJob]) -> None:
     raise typer.Exit(1)
 
 
-def _tell_what_it_takes(restorer: Restorer, paths: Sequence[str]) -> None:
+def _tell_what_it_takes(
+    restorer: Restorer, paths: Sequence[str], weights: Mapping[str, float] | None
+) -> None:
     """Print an estimate of memory and time where a run is large, and refuse one that cannot fit.
 
     Raises:
         BackboneError: the network and a tile of its largest image need more memory than there is.
     """
     from polyrestore.backbones import BorrowsModel
-    from polyrestore.bulk.estimate import estimate, largest_megapixels, total_megapixels
+    from polyrestore.bulk.estimate import estimate, total_megapixels
     from polyrestore.devices import gigabytes, require_memory
 
     megapixels = total_megapixels(paths)
     heavy = isinstance(restorer.bundle.backbone, BorrowsModel)
     if megapixels < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
         return
-    found = estimate(restorer, megapixels, largest_megapixels(paths))
+    found = estimate(restorer, paths, weights=weights)
     say(
         f"estimate: {len(paths)} files, {megapixels:.0f} megapixels, {gigabytes(found.memory_bytes)} of "
         f"memory, at most about {duration(found.seconds)} on {restorer.device} (one tile of "
         f"{found.probe_px} px timed)"
     )
-    tiles = f"a tile of {restorer.tile_px} px (see --tile-px)"
-    require_memory(found.memory_bytes - restorer.runtime.weight_bytes, restorer.device, tiles)
+    tiles = f"the largest image, in tiles of {restorer.tile_px} px (see --tile-px),"
+    require_memory(found.needed_bytes, restorer.device, tiles)
 
 
 def _quality(given: str | None) -> Quality:
