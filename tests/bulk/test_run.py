@@ -109,9 +109,7 @@ def test_an_unfinished_line_is_forgotten(folder: Path) -> None:
 
 
 def test_any_error_fails_one_file_only(folder: Path) -> None:
-    errors = iter(
-        [BackboneError("tile at 0, 0 is not finite"), RuntimeError("out of\nmemory"), MemoryError()]
-    )
+    errors = iter([BackboneError("tile at 0, 0 is not finite"), RuntimeError("out of\nrange"), MemoryError()])
 
     def restore(pixels: torch.Tensor) -> FakeRestored:
         raise next(errors)
@@ -120,7 +118,8 @@ def test_any_error_fails_one_file_only(folder: Path) -> None:
     assert (summary.found, summary.failed) == (3, 3)
     found = [line["error"] for line in lines(folder / "out")]
     assert found[0] == "tile at 0, 0 is not finite"
-    assert found[1] == "RuntimeError: out of memory"
+    assert found[1] == "RuntimeError: out of range"
+    assert found[2].startswith(f"not enough memory for {folder / 'in/sub/c.tif'}; ")
     assert images(folder / "out") == []
 
 
@@ -251,3 +250,16 @@ def test_odd_names_survive_the_report(tmp_path: Path) -> None:
 def test_a_changed_size_is_an_error(folder: Path) -> None:
     summary = restore_with([folder / "in/a.png"], folder / "out", lambda pixels: FakeRestored(pixels[:, :-1]))
     assert summary.failed == 1
+
+
+@pytest.mark.parametrize("place", ["np.asarray", "encode"])
+def test_memory_that_runs_out_is_no_fault_of_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def run_out(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    target = "polyrestore.imaging.pillow.np.asarray" if place == "np.asarray" else "PIL.Image.Image.save"
+    monkeypatch.setattr(target, run_out)
+    restore_with([folder / "in/b.jpg"], folder / "out", darken)
+    assert lines(folder / "out")[0]["error"].startswith("not enough memory for")

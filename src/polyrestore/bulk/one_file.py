@@ -18,6 +18,7 @@ import torch
 from polyrestore.bulk.files import named_for_content, require_inside
 from polyrestore.bulk.record import FileRecord, explanation_place
 from polyrestore.bundles.fingerprint import fingerprint
+from polyrestore.devices import is_out_of_memory
 from polyrestore.errors import CompositionError, ImageError, OutputError, PolyrestoreError
 from polyrestore.files import discard_staged, sha256_of, stage_bytes
 from polyrestore.imaging import (
@@ -208,8 +209,12 @@ def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None =
 
 def describe_failure(source: Path, error: Exception, sha256: str | None = None) -> FileRecord:
     """Return the record of a file that could not be restored."""
-    known = isinstance(error, PolyrestoreError)
-    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    if isinstance(error, PolyrestoreError):
+        reason = str(error)
+    elif is_out_of_memory(error):
+        reason = f"not enough memory for {source}; free some, or take smaller tiles (--tile-px)"
+    else:
+        reason = f"{type(error).__name__}: {error}"
     return FileRecord(str(source), None, "failed", error=" ".join(reason.split()), sha256=sha256)
 
 

@@ -59,7 +59,7 @@ def read_pillow(image: PILImage.Image) -> Image:
             return replace(
                 found, metadata=replace(found.metadata, encoding=FORMATS[file_format].encoding(image))
             )
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         # Files are decoded only now, and damaged ones make decoders raise nearly anything.

@@ -101,6 +101,9 @@ def explain_errors(known: str | Path, file_format: FileFormat) -> Iterator[None]
     except UnidentifiedImageError as error:
         # Pillow says no more than that, and says so about an object in memory.
         raise ImageError(f"{known}: begins as {file_format.name} does, but cannot be read as it") from error
+    except MemoryError:
+        # Nothing is wrong with the file.
+        raise
     except Exception as error:
         # Damaged files make decoders raise nearly anything, and each of those means the same to the caller.
         reason = " ".join(str(error).split()) or type(error).__name__

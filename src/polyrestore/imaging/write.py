@@ -110,7 +110,7 @@ def encode_image(
     try:
         content = description.encode(samples, kept, quality, notes)
         return embed_extras(content, kept, description.name, samples.shape[1], samples.shape[0]), tuple(notes)
-    except MissingExtraError:
+    except (MissingExtraError, MemoryError):
         raise
     except Exception as error:
         # Encoders raise many types, and each means that this image cannot be stored in this format.
