@@ -85,6 +85,10 @@ class NoteCounts:
                 self._sentence[note.code] = None
         self._files.update({note.code for note in notes})
 
+    def files(self) -> dict[str, int]:
+        """Return how many files have notes of each code."""
+        return dict(sorted(self._files.items()))
+
     def lines(self) -> list[str]:
         """Return "3 files: EXIF lost" for each code, the most frequent first.
 

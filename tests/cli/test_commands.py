@@ -21,7 +21,7 @@ def test_inspect_shows_weights_and_file_facts(
 ) -> None:
     outcome = call("inspect", photographs / "a.png", photographs / "b.jpg", "--bundle", bundle, "--json")
     assert outcome.code == 0, outcome.err
-    first, second = json.loads(outcome.out)
+    first, second = json.loads(outcome.out)["files"]
     assert (first["format"], first["width"], first["height"], first["bit_depth"]) == ("PNG", 24, 20, 8)
     assert second["format"] == "JPEG"
     assert set(first["similarities"]) == {"noise", "rain", "clean"}
@@ -35,7 +35,7 @@ def test_inspect_goes_on_after_an_error(call: Callable[..., Outcome], bundle: st
     outcome = call("inspect", photographs / "gone.png", photographs / "a.png", "--bundle", bundle, "--json")
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1
-    assert ["error" in entry for entry in json.loads(outcome.out)] == [True, False]
+    assert ["error" in entry for entry in json.loads(outcome.out)["files"]] == [True, False]
 
 
 def test_degrade_is_seeded_and_keeps_the_input(
@@ -197,7 +197,7 @@ def test_lists(call: Callable[..., Outcome], bundle: str) -> None:
     def names(*arguments: str) -> set[str]:
         outcome = call("list", *arguments, "--json")
         assert outcome.code == 0, outcome.err
-        return {entry["name"] for entry in json.loads(outcome.out)}
+        return {entry["name"] for entry in json.loads(outcome.out)["entries"]}
 
     assert names("degradations") == set(DEGRADATIONS)
     assert names("adapters", "--bundle", bundle) == {"noise", "rain"}
@@ -209,14 +209,18 @@ def test_lists(call: Callable[..., Outcome], bundle: str) -> None:
         outcome = call("list", kind)
         assert outcome.code == 0
         assert outcome.out
-    backbones = {entry["name"]: entry for entry in json.loads(call("list", "backbones", "--json").out)}
+    backbones = {
+        entry["name"]: entry for entry in json.loads(call("list", "backbones", "--json").out)["entries"]
+    }
     assert backbones["restormer"]["parameters"] == 26_126_644
     assert backbones["restormer"]["options"]["blocks"] == [4, 6, 6, 8]
-    weightings = {entry["name"]: entry for entry in json.loads(call("list", "weightings", "--json").out)}
+    weightings = {
+        entry["name"]: entry for entry in json.loads(call("list", "weightings", "--json").out)["entries"]
+    }
     assert weightings["art"]["options"] == {"temperature": 0.1, "momentum": 0.01, "forgetting": 0.0}
     assert weightings["uniform"]["options"] == {}
     assert all(entry["summary"].endswith(".") for entry in weightings.values())
-    adapters = json.loads(call("list", "adapters", "--bundle", bundle, "--json").out)
+    adapters = json.loads(call("list", "adapters", "--bundle", bundle, "--json").out)["entries"]
     assert all(entry["kind"] == "lora" and entry["parameters"] > 0 for entry in adapters)
 
 

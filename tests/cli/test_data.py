@@ -14,7 +14,7 @@ def test_inspect_shows_layout_split_task_and_counts(call: Callable[..., Outcome]
         plant(tmp_path / "all" / name, *TREES[name][1])
     outcome = call("data", "inspect", tmp_path / "all", "--json")
     assert outcome.code == 0
-    found = {(e["layout"], e["split"], e["task"], e["samples"]) for e in json.loads(outcome.out)}
+    found = {(e["layout"], e["split"], e["task"], e["samples"]) for e in json.loads(outcome.out)["sets"]}
     assert found == {
         ("lol", "train", "low_light", 1),
         ("lol", "test", "low_light", 1),
@@ -78,7 +78,7 @@ def test_packed_sets_can_be_inspected_and_checked(call: Callable[..., Outcome], 
     assert outcome.code == 0
     assert outcome.out.startswith("2 samples in 1 shards, written to ")
     outcome = call("data", "inspect", tmp_path / "shards", "--json")
-    found = {(e["layout"], e["split"], e["task"], e["kind"]) for e in json.loads(outcome.out)}
+    found = {(e["layout"], e["split"], e["task"], e["kind"]) for e in json.loads(outcome.out)["sets"]}
     assert found == {("shards", split, "low_light", "pairs") for split in ("train", "test")}
     assert call("data", "check", tmp_path / "shards").code == 0
     outcome = call("data", "pack", tmp_path / "LOL", "-o", tmp_path / "shards")

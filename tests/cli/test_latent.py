@@ -132,7 +132,9 @@ def test_what_cannot_be_used_is_one_line(
 
 
 def test_it_is_listed_without_a_model(call: Callable[..., Outcome]) -> None:
-    entries = {entry["name"]: entry for entry in json.loads(call("list", "backbones", "--json").out)}
+    entries = {
+        entry["name"]: entry for entry in json.loads(call("list", "backbones", "--json").out)["entries"]
+    }
     assert entries["latent"]["parameters"] is None
     assert entries["latent"]["options"]["steps"] == 1
     assert "prompt" not in entries["latent"]["options"]

@@ -196,11 +196,11 @@ def test_a_large_run_says_first_what_it_takes(
 ) -> None:
     from polyrestore import devices
     from polyrestore.bulk import estimate
-    from polyrestore.cli import restore
+    from polyrestore.cli import estimating
 
     arguments = ("restore", photographs, "--bundle", bundle, "--as", "rain", "-o")
     assert "estimate" not in call(*arguments, tmp_path / "small").out
-    monkeypatch.setattr(restore, "_LARGE_MEGAPIXELS", 0.0005)
+    monkeypatch.setattr(estimating, "_LARGE_MEGAPIXELS", 0.0005)
     outcome = call(*arguments, tmp_path / "large")
     assert outcome.code == 0, outcome.err
     told = r"estimate: 2 files, 0 megapixels, \d\.\d GB of memory, at most about \d+ s on cpu \(one tile of "

@@ -37,7 +37,7 @@ def test_route_restore_inspect(
     outcome = call(
         "inspect", photographs / "a.png", "--bundle", target, "--top-k", 2, "--temperature", 5, "--json"
     )
-    assert len(json.loads(outcome.out)[0]["weights"]) == 2
+    assert len(json.loads(outcome.out)["files"][0]["weights"]) == 2
 
 
 def test_route_with_da_clip(call: Callable[..., Outcome], bundle: str, clip: Path, tmp_path: Path) -> None:

@@ -28,9 +28,11 @@ Normalisation = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Of the K weights: softmax, sum, max or none."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead (docs/json.md).")]
 
 NAME_WIDTH = 24
+JSON_FORMAT = 1
+"""Version of the objects that ``--json`` prints; it rises when one of before would be misread."""
 
 
 def weights_text(weights: Mapping[str, float], nothing: str = "clean") -> str:
@@ -39,9 +41,9 @@ def weights_text(weights: Mapping[str, float], nothing: str = "clean") -> str:
     return ", ".join(f"{name} {weight:.2f}" for name, weight in ordered) or nothing
 
 
-def print_json(value: Any) -> None:
-    """Print ``value`` as indented JSON."""
-    stdout.write(json.dumps(value, indent=2) + "\n")
+def print_json(**values: Any) -> None:
+    """Print one object of indented JSON; docs/json.md says what each command puts into it."""
+    stdout.write(json.dumps({"format": JSON_FORMAT, **values}, indent=2) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

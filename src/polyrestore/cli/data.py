@@ -50,7 +50,7 @@ def inspect_command(folder: Folder, layout: LayoutName = "auto", as_json: AsJson
         for task, count in found.counts().items()
     ]
     if as_json:
-        print_json(entries)
+        print_json(sets=entries)
         return
     rows = [(*map(str, entry.values()),) for entry in entries]
     print_table(tuple(entries[0]), [tuple(cell or "(to be named)" for cell in row) for row in rows])
@@ -81,11 +81,9 @@ def check_command(
     problems = check_sets(training, held_out)
     if as_json:
         print_json(
-            {
-                "training": len(training),
-                "held_out": len(held_out),
-                "problems": [asdict(problem) for problem in problems],
-            }
+            training=len(training),
+            held_out=len(held_out),
+            problems=[asdict(problem) for problem in problems],
         )
     else:
         for problem in problems:
@@ -103,6 +101,7 @@ def pack_command(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="SHARDS", help="A new folder for them.")],
     layout: LayoutName = "auto",
     shard_mb: Annotated[int, typer.Option("--shard-mb", min=1, help="About how large a shard gets.")] = 1000,
+    as_json: AsJson = False,
 ) -> None:
     """Pack the sets in a folder into tar shards, with the images' bytes as they are.
 
@@ -113,6 +112,9 @@ def pack_command(
     found = find_sets(folder, layout)
     shards = pack(found, folder, output, shard_mb)
     samples = sum(len(each.samples) for each in found)
+    if as_json:
+        print_json(folder=str(output), shards=len(shards), samples=samples)
+        return
     say(f"{samples} samples in {len(shards)} shards, written to {output}")
 
 

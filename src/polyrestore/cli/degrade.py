@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from polyrestore.cli.common import AsJson, print_json
 from polyrestore.cli.terminal import say
 from polyrestore.errors import DegradationError, OutputError, UnknownDegradationError, unknown_name
 from polyrestore.notation import read_names
+from polyrestore.notes import Note
 
 DEFAULT_SEVERITY = 0.5
 
@@ -39,6 +41,7 @@ def degrade_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there already.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Damage an image on purpose, or make a test set of pairs from a folder of clean photographs.
 
@@ -50,11 +53,21 @@ def degrade_command(
         from polyrestore.data import write_mixture_set
 
         count = write_mixture_set(image, output, severities, seed=seed, crop_px=crop_px, overwrite=overwrite)
-        say(f"{output}: {count} pair{'s' * (count != 1)}, {_text(severities)}")
+        if as_json:
+            print_json(output=str(output), severities=dict(severities), pairs=count, notes=[], note_codes=[])
+        else:
+            say(f"{output}: {count} pair{'s' * (count != 1)}, {_text(severities)}")
         return
     if crop_px is not None:
         raise typer.BadParameter("--crop-px is for folders of photographs; a single image keeps its size")
-    _degrade_file(image, output, severities, seed, overwrite)
+    target, notes = _degrade_file(image, output, severities, seed, overwrite)
+    if as_json:
+        codes = [note.code for note in notes]
+        print_json(output=str(target), severities=dict(severities), pairs=0, notes=notes, note_codes=codes)
+        return
+    say(f"{target}: {_text(severities)}")
+    for note in notes:
+        say(f"note: {note}")
 
 
 def _severities(with_: str | None, mixture: str | None) -> Mapping[str, float]:
@@ -102,7 +115,7 @@ def _severity(name: str, value: str) -> float:
 
 def _degrade_file(
     image: Path, output: Path, severities: Mapping[str, float], seed: int, overwrite: bool
-) -> None:
+) -> tuple[Path, tuple[Note, ...]]:
     import torch
 
     from polyrestore.degradations import degrade
@@ -119,9 +132,7 @@ def _degrade_file(
     generator = torch.Generator().manual_seed(seed % 2**63)
     pixels = degrade(source.pixels.unsqueeze(0), severities, generator)[0]
     notes = (*source.notes, *write_image(target, pixels, source.metadata))
-    say(f"{target}: {_text(severities)}")
-    for note in notes:
-        say(f"note: {note}")
+    return target, notes
 
 
 def _text(severities: Mapping[str, float]) -> str:

@@ -44,7 +44,7 @@ def import_command(
     options = dict(read_assignment(entry, "heads=[1,2,4,8]") for entry in overrides or ())
     imported = import_checkpoint(checkpoint, output, name=name, licence=licence, options=options)
     if as_json:
-        print_json({**vars(imported), "folder": str(imported.folder)})
+        print_json(**{**vars(imported), "folder": str(imported.folder)})
         return
     where = f", found in {' / '.join(imported.found_in)}" if imported.found_in else ""
     say(f"{imported.folder}: {imported.backbone}, {imported.parameters:,} parameters{where}")

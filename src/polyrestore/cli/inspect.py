@@ -50,7 +50,7 @@ def inspect_command(
             error_line(str(error))
             entries.append({"file": str(path), "error": str(error)})
     if as_json:
-        print_json(entries)
+        print_json(files=entries)
     else:
         good = [entry for entry in entries if "error" not in entry]
         if good:
@@ -97,6 +97,7 @@ def _facts(image: Image) -> dict[str, Any]:
         "exif": metadata.exif is not None,
         "dpi": metadata.dpi,
         "notes": list(image.notes),
+        "note_codes": [note.code for note in image.notes],
     }
 
 

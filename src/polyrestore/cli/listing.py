@@ -47,7 +47,7 @@ def list_command(
     }
     entries = listers[kind]()
     if as_json:
-        print_json(entries)
+        print_json(kind=kind.value, entries=entries)
     elif entries:
         # A column has no room for options; they are in the JSON.
         columns = [name for name, value in entries[0].items() if not isinstance(value, dict)]

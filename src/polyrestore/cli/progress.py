@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polyrestore.cli.terminal import error_line, progress_line
 from polyrestore.notes import NoteCounts
@@ -47,6 +47,9 @@ class RunProgress:
         self.counts[record.status] += 1
         if record.status == "restored":
             self.notes.add(record.notes)
+        else:
+            # The others were told when the file was restored.
+            self.notes.add([note for note in record.notes if note.code == "changed"])
         # A million of them would fill the memory.
         if len(self.records) < LONGEST_TABLE:
             self.records.append(record)
@@ -84,6 +87,18 @@ class RunProgress:
             f"{self.counts['failed']} failed, {self.found - self.counts.total()} not reached; "
             "run again to continue"
         )
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the same as values, with the time and what the notes are about."""
+        return {
+            "found": self.found,
+            "restored": self.counts["restored"],
+            "skipped": self.counts["skipped"],
+            "failed": self.counts["failed"],
+            "not_reached": self.found - self.counts.total(),
+            "seconds": round(time.monotonic() - self._started, 3),
+            "notes": self.notes.files(),
+        }
 
     def _tell(self, text: str) -> None:
         """Print a line where there are no bars, and where the last one was long ago."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -11,15 +12,18 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from polyrestore.cli.common import (
+    AsJson,
     Bundle,
     Device,
     Normalisation,
     Temperature,
     TopK,
+    print_json,
     print_table,
     recognition_settings,
 )
-from polyrestore.cli.progress import LONGEST_TABLE, RunProgress, duration, row
+from polyrestore.cli.estimating import estimate_if_large, estimate_text, show_plan
+from polyrestore.cli.progress import LONGEST_TABLE, RunProgress, row
 from polyrestore.cli.stopping import exit_code
 from polyrestore.cli.terminal import conclude, error_line, note_line, say
 from polyrestore.errors import ImageError
@@ -28,12 +32,8 @@ from polyrestore.plugins import loaded_plugins
 if TYPE_CHECKING:
     from polyrestore.bulk.files import FileJob
     from polyrestore.bulk.one_file import RestoreTask
+    from polyrestore.bulk.run import RunSummary
     from polyrestore.imaging import Quality
-    from polyrestore.restoration.restorer import Restorer
-
-# Below so many megapixels a run is over soon, and an estimate would only delay it.
-_LARGE_MEGAPIXELS = 20.0
-_LARGE_IF_HEAVY = 0.5
 
 
 def restore_command(
@@ -94,6 +94,10 @@ def restore_command(
     temperature: Temperature = None,
     top_k: TopK = None,
     normalisation: Normalisation = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and what it takes; write nothing.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Restore images. Run again, it continues: finished files are skipped.
 
@@ -104,7 +108,7 @@ def restore_command(
     # Before what takes seconds to import: a name that was mistyped is told at once.
     left_out: Counter[str] = Counter()
     jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out)
-    _refuse_unreadable(inputs, jobs)
+    _refuse_unreadable(inputs, jobs, as_json=as_json)
 
     from polyrestore.bulk.one_file import RestoreTask
 
@@ -124,21 +128,43 @@ def restore_command(
         jpeg_quality=_quality(jpeg_quality),
         max_megapixels=max_megapixels,
     )
-    _run(task, jobs, output, left_out, overwrite)
+    if dry_run:
+        show_plan(task, jobs, output, left_out, overwrite=overwrite, as_json=as_json)
+    else:
+        _run(task, jobs, output, left_out, overwrite=overwrite, as_json=as_json)
 
 
 def _run(
-    task: RestoreTask, jobs: Sequence[FileJob], output: Path, left_out: Counter[str], overwrite: bool
+    task: RestoreTask,
+    jobs: Sequence[FileJob],
+    output: Path,
+    left_out: Counter[str],
+    *,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     from polyrestore.bulk.engines.local import restore_here
-    from polyrestore.bulk.files import describe_kinds
     from polyrestore.bulk.record import EXPLAINED_FOLDER
+    from polyrestore.bulk.report import REPORT_NAME
     from polyrestore.bulk.run import restore_files
 
     restorer = task.open()
     identity = task.identity(restorer)
-    _tell_what_it_takes(restorer, [job.input for job in jobs], identity["as"])
+    estimate = estimate_if_large(restorer, [job.input for job in jobs], identity["as"])
+    if estimate is not None and not as_json:
+        say(estimate_text(estimate, restorer.device))
     progress = RunProgress(len(jobs))
+    explained = str(output / EXPLAINED_FOLDER) if task.explain else None
+
+    def print_summary() -> None:
+        print_json(
+            **progress.numbers(),
+            left_out=dict(left_out),
+            report=str(output / REPORT_NAME),
+            explained=explained,
+            estimate=None if estimate is None else asdict(estimate),
+        )
+
     restorer.on_tile = progress.on_tile
     try:
         with progress.shown():
@@ -154,10 +180,26 @@ def _run(
             )
     except KeyboardInterrupt as stop:
         error_line("interrupted")
-        conclude(progress.account())
+        if as_json:
+            print_summary()
+        else:
+            conclude(progress.account())
         raise typer.Exit(exit_code(stop)) from stop
+    if as_json:
+        print_summary()
+    else:
+        _show(summary, progress, left_out, explained, bare=restorer.is_bare)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _show(
+    summary: RunSummary, progress: RunProgress, left_out: Counter[str], explained: str | None, *, bare: bool
+) -> None:
+    from polyrestore.bulk.files import describe_kinds
+
     if summary.found <= LONGEST_TABLE:
-        nothing = "backbone alone" if restorer.is_bare else "clean"
+        nothing = "backbone alone" if bare else "clean"
         rows = [row(record, nothing) for record in progress.records]
         print_table(("file", "status", "composition", "seconds"), rows)
     for line in progress.notes.lines():
@@ -165,17 +207,15 @@ def _run(
     if left_out:
         say(describe_kinds(left_out))
     say(f"report: {summary.report}")
-    if task.explain:
-        say(f"explained: {output / EXPLAINED_FOLDER}")
+    if explained is not None:
+        say(f"explained: {explained}")
     conclude(
         f"{summary.found} found: {summary.restored} restored, {summary.skipped} skipped, "
         f"{summary.failed} failed, in {summary.seconds:.1f} s"
     )
-    if summary.failed:
-        raise typer.Exit(1)
 
 
-def _refuse_unreadable(inputs: Sequence[Path], jobs: Sequence[FileJob]) -> None:
+def _refuse_unreadable(inputs: Sequence[Path], jobs: Sequence[FileJob], *, as_json: bool) -> None:
     """End the command where all that it was given are single files that cannot be read."""
     from polyrestore.imaging import read_start
 
@@ -191,34 +231,13 @@ def _refuse_unreadable(inputs: Sequence[Path], jobs: Sequence[FileJob]) -> None:
             return
     for message in errors:
         error_line(message)
-    conclude(f"{len(errors)} found: 0 restored, 0 skipped, {len(errors)} failed; nothing was written")
+    if as_json:
+        progress = RunProgress(len(errors))
+        progress.counts["failed"] = len(errors)
+        print_json(**progress.numbers(), left_out={}, report=None, explained=None, estimate=None)
+    else:
+        conclude(f"{len(errors)} found: 0 restored, 0 skipped, {len(errors)} failed; nothing was written")
     raise typer.Exit(1)
-
-
-def _tell_what_it_takes(
-    restorer: Restorer, paths: Sequence[str], weights: Mapping[str, float] | None
-) -> None:
-    """Print an estimate of memory and time where a run is large, and refuse one that cannot fit.
-
-    Raises:
-        BackboneError: the network and a tile of its largest image need more memory than there is.
-    """
-    from polyrestore.backbones import BorrowsModel
-    from polyrestore.bulk.estimate import estimate, total_megapixels
-    from polyrestore.devices import gigabytes, require_memory
-
-    megapixels = total_megapixels(paths)
-    heavy = isinstance(restorer.bundle.backbone, BorrowsModel)
-    if megapixels < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
-        return
-    found = estimate(restorer, paths, weights=weights)
-    say(
-        f"estimate: {len(paths)} files, {megapixels:.0f} megapixels, {gigabytes(found.memory_bytes)} of "
-        f"memory, at most about {duration(found.seconds)} on {restorer.device} (one tile of "
-        f"{found.probe_px} px timed)"
-    )
-    tiles = f"the largest image, in tiles of {restorer.tile_px} px (see --tile-px),"
-    require_memory(found.needed_bytes, restorer.device, tiles)
 
 
 def _quality(given: str | None) -> Quality:

@@ -55,7 +55,7 @@ def route_command(
         name=name,
     )
     if as_json:
-        print_json({**vars(routed), "folder": str(routed.folder)})
+        print_json(**{**vars(routed), "folder": str(routed.folder)})
         return
     print_table(("prototype", "words"), [(key, ", ".join(value)) for key, value in routed.words.items()])
     settings = ", ".join(f"{key} {value}" for key, value in routed.settings.items())
