@@ -12,6 +12,7 @@ import torch
 
 from polyrestore.imaging import ImageMetadata, write_image
 from tests.cli.conftest import Outcome
+from tests.cli.test_json import documented
 
 Call = Callable[..., Outcome]
 
@@ -54,6 +55,7 @@ def test_somebody_elses_results_are_measured_and_compared(
     outcome = call("evaluate", pairs, "--bundle", bundle, "--results", perfect, "--json")
     assert outcome.code == 0, outcome.err
     record = json.loads(outcome.out)
+    assert list(record) == ["format", *documented("evaluate")]
     (theirs,) = record["restorers"][str(perfect)]
     assert theirs["blind"]["psnr"] == 100
     assert theirs["blind"]["ssim"] == pytest.approx(1)

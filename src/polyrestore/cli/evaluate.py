@@ -76,7 +76,7 @@ def evaluate_command(
     if output is not None:
         _write(output, record, measured, as_page(measured, differences, about))
     if as_json:
-        print_json(record)
+        print_json(**record)
         return
     _print(measured, str(compared_by))
     for difference in differences:
