@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyrestore.errors import ImageError
+from polyrestore.imaging.bands import bands_of
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
@@ -114,7 +115,12 @@ def encode_png16(
         parts.append(_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
     if exif is not None:
         parts.append(_chunk(b"eXIf", exif))
-    compressed = zlib.compress(_filter_paeth(samples), 6)
+    compressor = zlib.compressobj(6)
+    # In bands, because filtering takes many times the memory of the samples.
+    compressed = (
+        b"".join(compressor.compress(_filter_paeth(samples, band)) for band in bands_of(height))
+        + compressor.flush()
+    )
     for start in range(0, len(compressed), _IDAT_BYTES):
         parts.append(_chunk(b"IDAT", compressed[start : start + _IDAT_BYTES]))
     parts.append(_chunk(b"IEND", b""))
@@ -189,11 +195,13 @@ def _unfilter(filters: NDArray[np.uint8], filtered: NDArray[np.uint8]) -> NDArra
     return padded[1:, 1:]
 
 
-def _filter_paeth(samples: NDArray[np.uint16]) -> bytes:
-    height, width, channels = samples.shape
-    octets = samples.astype(">u2").view(np.uint8).reshape(height, width, 2 * channels)
+def _filter_paeth(samples: NDArray[np.uint16], band: slice) -> bytes:
+    """Return the filtered bytes of some rows, which depend on the row above them."""
+    height, (width, channels) = band.stop - band.start, samples.shape[1:]
+    above = min(band.start, 1)
+    part = samples[band.start - above : band.stop].astype(">u2")
     padded = np.zeros((height + 1, width + 1, 2 * channels), np.int16)
-    padded[1:, 1:] = octets
+    padded[1 - above :, 1:] = part.view(np.uint8).reshape(height + above, width, 2 * channels)
     predicted = _paeth(padded[1:, :-1], padded[:-1, 1:], padded[:-1, :-1])
     rows = np.full((height, 1 + width * 2 * channels), _PAETH, np.uint8)
     rows[:, 1:] = (padded[1:, 1:] - predicted).astype(np.uint8).reshape(height, -1)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from PIL import Image as PILImage
@@ -22,6 +23,10 @@ from polyrestore.imaging.metadata.tags import MASK_PAGE, REDUCED_PAGE, kind_of_p
 from polyrestore.imaging.pillow import assemble_image, read_tags
 from polyrestore.imaging.tiff import READ_AS_EXIF
 from polyrestore.notes import Note
+
+# As much as reading an image, restoring it and writing it with 8 bits was measured to take at its peak.
+_BYTES_PER_PIXEL = 45
+_LARGE_MEGAPIXELS = 16
 
 
 def read_image(
@@ -135,18 +140,31 @@ def require_size(opened: PILImage.Image, name: Path, max_megapixels: float | Non
         max_megapixels: the limit; None for Pillow's.
 
     Raises:
-        ImageError: it is larger.
+        ImageError: it is larger, or needs more memory than is free.
     """
     if max_megapixels is None:
-        if PILImage.MAX_IMAGE_PIXELS is None:
-            return
-        max_megapixels = 2 * PILImage.MAX_IMAGE_PIXELS / 1e6
+        most = PILImage.MAX_IMAGE_PIXELS
+        max_megapixels = inf if most is None else 2 * most / 1e6
     megapixels = opened.width * opened.height / 1e6
+    size = f"{opened.width}x{opened.height} are {megapixels:g} megapixels"
     if megapixels > max_megapixels:
-        size = f"{opened.width}x{opened.height} are {megapixels:g} megapixels"
         wanted = int(megapixels) + 1
         raise ImageError(
             f"{name}: {size} and the limit is {max_megapixels:g}; --max-megapixels {wanted} raises it"
+        )
+    if megapixels > _LARGE_MEGAPIXELS:
+        _require_room(megapixels, f"{name}: {size}")
+
+
+def _require_room(megapixels: float, what: str) -> None:
+    import torch
+
+    from polyrestore.devices import available_bytes, gigabytes
+
+    needed, free = int(megapixels * 1e6 * _BYTES_PER_PIXEL), available_bytes(torch.device("cpu"))
+    if free is not None and needed > free:
+        raise ImageError(
+            f"{what}, which need about {gigabytes(needed)} of memory; {gigabytes(free)} are free"
         )
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 from PIL import ImageCms
 
+from polyrestore import devices
 from polyrestore.errors import ImageError, MissingExtraError, OutputError
 from polyrestore.imaging import FORMATS, Image, ImageMetadata, encode_image, read_image, sniff_format
 from polyrestore.restoration.inputs import as_image
@@ -191,6 +192,18 @@ def test_larger_images_than_the_limit_are_refused_with_the_way_to_raise_it() -> 
     with pytest.raises(ImageError, match=r"50x40 are 0.002 megapixels .* --max-megapixels 1 raises it"):
         read_image(content, max_megapixels=0.001)
     assert read_image(content, max_megapixels=0.002).pixels.shape == (3, 40, 50)
+
+
+def test_images_that_do_not_fit_into_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO()
+    PILImage.new("1", (5000, 4000)).save(content, "PNG")
+    monkeypatch.setattr(devices, "available_bytes", lambda device: 800_000_000)
+    with pytest.raises(
+        ImageError, match=r"need about 0.9 GB of memory; 0.8 GB are free"
+    ):
+        read_image(content.getvalue())
+    monkeypatch.setattr(devices, "available_bytes", lambda device: None)
+    assert read_image(content.getvalue()).pixels.shape == (3, 4000, 5000)
 
 
 def test_gif_holds_few_colours_exactly() -> None:
