@@ -19,7 +19,7 @@ COVERAGE_FLOOR ?= 98
 EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,heif,raw,clip,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint types wheel check clean
+.PHONY: help setup demo test coverage fuzz lint types wheel check clean
 
 help:
 	@echo "make setup   virtual environment with the pinned versions, in $(VENV)"
@@ -27,11 +27,12 @@ help:
 	@echo "make test    run the tests"
 	@echo "make coverage"
 	@echo "             run the tests and show what they leave out; below $(COVERAGE_FLOOR) % is an error"
+	@echo "make fuzz    read 20,000 damaged image files; one that is neither read nor refused is an error"
 	@echo "make lint    ruff, rules and layout"
 	@echo "make types   mypy, strict"
 	@echo "make wheel   build the wheel, install it elsewhere, restore with it"
 	@echo "make check   lint, types, wheel and test"
-	@echo "make clean   remove caches and demo-output/"
+	@echo "make clean   remove caches, demo-output/ and fuzz-output/"
 
 setup: $(READY)
 
@@ -54,6 +55,9 @@ test: setup
 coverage: setup
 	@"$(RUN)" $(PYTEST) --cov=polyrestore --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)
 
+fuzz: setup
+	@"$(RUN)" scripts/fuzz.py
+
 lint: setup
 	@"$(RUN)" -m ruff check .
 	@"$(RUN)" -m ruff format --check .
@@ -67,5 +71,5 @@ wheel: setup
 check: lint types wheel test
 
 clean:
-	rm -rf demo-output build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo-output fuzz-output build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

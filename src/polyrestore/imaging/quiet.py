@@ -16,9 +16,11 @@ def silence_tiff() -> None:
 
     libtiff prints from C, beside every Python handler. Its handler is taken away where the library lets
     itself be found, through the module that is linked to it; where it is built into that, as on Windows, it
-    goes on printing. tifffile logs, and a logger that nobody configured prints.
+    goes on printing. tifffile and Pillow log, and a
+    logger that nobody configured prints.
     """
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    for name in ("tifffile", "PIL"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(_imaging.__file__)
         for setter in (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler):

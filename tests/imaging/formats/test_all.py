@@ -198,9 +198,7 @@ def test_images_that_do_not_fit_into_memory_are_refused(monkeypatch: pytest.Monk
     content = io.BytesIO()
     PILImage.new("1", (5000, 4000)).save(content, "PNG")
     monkeypatch.setattr(devices, "available_bytes", lambda device: 800_000_000)
-    with pytest.raises(
-        ImageError, match=r"need about 0.9 GB of memory; 0.8 GB are free"
-    ):
+    with pytest.raises(ImageError, match=r"need about 0.9 GB of memory; 0.8 GB are free"):
         read_image(content.getvalue())
     monkeypatch.setattr(devices, "available_bytes", lambda device: None)
     assert read_image(content.getvalue()).pixels.shape == (3, 4000, 5000)
