@@ -50,6 +50,31 @@ def stage_bytes(target: Path, token: str, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def set_staged_times(target: Path, token: str, times_ns: tuple[int, int]) -> None:
+    """Give the file that was staged with a token its times of access and change, in nanoseconds.
+
+    Raises:
+        OutputError: they cannot be set.
+    """
+    _set_times(_temporary(target, token), times_ns, target)
+
+
+def set_times(target: Path, times_ns: tuple[int, int]) -> None:
+    """Give a file its times of access and change, in nanoseconds.
+
+    Raises:
+        OutputError: they cannot be set.
+    """
+    _set_times(target, times_ns, target)
+
+
+def _set_times(path: Path, times_ns: tuple[int, int], target: Path) -> None:
+    try:
+        os.utime(path, ns=times_ns)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+
+
 def put_in_place(target: Path, token: str) -> None:
     """Let the file that was staged with a token become ``target``, in the place of one that is there.
 

@@ -20,7 +20,7 @@ from polyrestore.bulk.record import FileRecord, explanation_place
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.devices import is_out_of_memory
 from polyrestore.errors import CompositionError, ImageError, OutputError, PolyrestoreError
-from polyrestore.files import discard_staged, sha256_of, stage_bytes
+from polyrestore.files import discard_staged, set_staged_times, set_times, sha256_of, stage_bytes
 from polyrestore.imaging import (
     FORMATS,
     Image,
@@ -65,6 +65,7 @@ class RestoreTask:
         jpeg_quality: of results that are JPEG files: from 1 to 100, or ``"keep"`` for the input's own tables;
             None for what neither damages the picture again nor wastes space.
         max_megapixels: larger images are refused; None for Pillow's limit.
+        keep_times: give results the times of access and change that their inputs have.
 
     Raises:
         CompositionError: the strength is outside [0, 1].
@@ -87,6 +88,7 @@ class RestoreTask:
     format: str | None = None
     jpeg_quality: Quality = None
     max_megapixels: float | None = None
+    keep_times: bool = False
 
     def __post_init__(self) -> None:
         # Not a number lies outside too.
@@ -162,6 +164,7 @@ class SettledJob:
         token: eight hexadecimal digits that no other job has; part of the temporary names.
         finished: what an earlier run wrote, where one made the result in the same way from an input with
             the hash in it, and the result is there.
+        times_ns: of access and of change, in nanoseconds, that the result shall have; None for now.
     """
 
     input: Path
@@ -169,6 +172,7 @@ class SettledJob:
     output: PurePath
     token: str
     finished: FileRecord | None = None
+    times_ns: tuple[int, int] | None = None
 
     def staged(self, record: FileRecord) -> list[tuple[Path, str]]:
         """Return the files that a restored job left beside their places: the place and the token of each.
@@ -197,11 +201,14 @@ def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None =
     restorer = restorer or task.open()
     sha256 = None
     try:
+        times_ns = _read_times(job.input) if task.keep_times else None
         content = read_content(job.input)
         sha256 = hashlib.sha256(content).hexdigest()
         if job.finished is not None and sha256 == job.finished.sha256:
+            if times_ns is not None:
+                set_times(job.folder / job.output, times_ns)
             return replace(job.finished, input=str(job.input), status="skipped")
-        return _restore(task, job, restorer, content, sha256)
+        return _restore(task, replace(job, times_ns=times_ns), restorer, content, sha256)
     except Exception as error:
         # One odd file among a million must not stop the others, whatever it raised.
         return describe_failure(job.input, error, sha256)
@@ -238,8 +245,10 @@ def _restore_pages(
     else:
         restored = restorer.restore(image, task.as_, task.strength)
     _require_size(job, restored, image)
+    seconds = restored.seconds
     if len(pages) > 1 and holds_pages(job.folder / job.output, image.metadata):
-        encoded, notes = _encode_pages(task, job, restorer, pages, image, restored, content)
+        encoded, notes, more_seconds = _encode_pages(task, job, restorer, pages, image, restored, content)
+        seconds += more_seconds
     else:
         encoded, notes = _encode_result(task, job, image, restored, content)
         if len(pages) > 1 and encoded is not content:
@@ -254,7 +263,7 @@ def _restore_pages(
         status="restored",
         weights={name: float(weight) for name, weight in restored.weights.items()},
         similarities={} if recognition is None else _round_values(recognition.similarities),
-        seconds=round(restored.seconds, 4),
+        seconds=round(seconds, 4),
         width=int(restored.pixels.shape[2]),
         height=int(restored.pixels.shape[1]),
         notes=(*notes, *(() if recognition is None else recognition.remarks())),
@@ -287,11 +296,15 @@ def _encode_pages(
     image: Image,
     first: Restored,
     content: bytes,
-) -> tuple[bytes, tuple[Note, ...]]:
-    """Return the bytes of a file of several pictures, which are read, restored and encoded one by one."""
+) -> tuple[bytes, tuple[Note, ...], float]:
+    """Return the bytes of a file of several pictures, what a reader should know, and the time it took.
+
+    They are read, restored and encoded one by one; the time is that of restoring those after the first.
+    """
     untouched = first.unchanged or task.strength == 0
     if untouched and _may_be_copied(task, image) and pages.all_upright():
-        return content, (Note("unchanged", "nothing to restore, copied byte for byte"),)
+        return content, (Note("unchanged", "nothing to restore, copied byte for byte"),), 0.0
+    seconds = [0.0]
     told = dict.fromkeys(image.notes)
 
     def restored_pages() -> Iterator[Restored]:
@@ -301,10 +314,11 @@ def _encode_pages(
             restored = restore_alike(restorer.apply, page, first, task.strength)
             _require_size(job, restored, page)
             told.update(dict.fromkeys(page.notes))
+            seconds.append(restored.seconds)
             yield restored
 
     encoded, lost = encode_pages(job.folder / job.output, restored_pages())
-    return encoded, (*told, *lost)
+    return encoded, (*told, *lost), sum(seconds)
 
 
 def _require_size(job: SettledJob, restored: Restored, image: Image) -> None:
@@ -328,10 +342,20 @@ def _stage(job: SettledJob, record: FileRecord, contents: Sequence[Encode]) -> N
     try:
         for (place, token), encode in zip(staged, contents, strict=True):
             stage_bytes(place, token, encode())
+        if job.times_ns is not None:
+            set_staged_times(*staged[-1], job.times_ns)
     except BaseException:
         for place, token in staged:
             discard_staged(place, token)
         raise
+
+
+def _read_times(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    return found.st_atime_ns, found.st_mtime_ns
 
 
 def _round_values(similarities: Mapping[str, float]) -> dict[str, float]:

@@ -87,6 +87,9 @@ def restore_command(
             metavar="N|keep", help="Of JPEG results, 1 to 100, or the input's own; 95 or better by default."
         ),
     ] = None,
+    keep_times: Annotated[
+        bool, typer.Option("--keep-times", help="Give results the file times of their inputs.")
+    ] = False,
     max_megapixels: Annotated[
         float | None,
         typer.Option(metavar="N", min=0, help="Take images up to this size; 179 by default."),
@@ -127,6 +130,7 @@ def restore_command(
         format=format_,
         jpeg_quality=_quality(jpeg_quality),
         max_megapixels=max_megapixels,
+        keep_times=keep_times,
     )
     if dry_run:
         show_plan(task, jobs, output, left_out, overwrite=overwrite, as_json=as_json)

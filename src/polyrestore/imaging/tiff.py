@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 from PIL import Image as PILImage
+from PIL import TiffTags
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from polyrestore.imaging.exif import EXIF_PREFIX, ORIENTATION_TAG
@@ -100,13 +101,23 @@ def descriptive_exif(tags: PILImage.Exif) -> bytes | None:
     kept = PILImage.Exif()
     for tag in DESCRIPTIVE_TAGS:
         if tag in tags:
-            kept[tag] = tags[tag]
+            kept[tag] = _as_stored(tag, tags[tag])
     for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
         if entries := tags.get_ifd(tag):
-            kept.get_ifd(tag).update(entries)
+            stored = {number: _as_stored(number, value, tag) for number, value in entries.items()}
+            kept.get_ifd(tag).update(stored)
             # Pillow writes a directory only if the main one names it.
-            kept[tag] = dict(entries)
+            kept[tag] = stored
     return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+
+
+def _as_stored(number: int, value: Any, directory: int | None = None) -> Any:
+    """Return a text as its bytes: Pillow takes them for Latin-1, and would write ASCII alone.
+
+    A tag that it does not know for a text stays one, because it would write bytes as numbers.
+    """
+    known = TiffTags.lookup(number, directory).type == TiffTags.ASCII
+    return value.encode("latin-1", "replace") if known and isinstance(value, str) else value
 
 
 def _difference(rows: NDArray[Any]) -> bytes:
@@ -125,9 +136,9 @@ def _add_exif(directory: ImageFileDirectory_v2, exif: bytes) -> None:
     tags.load(EXIF_PREFIX + exif)
     for tag in DESCRIPTIVE_TAGS:
         if tag in tags:
-            directory[tag] = tags[tag]
+            directory[tag] = _as_stored(tag, tags[tag])
     for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
-        entries = dict(tags.get_ifd(tag))
+        entries = {number: _as_stored(number, value, tag) for number, value in tags.get_ifd(tag).items()}
         # A nested directory inside a nested one is beyond Pillow's writer; this one names a file layout only.
         entries.pop(_INTEROPERABILITY_DIRECTORY, None)
         if entries:

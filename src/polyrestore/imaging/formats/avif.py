@@ -50,6 +50,8 @@ def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, no
     if not features.check("avif"):
         raise OutputError(_NEEDED)
     options: dict[str, Any] = {} if metadata.grey else {"subsampling": "4:4:4"}
+    if metadata.extras.xmp is not None:
+        options["xmp"] = metadata.extras.xmp
     return save_by_pillow(samples, metadata, "AVIF", quality=quality_or(quality, _USUAL_QUALITY), **options)
 
 

@@ -64,6 +64,8 @@ def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, no
         options["icc_profile"] = metadata.icc_profile
     if metadata.exif is not None:
         options["exif"] = EXIF_PREFIX + metadata.exif
+    if metadata.extras.xmp is not None:
+        options["xmp"] = metadata.extras.xmp
     buffer = io.BytesIO()
     picture.save(buffer, **options)
     return buffer.getvalue()

@@ -23,6 +23,9 @@ def _open(content: bytes) -> PILImage.Image:
     opened = open_by_pillow(PngImageFile, parts.essential)
     # Pillow gives a picture up whose profile is damaged or large, and so does not get to see it.
     opened.info["icc_profile"] = parts.icc_profile
+    if parts.xmp is not None:
+        # Pillow looks for an orientation there.
+        opened.info["xmp"] = parts.xmp
     return opened
 
 

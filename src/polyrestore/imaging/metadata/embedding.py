@@ -12,6 +12,7 @@ from polyrestore.imaging.image import ImageMetadata
 from polyrestore.imaging.metadata.exif_pixels import renew_thumbnail
 from polyrestore.imaging.metadata.extras import Extras, PngChunk
 from polyrestore.imaging.metadata.jpeg import LONGEST_XMP, embed_jpeg
+from polyrestore.imaging.metadata.jpeg2000 import embed_jpeg2000
 from polyrestore.imaging.metadata.png import COLOUR_CHUNKS, embed_png, small_bits
 from polyrestore.imaging.metadata.webp import embed_webp
 from polyrestore.notes import Note
@@ -24,6 +25,9 @@ _HOLDS: dict[str, frozenset[str]] = {
     "JPEG": frozenset(("xmp", "xmp_extension", "iptc", "photoshop", "comments", "aspect")),
     "TIFF": frozenset(("xmp", "iptc", "photoshop", "tags", "aspect")),
     "WEBP": frozenset(("xmp",)),
+    "AVIF": frozenset(("xmp",)),
+    "HEIF": frozenset(("xmp",)),
+    "JPEG2000": frozenset(("xmp", "iptc")),
 }
 _WORDS = {
     "xmp": "XMP",
@@ -70,7 +74,7 @@ def fit_extras(extras: Extras, file_format: str) -> tuple[Extras, list[Note]]:
 
 
 def embed_extras(content: bytes, metadata: ImageMetadata, file_format: str, width: int, height: int) -> bytes:
-    """Return a file with what belongs beside its pixels; TIFF files are written with it at once.
+    """Return a file with what belongs beside its pixels; TIFF, AVIF and HEIC files have it by then.
 
     Args:
         content: a file of this package's making.
@@ -82,6 +86,8 @@ def embed_extras(content: bytes, metadata: ImageMetadata, file_format: str, widt
     extras, alpha = metadata.extras, metadata.alpha is not None
     if file_format == "JPEG":
         return embed_jpeg(content, extras)
+    if file_format == "JPEG2000":
+        return embed_jpeg2000(content, extras)
     if file_format == "WEBP":
         return embed_webp(content, extras, width, height, alpha=alpha)
     if file_format == "PNG":
@@ -108,12 +114,13 @@ def refresh_thumbnail(exif: bytes, pixels: Tensor) -> tuple[bytes, list[Note]]:
         step = max(1, min(height, width) // (4 * _THUMBNAIL_PX))
         levels = (pixels[:, ::step, ::step].detach().cpu().clamp(0, 1) * 255).round().byte()
         picture = PILImage.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
-        picture.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-        for quality in _QUALITIES:
-            buffer = io.BytesIO()
-            picture.save(buffer, "JPEG", quality=quality)
-            if buffer.tell() <= room:
-                return buffer.getvalue()
+        for side in (_THUMBNAIL_PX, _THUMBNAIL_PX // 2, _THUMBNAIL_PX // 4):
+            picture.thumbnail((side, side))
+            for quality in _QUALITIES:
+                buffer = io.BytesIO()
+                picture.save(buffer, "JPEG", quality=quality)
+                if buffer.tell() <= room:
+                    return buffer.getvalue()
         return None
 
     renewed, kept = renew_thumbnail(exif, draw)

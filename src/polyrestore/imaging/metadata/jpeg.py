@@ -20,6 +20,7 @@ _PHOTOSHOP_START = b"Photoshop 3.0\x00"
 _LONGEST_SEGMENT = 65533
 LONGEST_XMP = _LONGEST_SEGMENT - len(XMP_START)
 _EXTENSION_PART = 65400
+_DUCKY_QUALITY_BYTES = 15
 _LARGEST_EXTENSION = 1 << 28
 _STANDALONE = (0x01, *range(0xD0, 0xD8))
 _START_OF_SCAN, _END, _COMMENT = 0xDA, 0xD9, 0xFE
@@ -37,7 +38,6 @@ _KNOWN_PARTS = (
     (0xE2, b"urn:iso:std:iso:ts:21496", "the description of a gain map"),
     (0xE2, b"FPXR\x00", "FlashPix data"),
     (0xEB, b"", "content credentials, which vouch for the old file"),
-    (0xEC, b"Ducky", ""),
 )
 
 
@@ -184,6 +184,9 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes, int]]:
 
 def _describe_segment(marker: int, data: bytes) -> list[str]:
     if any(marker == known and data.startswith(start) for known, start in _READ_ELSEWHERE):
+        return []
+    if marker == 0xEC and data.startswith(b"Ducky") and len(data) <= _DUCKY_QUALITY_BYTES:
+        # How strongly the old pixels were compressed, and no more.
         return []
     for known, start, what in _KNOWN_PARTS:
         if marker == known and data.startswith(start):

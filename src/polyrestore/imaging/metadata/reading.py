@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import IO
 
 from PIL import Image as PILImage
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -11,14 +12,16 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from polyrestore.imaging.metadata.exif_pixels import correct_sizes
 from polyrestore.imaging.metadata.extras import Extras
 from polyrestore.imaging.metadata.jpeg import split_jpeg
+from polyrestore.imaging.metadata.jpeg2000 import split_jpeg2000
 from polyrestore.imaging.metadata.photoshop import Resource, sort_resources, split_resources
 from polyrestore.imaging.metadata.png import PngParts, drop_places, split_png
 from polyrestore.imaging.metadata.tags import (
     IPTC_TAG,
     PHOTOSHOP_TAG,
     XMP_TAG,
-    read_bytes,
+    read_block,
     read_tags_to_keep,
+    upright_iptc,
 )
 from polyrestore.imaging.metadata.webp import split_webp
 from polyrestore.imaging.metadata.xmp import correct_xmp, describes_old_pixels
@@ -62,9 +65,15 @@ def find_extras(
     if file_format == "PNG":
         return find_in_png(split_png(content), opened)
     if file_format == "TIFF":
-        return find_in_tiff(opened.tag_v2, read_elsewhere, keeps_colours=keeps_colours)  # type: ignore[attr-defined]
+        directory = opened.tag_v2  # type: ignore[attr-defined]
+        return find_in_tiff(directory, content, opened.tell(), read_elsewhere, keeps_colours=keeps_colours)
     if file_format == "WEBP":
         return find_in_webp(content)
+    if file_format == "JPEG2000":
+        xmp, iptc, lost = split_jpeg2000(content)
+        found = find_in_memory(opened)
+        extras = replace(found.extras, xmp=xmp, iptc=iptc)
+        return FoundExtras(extras, (), _tell("parts_lost", lost))
     return find_in_memory(opened)
 
 
@@ -80,7 +89,9 @@ def find_in_memory(
     """
     directory = getattr(opened, "tag_v2", None)
     if isinstance(directory, ImageFileDirectory_v2):
-        return find_in_tiff(directory, read_elsewhere, keeps_colours=keeps_colours)
+        stream = getattr(opened, "fp", None)
+        content = _read_again(stream) if stream is not None and not stream.closed else b""
+        return find_in_tiff(directory, content, opened.tell(), read_elsewhere, keeps_colours=keeps_colours)
     xmp, comment = opened.info.get("xmp"), opened.info.get("comment")
     resources = opened.info.get("photoshop")
     if isinstance(comment, str):
@@ -127,12 +138,19 @@ def find_in_png(parts: PngParts, opened: PILImage.Image) -> FoundExtras:
 
 
 def find_in_tiff(
-    directory: ImageFileDirectory_v2, read_elsewhere: frozenset[int], *, keeps_colours: bool
+    directory: ImageFileDirectory_v2,
+    content: bytes,
+    page_number: int,
+    read_elsewhere: frozenset[int],
+    *,
+    keeps_colours: bool,
 ) -> FoundExtras:
     """Return what the directory of one page holds.
 
     Args:
         directory: of the page.
+        content: the file's bytes; empty where they are not known any more.
+        page_number: from 0, in the order of the file's directories.
         read_elsewhere: tags that are kept in another way.
         keeps_colours: False when the samples have been converted to other colours.
     """
@@ -142,15 +160,13 @@ def find_in_tiff(
         across, down = float(directory[282]), float(directory[283])
         aspect = (across, down) if across > 0 and down > 0 else None
     resources: tuple[Resource, ...] = ()
-    block = read_bytes(directory, PHOTOSHOP_TAG)
+    xmp, iptc, block = (read_block(content, page_number, tag) for tag in (XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG))
     if block:
         try:
             resources = tuple(split_resources(block))
         except ValueError:
             lost.append("damaged image resources of Photoshop")
-    extras = Extras(
-        xmp=read_bytes(directory, XMP_TAG), iptc=read_bytes(directory, IPTC_TAG), tags=tags, aspect=aspect
-    )
+    extras = Extras(xmp=xmp, iptc=None if iptc is None else upright_iptc(iptc), tags=tags, aspect=aspect)
     return FoundExtras(extras, resources, _tell("parts_lost", lost))
 
 
@@ -206,6 +222,14 @@ def correct_extras(
 def correct_exif(exif: bytes | None, width: int, height: int, orientation: int) -> bytes | None:
     """Return an EXIF block with the sizes of the upright picture; None stays None."""
     return None if exif is None else correct_sizes(exif, width, height, orientation)
+
+
+def _read_again(stream: IO[bytes]) -> bytes:
+    place = stream.tell()
+    stream.seek(0)
+    content = stream.read()
+    stream.seek(place)
+    return content
 
 
 def _tell(code: str, lost: Iterable[str]) -> list[Note]:

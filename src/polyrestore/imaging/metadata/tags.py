@@ -6,7 +6,6 @@ Specification: TIFF 6.0; TIFF/EP (ISO 12234-2); Adobe Photoshop TIFF Technical N
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
@@ -16,12 +15,12 @@ from polyrestore.imaging.metadata.photoshop import join_resources
 XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG = 700, 33723, 34377
 REDUCED_PAGE, MASK_PAGE = 1, 4
 _KIND_OF_PAGE, _OLD_KIND_OF_PAGE = 254, 255
-_BYTE, _LONG, _UNDEFINED, _IFD = 1, 4, 7, 13
+_BYTE, _ASCII, _UNDEFINED, _IFD = 1, 2, 7, 13
 # How and where samples are stored, which every writer decides for itself.
 _STORAGE = frozenset(
     (
         *range(254, 260),
-        *(262, 263, 264, 265, 266, 273, 277, 278, 279, 284, 288, 289, 290, 291, 292, 293, 297, 317),
+        *(262, 263, 264, 265, 266, 273, 277, 278, 279, 284, 288, 289, 290, 291, 292, 293, 317),
         *(320, 321, *range(322, 329), 332, 333, 334, 336, 338, 339, 342, 347, *range(512, 522), 559),
         *(529, 530, 531, 532, 32781, 32995, 32996, 32997, 32998, 34016, 34232),
     )
@@ -38,6 +37,9 @@ _UNTRUE = {
     40965: "",
     37724: "Photoshop layers of the old picture",
 }
+_BIG_TIFF = 43
+_VALUE_BYTES = dict(zip((*range(1, 14), 16, 17), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 8, 8), strict=True))
+_IPTC_START = b"\x1c"
 _COLOURS = frozenset((301, 318, 319))
 
 
@@ -63,28 +65,63 @@ def read_tags_to_keep(
             lost.append(f"tag {number}")
         else:
             try:
-                kept.append(TiffTag(number, kind, directory[number]))
+                value = directory[number]
+                # Pillow takes the bytes of a text for Latin-1, and would write ASCII alone.
+                text = isinstance(value, str) and kind == _ASCII
+                kept.append(TiffTag(number, kind, value.encode("latin-1", "replace") if text else value))
             except Exception:
                 # Values that lie outside of the file.
                 lost.append(f"tag {number}, which is damaged")
     return tuple(kept), list(dict.fromkeys(lost))
 
 
-def read_bytes(directory: ImageFileDirectory_v2, number: int) -> bytes | None:
-    """Return the bytes of a tag, whatever the type they were declared to have; None without it."""
-    value: Any = directory.get(number)
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return value.encode("latin-1", "replace")
-    values = value if isinstance(value, tuple) else (value,)
-    if value is None or not all(isinstance(each, int) for each in values):
+def read_block(content: bytes, page_number: int, number: int) -> bytes | None:
+    """Return the bytes of a tag as they are in the file, whatever the type they are declared to have.
+
+    Pillow takes the first of several numbers where one is expected, and so loses IPTC that is declared as
+    long numbers.
+
+    Args:
+        content: the file's bytes.
+        page_number: from 0, in the order of the file's directories.
+        number: of the tag.
+    """
+    try:
+        return _find_block(content, page_number, number)
+    except (struct.error, KeyError):
+        # A directory that Pillow could read in another way.
         return None
-    if directory.tagtype.get(number) == _LONG:
-        # Some writers declare IPTC as long numbers, and let readers with another byte order swap them.
-        order = "<" if directory._endian == "<" else ">"
-        return struct.pack(f"{order}{len(values)}I", *values).rstrip(b"\x00")
-    return bytes(each & 0xFF for each in values)
+
+
+def upright_iptc(block: bytes) -> bytes:
+    """Return IPTC that a writer of the other byte order may have swapped in fours, without padding."""
+    swapped = b"".join(block[at : at + 4][::-1] for at in range(0, len(block), 4))
+    starts = not block.startswith(_IPTC_START) and swapped.startswith(_IPTC_START)
+    return (swapped if starts else block).rstrip(b"\x00")
+
+
+def _find_block(content: bytes, page_number: int, number: int) -> bytes | None:
+    order = "<" if content[:2] == b"II" else ">"
+    (version,) = struct.unpack_from(order + "H", content, 2)
+    big = version == _BIG_TIFF
+    counts, entry, offsets = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
+    entry_bytes, inline = (20, 8) if big else (12, 4)
+    (place,) = struct.unpack_from(order + offsets, content, 8 if big else 4)
+    for _ in range(page_number):
+        (count,) = struct.unpack_from(order + counts, content, place)
+        after = place + struct.calcsize(order + counts) + count * entry_bytes
+        (place,) = struct.unpack_from(order + offsets, content, after)
+    (count,) = struct.unpack_from(order + counts, content, place)
+    first = place + struct.calcsize(order + counts)
+    for at in range(first, first + count * entry_bytes, entry_bytes):
+        found, kind, values = struct.unpack_from(order + entry, content, at)
+        if found != number:
+            continue
+        size = _VALUE_BYTES[kind] * values
+        at += struct.calcsize(order + entry)
+        start = at if size <= inline else struct.unpack_from(order + offsets, content, at)[0]
+        return content[start : start + size] if start + size <= len(content) else None
+    return None
 
 
 def add_to_directory(directory: ImageFileDirectory_v2, extras: Extras) -> None:
