@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import typer
@@ -118,12 +118,15 @@ def _degrade_file(
 ) -> tuple[Path, tuple[Note, ...]]:
     import torch
 
+    from polyrestore.bulk.files import named_for_format
     from polyrestore.degradations import degrade
-    from polyrestore.imaging import READABLE_SUFFIXES, read_image, write_image
+    from polyrestore.imaging import READABLE_SUFFIXES, WRITABLE_SUFFIXES, read_image, write_image
 
     source = read_image(image)
-    names_file = output.suffix.lower() in READABLE_SUFFIXES and not output.is_dir()
-    target = output if names_file else output / image.name
+    names_file = output.suffix.lower() in WRITABLE_SUFFIXES and not output.is_dir()
+    read_only = image.suffix.lower() in READABLE_SUFFIXES - WRITABLE_SUFFIXES
+    name = named_for_format(PurePath(image.name), source.metadata.format) if read_only else image.name
+    target = output if names_file else output / name
     if target.exists() and os.path.samefile(target, image):
         raise OutputError(f"{target} is the input and is not overwritten; choose another output")
     if os.path.lexists(target) and not overwrite:

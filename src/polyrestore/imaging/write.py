@@ -15,7 +15,7 @@ from polyrestore.files import write_bytes
 from polyrestore.imaging.bands import bands_of
 from polyrestore.imaging.exif import EXIF_PREFIX
 from polyrestore.imaging.formats.base import FileFormat
-from polyrestore.imaging.formats.registry import FORMATS, writable_format
+from polyrestore.imaging.formats.registry import FORMATS, READABLE_SUFFIXES, writable_format
 from polyrestore.imaging.image import FormatDescription, ImageMetadata, Quality
 from polyrestore.imaging.metadata.embedding import embed_extras, fit_extras, refresh_thumbnail
 from polyrestore.imaging.scaling import from_unit
@@ -34,6 +34,8 @@ def format_of(path: Path, metadata: ImageMetadata) -> FileFormat:
     for description in FORMATS.values():
         if suffix in description.suffixes and description.encode is not None:
             return description
+    if suffix in READABLE_SUFFIXES:
+        raise OutputError(f"cannot write {path}: {suffix} files can be read only; choose .tif or .png")
     if metadata.format not in FORMATS:
         known = ", ".join(name for name, found in FORMATS.items() if found.encode)
         raise OutputError(f"cannot write {path}: no format for {suffix!r}; known: {known}")

@@ -13,8 +13,9 @@ import torch
 from PIL import Image as PILImage
 
 from polyrestore.bulk.files import named_for_content
-from polyrestore.errors import ImageError, MissingExtraError
-from polyrestore.imaging import encode_image, read_image, sniff_format
+from polyrestore.cli.main import run
+from polyrestore.errors import ImageError, MissingExtraError, OutputError
+from polyrestore.imaging import ImageMetadata, encode_image, read_image, sniff_format, write_image
 from polyrestore.restoration.inputs import as_image
 
 
@@ -98,6 +99,19 @@ def test_no_photograph_is_taken_for_a_negative(mode: str) -> None:
         buffer, "TIFF"
     )
     assert sniff_format(buffer.getvalue()) == "TIFF"
+
+
+def test_nothing_is_written_under_the_ending_of_camera_raw(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r".dng files can be read only; choose .tif or .png"):
+        write_image(tmp_path / "a.dng", torch.zeros(3, 4, 4), ImageMetadata(format="RAW"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_negative_is_degraded_into_a_tiff(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    (tmp_path / "a.dng").write_bytes(negative())
+    assert run(["degrade", str(tmp_path / "a.dng"), "--with", "noise", "-o", str(tmp_path / "out")]) == 0
+    assert sniff_format((tmp_path / "out" / "a.tif").read_bytes()) == "TIFF"
 
 
 def test_a_damaged_negative_is_an_image_error() -> None:

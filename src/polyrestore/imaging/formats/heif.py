@@ -21,6 +21,8 @@ from polyrestore.notes import Note
 
 # As far from the pixels of a photograph as JPEG at 95, and as large a file.
 _USUAL_QUALITY = 75
+_BESIDE = {"depth_images": "depth maps", "aux": "gain maps or other auxiliary pictures"}
+_COLOURS = ("color_primaries", "transfer_characteristics")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -32,12 +34,25 @@ def _open(content: bytes) -> PILImage.Image:
 
 def _decode(content: bytes, name: Path, opened: PILImage.Image) -> DecodedPicture:
     bits = int(opened.info.get("bit_depth", 8))
-    if bits == 8:
-        return decode_by_pillow(opened, name)
+    # Of a sequence, the plugin has decoded the picture that it stands at.
+    if bits == 8 or getattr(opened, "n_frames", 1) > 1:
+        decoded = decode_by_pillow(opened, name)
+        if bits > 8:
+            sentence = f"{bits}-bit HEIC of several pictures read with 8 bits per channel"
+            decoded.notes.append(Note("bits_reduced", sentence))
+    else:
+        decoded = _decode_deep(content, bits)
+    beside = [what for key, what in _BESIDE.items() if opened.info.get(key)]
+    if beside:
+        sentence = f"{' and '.join(beside)} of the HEIC file describe the old pixels, dropped"
+        decoded.notes.append(Note("parts_lost", sentence))
+    return decoded
+
+
+def _decode_deep(content: bytes, bits: int) -> DecodedPicture:
     import pillow_heif
 
-    found = pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False)
-    samples = np.asarray(found)
+    samples = np.asarray(pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False))
     # The levels lie in the upper bits of 16.
     levels = (samples >> np.uint16(16 - bits)).astype(np.float32) / np.float32(2**bits - 1)
     samples = np.rint(levels * np.float32(65535)).astype(np.uint16)
@@ -46,8 +61,12 @@ def _decode(content: bytes, name: Path, opened: PILImage.Image) -> DecodedPictur
 
 
 def _encoding(opened: PILImage.Image) -> Mapping[str, Any]:
-    chroma = opened.info.get("chroma")
-    return {"chroma": chroma} if chroma in (420, 422, 444) else {}
+    kept: dict[str, Any] = {}
+    if opened.info.get("chroma") in (420, 422, 444):
+        kept["chroma"] = opened.info["chroma"]
+    # How the colours are meant where there is no profile, such as those of a picture of high dynamic range.
+    described = opened.info.get("nclx_profile") or {}
+    return kept | {key: described[key] for key in _COLOURS if key in described}
 
 
 def _encode(samples: NDArray[Any], metadata: ImageMetadata, quality: Quality, notes: list[Note]) -> bytes:
