@@ -179,3 +179,52 @@ def test_only_one_page_is_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp
                 taken.clear()
 
         encode_pages(tmp_path / "a.tif", passed())
+
+
+@RELAXED
+@given(
+    width=SIDES,
+    height=SIDES,
+    durations=st.lists(st.integers(1, 300).map(lambda value: value * 10), min_size=2, max_size=5),
+    loop=st.none() | st.integers(0, 9),
+    transparent=st.booleans(),
+    comment=st.none() | st.binary(min_size=1, max_size=600),
+)
+def test_frames_of_gif_files_keep_pixels_times_loops_and_comments(
+    width: int,
+    height: int,
+    durations: list[int],
+    loop: int | None,
+    transparent: bool,
+    comment: bytes | None,
+) -> None:
+    random = np.random.default_rng(0)
+    pictures = []
+    for _ in durations:
+        levels = np.repeat(random.integers(0, 3, (height, width, 1)) * 100, 3, axis=2)
+        alpha = (
+            random.integers(0, 2, (height, width, 1)) * 255
+            if transparent
+            else np.full_like(levels[..., :1], 255)
+        )
+        pictures.append(PILImage.fromarray(np.concatenate([levels, alpha], axis=2).astype(np.uint8), "RGBA"))
+    options: dict[str, Any] = {} if loop is None else {"loop": loop}
+    options |= {} if comment is None else {"comment": comment}
+    content = saved(pictures, "GIF", duration=durations, disposal=2, **options)
+    with open_pages(content) as before:
+        if len(before) == 1:
+            # Pillow joins frames that are alike.
+            return
+    again = written(content, "a.gif")
+    with open_pages(content) as before, open_pages(again) as after:
+        assert len(after) == len(before)
+        for one, other in zip(before, after, strict=True):
+            opaque = torch.ones(1, height, width)
+            alphas = [
+                page.metadata.alpha if page.metadata.alpha is not None else opaque for page in (one, other)
+            ]
+            assert torch.equal(*alphas)
+            assert torch.equal(one.pixels * (alphas[0] > 0), other.pixels * (alphas[0] > 0))
+            assert one.metadata.frame == other.metadata.frame
+        assert before.read(0).metadata.extras.comments == after.read(0).metadata.extras.comments
+        assert after.read(0).metadata.extras.comments == (() if comment is None else (comment,))

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from polyrestore.errors import OutputError
 from polyrestore.imaging.image import Frame, ImageMetadata
+from polyrestore.imaging.metadata.gif import GifAnimation
 from polyrestore.imaging.metadata.png import SIGNATURE, encode_chunk
 from polyrestore.imaging.metadata.webp import WebpAnimation
 
@@ -138,6 +139,30 @@ class WebpJoiner(Joiner):
         if (width, height) != self._size:
             raise OutputError("an animated WebP file cannot hold frames of differing sizes")
         self._animation.add(picture, width, height, round(frame.duration_ms))
+
+    def finish(self) -> bytes:
+        """Return the file."""
+        if self._animation is None:
+            raise OutputError("an animation needs a frame")
+        return self._animation.finish()
+
+
+class GifJoiner(Joiner):
+    """Joins frames of one size to an animated GIF file."""
+
+    def __init__(self) -> None:
+        self._animation: GifAnimation | None = None
+        self._size = (0, 0)
+
+    def add(self, picture: bytes, metadata: ImageMetadata, width: int, height: int) -> None:
+        """Take the next frame."""
+        frame = metadata.frame or Frame()
+        if self._animation is None:
+            self._animation = GifAnimation(frame.loops)
+            self._size = (width, height)
+        if (width, height) != self._size:
+            raise OutputError("an animated GIF file cannot hold frames of differing sizes")
+        self._animation.add(picture, frame.duration_ms)
 
     def finish(self) -> bytes:
         """Return the file."""

@@ -11,11 +11,16 @@ from torch import Tensor
 from polyrestore.errors import OutputError
 from polyrestore.files import write_bytes
 from polyrestore.imaging.image import ImageMetadata, Quality
-from polyrestore.imaging.joining import Joiner, PngJoiner, TiffJoiner, WebpJoiner
+from polyrestore.imaging.joining import GifJoiner, Joiner, PngJoiner, TiffJoiner, WebpJoiner
 from polyrestore.imaging.write import encode_image, format_of
 from polyrestore.notes import Note
 
-_JOINERS: dict[str, Callable[[], Joiner]] = {"TIFF": TiffJoiner, "PNG": PngJoiner, "WEBP": WebpJoiner}
+_JOINERS: dict[str, Callable[[], Joiner]] = {
+    "TIFF": TiffJoiner,
+    "PNG": PngJoiner,
+    "WEBP": WebpJoiner,
+    "GIF": GifJoiner,
+}
 
 
 class Page(Protocol):
@@ -67,7 +72,7 @@ def encode_pages(
 ) -> tuple[bytes, tuple[Note, ...]]:
     """Return the bytes of a file of several pictures, taking one after another.
 
-    TIFF holds pages of any sizes and modes; animated PNG and WebP hold frames of one size that say how long
+    TIFF holds pages of any sizes and modes; animated PNG, WebP and GIF hold frames of one size, and how long
     each is shown. One picture alone is written as a file of one.
 
     Args:

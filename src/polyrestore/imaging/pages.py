@@ -127,7 +127,15 @@ def _timing(opened: PILImage.Image, place: int) -> Frame:
     background = opened.info.get("background", (0, 0, 0, 0))
     return Frame(
         duration_ms=float(opened.info.get("duration", 0)),
-        loops=int(opened.info.get("loop", 0)),
+        loops=_loops(opened),
         shown=not hidden,
         background=tuple(background) if isinstance(background, tuple) and len(background) == 4 else (0,) * 4,
     )
+
+
+def _loops(opened: PILImage.Image) -> int:
+    """Return how often an animation is shown, 0 for ever; a GIF file says how often it is repeated."""
+    stated = opened.info.get("loop")
+    if opened.format != "GIF":
+        return int(stated or 0)
+    return 1 if stated is None else int(stated) + (stated > 0)

@@ -11,6 +11,7 @@ from torch import Tensor
 from polyrestore.imaging.image import ImageMetadata
 from polyrestore.imaging.metadata.exif_pixels import renew_thumbnail
 from polyrestore.imaging.metadata.extras import Extras, PngChunk
+from polyrestore.imaging.metadata.gif import embed_gif
 from polyrestore.imaging.metadata.jpeg import LONGEST_XMP, embed_jpeg
 from polyrestore.imaging.metadata.jpeg2000 import embed_jpeg2000
 from polyrestore.imaging.metadata.png import COLOUR_CHUNKS, embed_png, small_bits
@@ -25,6 +26,7 @@ _HOLDS: dict[str, frozenset[str]] = {
     "JPEG": frozenset(("xmp", "xmp_extension", "iptc", "photoshop", "comments", "aspect")),
     "TIFF": frozenset(("xmp", "iptc", "photoshop", "tags", "aspect")),
     "WEBP": frozenset(("xmp",)),
+    "GIF": frozenset(("xmp", "comments")),
     "AVIF": frozenset(("xmp",)),
     "HEIF": frozenset(("xmp",)),
     "JPEG2000": frozenset(("xmp", "iptc")),
@@ -88,6 +90,8 @@ def embed_extras(content: bytes, metadata: ImageMetadata, file_format: str, widt
         return embed_jpeg(content, extras)
     if file_format == "JPEG2000":
         return embed_jpeg2000(content, extras)
+    if file_format == "GIF":
+        return embed_gif(content, extras)
     if file_format == "WEBP":
         return embed_webp(content, extras, width, height, alpha=alpha)
     if file_format == "PNG":

@@ -11,6 +11,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from polyrestore.imaging.metadata.exif_pixels import correct_sizes
 from polyrestore.imaging.metadata.extras import Extras
+from polyrestore.imaging.metadata.gif import split_gif
 from polyrestore.imaging.metadata.jpeg import split_jpeg
 from polyrestore.imaging.metadata.jpeg2000 import split_jpeg2000
 from polyrestore.imaging.metadata.photoshop import Resource, sort_resources, split_resources
@@ -69,6 +70,9 @@ def find_extras(
         return find_in_tiff(directory, content, opened.tell(), read_elsewhere, keeps_colours=keeps_colours)
     if file_format == "WEBP":
         return find_in_webp(content)
+    if file_format == "GIF":
+        comments, xmp, lost = split_gif(content)
+        return FoundExtras(Extras(xmp=xmp, comments=comments), (), _tell("parts_lost", lost))
     if file_format == "JPEG2000":
         xmp, iptc, lost = split_jpeg2000(content)
         found = find_in_memory(opened)
