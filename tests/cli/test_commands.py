@@ -167,6 +167,8 @@ def test_train_passes_its_options_on(
         return tmp_path
 
     monkeypatch.setattr("polyrestore.training.run.run_recipe", run_recipe)
+    monkeypatch.chdir(tmp_path)
+    Path("recipe.toml").write_text("")
     assert (
         call("train", "recipe.toml", "--set", "steps=3", "--set", "seed=1", "--fresh", "-o", tmp_path).code
         == 0
@@ -182,13 +184,14 @@ def test_train_passes_its_options_on(
 
 
 def test_train_shows_recipe_errors_as_one_line(
-    call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    call: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def run_recipe(recipe_path: Path, **options: object) -> Path:
         raise RecipeError("unknown key 'stesp'; did you mean 'steps'?")
 
     monkeypatch.setattr("polyrestore.training.run.run_recipe", run_recipe)
-    outcome = call("train", "recipe.toml")
+    (tmp_path / "recipe.toml").write_text("")
+    outcome = call("train", tmp_path / "recipe.toml")
     assert outcome.code == 1
     assert outcome.err == "error: unknown key 'stesp'; did you mean 'steps'?\n"
 

@@ -41,6 +41,29 @@ def test_help_does_not_import_torch(arguments: list[str]) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "missing.png", "gone.png"],
+        ["degrade", "missing.png", "-o", "out", "--with", "noise"],
+        ["train", "missing.toml"],
+        ["restore", "missing.png", "-o", "out"],
+    ],
+)
+def test_a_name_that_was_mistyped_is_told_without_torch(tmp_path: Path, arguments: list[str]) -> None:
+    done = python(
+        "import sys\n"
+        "from polyrestore.cli.main import run\n"
+        f"code = run({arguments!r})\n"
+        "assert 'torch' not in sys.modules\n"
+        "sys.exit(code)",
+        tmp_path,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[0].startswith("error: ")
+    assert "missing." in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["missing.png"], ["missing.png", "gone.jpg"], ["pipe.png"]])
 def test_inputs_that_cannot_be_read_are_told_without_torch(tmp_path: Path, arguments: list[str]) -> None:
     if hasattr(os, "mkfifo"):

@@ -295,3 +295,23 @@ def test_an_empty_argument_is_an_error(
     assert outcome.code == 2
     assert outcome.err.startswith("error: an argument is empty")
     assert not (tmp_path / "out").exists()
+
+
+def test_images_that_are_too_large_are_refused_without_an_estimate(
+    call: Callable[..., Outcome],
+    bundle: str,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from polyrestore.cli import estimating
+
+    monkeypatch.setattr(estimating, "_LARGE_MEGAPIXELS", 0.0004)
+    arguments = ("restore", photographs / "a.png", "--bundle", bundle, "--as", "rain", "-o", tmp_path / "out")
+    outcome = call(*arguments, "--max-megapixels", 0.0003)
+    assert outcome.code == 1
+    assert "--max-megapixels" in outcome.err
+    assert "estimate" not in outcome.out
+    outcome = call(*arguments, "--max-megapixels", 0.0003, "--dry-run")
+    assert "1 would fail" in outcome.out
+    assert "estimate: 1 file, " in call(*arguments).out

@@ -15,6 +15,7 @@ from torch import Tensor
 from polyrestore.bulk.memory import PeakMemory, resident_bytes
 from polyrestore.errors import PolyrestoreError
 from polyrestore.imaging import ImageMetadata, encode_image, read_image, read_size
+from polyrestore.imaging.read import require_size
 from polyrestore.restoration.tiling import plan_tiles
 from polyrestore.restoration.views import QUALITIES
 from polyrestore.runtimes.base import Runtime
@@ -52,15 +53,21 @@ class Estimate:
     probe_px: int
 
 
-def total_megapixels(paths: Sequence[str | Path]) -> float:
-    """Return the size of all images, from the heads of some of them; unreadable ones count 0."""
+def total_megapixels(paths: Sequence[str | Path], max_megapixels: float | None = None) -> float:
+    """Return the size of all images, from the heads of some of them.
+
+    Args:
+        paths: of the images; those that cannot be read count 0.
+        max_megapixels: larger ones will be refused and count 0; None for Pillow's limit.
+    """
     chosen = _some(paths)
-    return sum(_megapixels(path) for path in chosen) * len(paths) / max(1, len(chosen))
+    total = sum(_megapixels(path, max_megapixels) for path in chosen)
+    return total * len(paths) / max(1, len(chosen))
 
 
-def largest_megapixels(paths: Sequence[str | Path]) -> float:
-    """Return the size of the largest of some of the images."""
-    return max((_megapixels(path) for path in _some(paths)), default=0.0)
+def largest_megapixels(paths: Sequence[str | Path], max_megapixels: float | None = None) -> float:
+    """Return the size of the largest of some of the images; arguments as for :func:`total_megapixels`."""
+    return max((_megapixels(path, max_megapixels) for path in _some(paths)), default=0.0)
 
 
 def _some(paths: Sequence[str | Path]) -> Sequence[str | Path]:
@@ -74,6 +81,7 @@ def estimate(
     *,
     weights: Mapping[str, float] | None = None,
     passes: int = 1,
+    max_megapixels: float | None = None,
 ) -> Estimate:
     """Restore squares of growing size, and scale up what the last one took.
 
@@ -86,12 +94,13 @@ def estimate(
         paths: of all images.
         weights: the composition that was named; None where each image has its own.
         passes: how many times an image goes through the network.
+        max_megapixels: as for :func:`total_megapixels`.
     """
-    largest = largest_megapixels(paths)
+    largest = largest_megapixels(paths, max_megapixels)
     whole = max(1, round((largest * 1e6) ** 0.5))
     read_px, tile_px = _read_pixels(restorer.runtime, whole, restorer.tile_px_for(whole, whole))
     probe = _probe(restorer, tile_px, weights)
-    megapixels = total_megapixels(paths)
+    megapixels = total_megapixels(paths, max_megapixels)
     network_s = probe.seconds / probe.side_px**2 * 1e6 * read_px / whole**2 * QUALITIES[restorer.quality]
     on_cpu = restorer.device.type == "cpu"
     tile_bytes = int(probe.memory_bytes / probe.side_px**2 * tile_px)
@@ -185,10 +194,11 @@ def _read_pixels(runtime: Runtime, side: int, tile_px: int) -> tuple[int, int]:
     return sum(sizes), max(sizes)
 
 
-def _megapixels(path: str | Path) -> float:
+def _megapixels(path: str | Path, max_megapixels: float | None) -> float:
     try:
-        width, height = read_size(path)
+        size_px = read_size(path)
+        require_size(size_px, Path(path), max_megapixels)
     except Exception:
         # A file that cannot be read is reported when it is its turn.
         return 0.0
-    return width * height / 1e6
+    return size_px[0] * size_px[1] / 1e6

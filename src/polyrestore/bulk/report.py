@@ -167,7 +167,8 @@ class Report:
         index = LastLines(self._results(bad))
         if not bad:
             return index
-        self._set_aside(self._lines, f"{len(bad)} lines that are no account of a file")
+        lines = "1 line that is" if len(bad) == 1 else f"{len(bad)} lines that are"
+        self._set_aside(self._lines, f"{lines} no account of a file")
         self._lines.keep(lambda start: start not in bad)
         return LastLines(self._results(set()))
 

@@ -48,6 +48,13 @@ def degrade_command(
     Severities go from 0, hardly visible, to 1, severe; a name alone has the severity 0.5. What happens first
     is applied first, whatever the order of the names. From a folder come OUTPUT/input and OUTPUT/target.
     """
+    if (with_ is None) == (mixture is None):
+        raise typer.BadParameter("give either --with rain=0.6,jpeg=0.4 or --mixture haze+rain")
+    if not image.is_dir():
+        from polyrestore.imaging import read_start
+
+        # Before what takes seconds to import: a name that was mistyped is told at once.
+        read_start(image)
     severities = _severities(with_, mixture)
     if image.is_dir():
         from polyrestore.data import write_mixture_set
@@ -73,11 +80,10 @@ def degrade_command(
 def _severities(with_: str | None, mixture: str | None) -> Mapping[str, float]:
     from polyrestore.degradations import DEGRADATIONS, named_mixture
 
-    if with_ is not None and mixture is None:
-        return parse_severities(with_, DEGRADATIONS)
-    if mixture is not None and with_ is None:
-        return named_mixture(mixture).severities
-    raise typer.BadParameter("give either --with rain=0.6,jpeg=0.4 or --mixture haze+rain")
+    # One of them is given, and no more.
+    return (
+        parse_severities(with_ or "", DEGRADATIONS) if mixture is None else named_mixture(mixture).severities
+    )
 
 
 def parse_severities(text: str, known: Iterable[str]) -> dict[str, float]:

@@ -26,7 +26,10 @@ _LARGE_IF_HEAVY = 0.5
 
 
 def estimate_if_large(
-    restorer: Restorer, paths: Sequence[str], weights: Mapping[str, float] | None
+    restorer: Restorer,
+    paths: Sequence[str],
+    weights: Mapping[str, float] | None,
+    max_megapixels: float | None,
 ) -> Estimate | None:
     """Return an estimate of memory and time where a run is large, and refuse one that cannot fit.
 
@@ -34,6 +37,7 @@ def estimate_if_large(
         restorer: what will restore.
         paths: of all images.
         weights: the composition that was named, if one was.
+        max_megapixels: of the images that are not refused.
 
     Raises:
         DeviceMemoryError: the network and a tile of its largest image need more memory than there is.
@@ -43,9 +47,9 @@ def estimate_if_large(
     from polyrestore.devices import require_memory
 
     heavy = isinstance(restorer.bundle.backbone, BorrowsModel)
-    if total_megapixels(paths) < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
+    if total_megapixels(paths, max_megapixels) < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
         return None
-    found = estimate(restorer, paths, weights=weights)
+    found = estimate(restorer, paths, weights=weights, max_megapixels=max_megapixels)
     tiles = f"the largest image, in tiles of {restorer.tile_px} px (see --tile-px),"
     require_memory(found.needed_bytes, restorer.device, tiles)
     return found
@@ -56,7 +60,7 @@ def estimate_text(found: Estimate, device: object) -> str:
     from polyrestore.devices import gigabytes
 
     return (
-        f"estimate: {found.files} files, {found.megapixels:.0f} megapixels, "
+        f"estimate: {found.files} file{'s' * (found.files != 1)}, {found.megapixels:.0f} megapixels, "
         f"{gigabytes(found.memory_bytes)} of memory, at most about {duration(found.seconds)} on {device} "
         f"(one tile of {found.probe_px} px timed)"
     )
@@ -102,7 +106,10 @@ def show_plan(
             to_restore.append(planned.input)
         if planned.error is not None:
             error_line(planned.error)
-    found = estimate(restorer, to_restore, weights=identity["as"]) if to_restore else None
+    found = None
+    if to_restore:
+        limit = task.max_megapixels
+        found = estimate(restorer, to_restore, weights=identity["as"], max_megapixels=limit)
     if as_json:
         print_json(
             found=len(jobs),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polyrestore.cli.common import AsJson, Device, print_json, print_table
-from polyrestore.cli.terminal import say
+from polyrestore.cli.terminal import say, visible
 from polyrestore.errors import DataError, OutputError
 from polyrestore.files import write_text
 
@@ -127,7 +127,7 @@ def _shown() -> Iterator[Begin]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
 
         def begin(name: str, count: int) -> Callable[[str], None]:
-            task = progress.add_task(Text(name).markup, total=count)
+            task = progress.add_task(Text(visible(name)).markup, total=count)
             return lambda image: progress.advance(task)
 
         yield begin

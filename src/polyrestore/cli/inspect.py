@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,17 +38,17 @@ def inspect_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what is wrong with images, and what they hold."""
-    from polyrestore.restoration.restorer import load
-
     recognition = recognition_settings(temperature, top_k, normalisation)
-    restorer = load(bundle, device, settings=recognition)
-    entries: list[dict[str, Any]] = []
-    for path in images:
-        try:
-            entries.append(_inspect(path, restorer))
-        except PolyrestoreError as error:
-            error_line(str(error))
-            entries.append({"file": str(path), "error": str(error)})
+    if any(_can_be_opened(path) for path in images):
+        from polyrestore.restoration.restorer import load
+
+        restorer = load(bundle, device, settings=recognition)
+        entries = [_entry(path, lambda path: _inspect(path, restorer)) for path in images]
+    else:
+        # Nothing that takes seconds to import is needed to say so.
+        from polyrestore.imaging import read_start
+
+        entries = [_entry(path, read_start) for path in images]
     if as_json:
         print_json(files=entries)
     else:
@@ -59,6 +59,26 @@ def inspect_command(
             )
     if any("error" in entry for entry in entries):
         raise typer.Exit(1)
+
+
+def _can_be_opened(path: Path) -> bool:
+    from polyrestore.imaging import read_start
+
+    try:
+        read_start(path)
+    except PolyrestoreError:
+        return False
+    return True
+
+
+def _entry(path: Path, inspect: Callable[[Path], Any]) -> dict[str, Any]:
+    """Return what is found out about a file, or its error, which is shown."""
+    try:
+        entry: dict[str, Any] = inspect(path)
+    except PolyrestoreError as error:
+        error_line(str(error))
+        return {"file": str(path), "error": str(error)}
+    return entry
 
 
 def _inspect(path: Path, restorer: Restorer) -> dict[str, Any]:

@@ -154,7 +154,8 @@ def _run(
 
     restorer = task.open()
     identity = task.identity(restorer)
-    estimate = estimate_if_large(restorer, [job.input for job in jobs], identity["as"])
+    paths = [job.input for job in jobs]
+    estimate = estimate_if_large(restorer, paths, identity["as"], task.max_megapixels)
     if estimate is not None and not as_json:
         say(estimate_text(estimate, restorer.device))
     progress = RunProgress(len(jobs))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyrestore.cli.terminal import error_line, say, stdout, visible
-from polyrestore.errors import StoppedError
+from polyrestore.errors import RecipeError, StoppedError
+from polyrestore.files import require_regular
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -39,6 +40,12 @@ def train_command(
     ] = None,
 ) -> None:
     """Train a backbone, adapters or a recogniser as a recipe says. Run again, it resumes."""
+    try:
+        # Before what takes seconds to import: a name that was mistyped is told at once.
+        require_regular(recipe)
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {recipe}: {error.strerror}") from error
+
     from polyrestore.training.run import run_recipe
 
     with _interrupts() as interrupted, _shown() as show:

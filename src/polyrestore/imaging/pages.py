@@ -79,7 +79,7 @@ class Pages:
         with explain_errors(name, self._format):
             if self._opened.tell() != place:
                 self._opened.seek(place)
-            require_size(self._opened, name, self._max_megapixels)
+            require_size(self._opened.size, name, self._max_megapixels)
             found = read_opened(self._content, self._name, self._opened, self._format)
             notes = (*found.notes, *(self.notes if number == 0 else ()))
             metadata = found.metadata

@@ -58,7 +58,7 @@ def read_image(
         pages, notes = find_pages(opened, file_format)
         if pages[0] != opened.tell():
             opened.seek(pages[0])
-        require_size(opened, known, max_megapixels)
+        require_size(opened.size, known, max_megapixels)
         image = read_opened(content, known, opened, file_format)
         if len(pages) > 1:
             what = "pages" if file_format.name == "TIFF" else "frames"
@@ -131,11 +131,11 @@ def read_size(path: str | Path) -> tuple[int, int]:
             return opened.size
 
 
-def require_size(opened: PILImage.Image, name: Path, max_megapixels: float | None) -> None:
+def require_size(size_px: tuple[int, int], name: Path, max_megapixels: float | None) -> None:
     """Refuse a picture that is larger than a limit.
 
     Args:
-        opened: stands at the picture.
+        size_px: its width and height.
         name: what messages call the file.
         max_megapixels: the limit; None for Pillow's.
 
@@ -145,8 +145,9 @@ def require_size(opened: PILImage.Image, name: Path, max_megapixels: float | Non
     if max_megapixels is None:
         most = PILImage.MAX_IMAGE_PIXELS
         max_megapixels = inf if most is None else 2 * most / 1e6
-    megapixels = opened.width * opened.height / 1e6
-    size = f"{opened.width}x{opened.height} are {megapixels:g} megapixels"
+    width, height = size_px
+    megapixels = width * height / 1e6
+    size = f"{width}x{height} are {megapixels:g} megapixels"
     if megapixels > max_megapixels:
         wanted = int(megapixels) + 1
         raise ImageError(
