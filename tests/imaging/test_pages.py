@@ -228,3 +228,17 @@ def test_frames_of_gif_files_keep_pixels_times_loops_and_comments(
             assert one.metadata.frame == other.metadata.frame
         assert before.read(0).metadata.extras.comments == after.read(0).metadata.extras.comments
         assert after.read(0).metadata.extras.comments == (() if comment is None else (comment,))
+
+
+def test_the_primary_picture_of_a_heic_file_comes_first() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = pillow_heif.HeifFile()
+    for level in (20, 120, 220):
+        file.add_from_pillow(PILImage.new("L", (64, 64), level))
+    buffer = io.BytesIO()
+    file.save(buffer, primary_index=2, quality=90)
+    found = read_image(buffer.getvalue())
+    assert float(found.pixels.mean()) * 255 == pytest.approx(220, abs=2)
+    assert [note.code for note in found.notes] == ["frames_lost"]
+    with open_pages(buffer.getvalue()) as pages:
+        assert torch.equal(pages.read(0).pixels, found.pixels)

@@ -182,7 +182,10 @@ def find_pages(opened: PILImage.Image, file_format: FileFormat) -> tuple[list[in
     if file_format.name == "JPEG":
         return [0], ()
     if not isinstance(opened, TiffImageFile):
-        return list(range(getattr(opened, "n_frames", 1))), ()
+        # A HEIC file is opened at its primary picture, which need not be the first one.
+        primary = opened.tell()
+        others = (place for place in range(getattr(opened, "n_frames", 1)) if place != primary)
+        return [primary, *others], ()
     kinds: list[int] = []
     # Pillow cannot count pages where one of them, such as a mask, is of a kind that it does not decode.
     with suppress(EOFError):
@@ -194,9 +197,9 @@ def find_pages(opened: PILImage.Image, file_format: FileFormat) -> tuple[list[in
     pages = [place for place, kind in enumerate(kinds) if not kind & (REDUCED_PAGE | MASK_PAGE)]
     if not pages:
         return list(range(len(kinds))), ()
-    others = len(kinds) - len(pages)
-    what = "1 reduced copy or mask" if others == 1 else f"{others} reduced copies or masks"
-    return pages, (Note("pages_lost", f"not kept: {what} of a page"),) if others else ()
+    lost = len(kinds) - len(pages)
+    what = "1 reduced copy or mask" if lost == 1 else f"{lost} reduced copies or masks"
+    return pages, (Note("pages_lost", f"not kept: {what} of a page"),) if lost else ()
 
 
 def read_opened(content: bytes, name: Path, opened: PILImage.Image, file_format: FileFormat) -> Image:

@@ -104,12 +104,6 @@ class GifAnimation:
         return b"".join(self._parts) + bytes([_END])
 
 
-def _has_control(picture: bytes) -> bool:
-    return any(
-        label == _CONTROL and picture[start + 1] & _TRANSPARENT for label, start, _ in _blocks(picture)
-    )
-
-
 def _after_header(content: bytes) -> int:
     flags = content[10]
     return _HEADER_BYTES + (3 << ((flags & _TABLE_SIZE) + 1) if flags & _TABLE else 0)
