@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
-from polyrestore.imaging import ImageMetadata, encode_image, read_image
+from polyrestore.imaging import ImageMetadata, encode_image, read_image, read_pillow
 from polyrestore.imaging.metadata.extras import Extras, PngChunk
 from polyrestore.imaging.metadata.photoshop import join_resources, split_resources
 
@@ -213,3 +213,14 @@ def test_what_another_format_cannot_hold_is_told_once() -> None:
     assert [note.code for note in notes] == ["colour_meaning_lost", "comments_lost"]
     assert "IPTC" in notes[1]
     assert "XMP" not in notes[1]
+
+
+def test_what_pillow_does_not_hand_over_of_an_opened_png_is_told() -> None:
+    content = with_chunks(
+        plain("a.png"), chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"tEXt", b"Key\x00value")
+    )
+    with PILImage.open(io.BytesIO(content)) as opened:
+        notes = read_pillow(opened).notes
+    assert [note.code for note in notes] == ["parts_lost"]
+    assert "texts" in notes[0]
+    assert "colours" in notes[0]

@@ -133,6 +133,13 @@ def test_xmp_that_cannot_be_judged_is_told(bad: bytes) -> None:
     assert found.lost
 
 
+def test_a_packet_that_would_fill_the_memory_is_not_taken_apart() -> None:
+    large = packet(
+        'GCamera:MotionPhoto="1"', TITLE + "<dc:subject>" + "<rdf:li/>" * 1_000_000 + "</dc:subject>"
+    )
+    assert correct_xmp(large, 7, 5, turned=False).packet is None
+
+
 def segment(marker: int, data: bytes) -> bytes:
     return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
 

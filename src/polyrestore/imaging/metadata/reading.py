@@ -100,6 +100,9 @@ def find_in_memory(
     resources = opened.info.get("photoshop")
     if isinstance(comment, str):
         comment = comment.encode("utf-8")
+    lost = ["texts"] if getattr(opened, "text", None) else []
+    if any(key in opened.info for key in ("gamma", "chromaticity")):
+        lost.append("how the colours of the PNG file are meant")
     return FoundExtras(
         Extras(
             xmp=xmp if isinstance(xmp, bytes) else None,
@@ -108,7 +111,7 @@ def find_in_memory(
         tuple((number, b"", data) for number, data in resources.items() if isinstance(data, bytes))
         if isinstance(resources, dict)
         else (),
-        _tell("parts_lost", ["texts"] if getattr(opened, "text", None) else []),
+        _tell("parts_lost", lost),
     )
 
 

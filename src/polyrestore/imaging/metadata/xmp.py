@@ -36,6 +36,8 @@ _SINGLE_PARTS = {
     ("http://ns.adobe.com/xap/1.0/", "Thumbnails"): "an XMP thumbnail of the old picture",
     ("http://purl.org/dc/terms/", "provenance"): "the reference to content credentials",
 }
+# As a tree, a packet takes tens of times its bytes.
+_LARGEST_PARSED = 1 << 23
 _MOTION = re.compile(r"(MicroVideo|MotionPhoto)\w*")
 # These lie at places in the picture, which are others once it has been turned.
 _PLACES = {
@@ -82,6 +84,8 @@ def correct_xmp(
     # UTF-16 and UTF-32 are allowed; the names that are looked for are ASCII.
     if not _TELLTALES.search(packet.replace(b"\x00", b"")):
         return CorrectedXmp(packet)
+    if len(packet) > _LARGEST_PARSED:
+        return CorrectedXmp(None, (f"XMP of more than {_LARGEST_PARSED} bytes that describes old pixels",))
     if re.search(rb"<!\s*(DOCTYPE|ENTITY)", packet):
         return CorrectedXmp(None, ("XMP with a document type",))
     try:
