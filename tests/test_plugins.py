@@ -50,7 +50,19 @@ def test_a_bundle_of_an_unknown_network_is_refused_without_the_plugin(
     assert run(["--plugin", str(EXAMPLE), "train", recipe, "-o", str(out), *changes]) == 0
     BACKBONES.pop("plain")
     capsys.readouterr()
-    assert run(["restore", str(EXAMPLE.parent), "-o", str(tmp_path), "--bundle", str(out / "bundle")]) == 1
+    assert (
+        run(
+            [
+                "restore",
+                str(EXAMPLE.parent / "photographs"),
+                "-o",
+                str(tmp_path),
+                "--bundle",
+                str(out / "bundle"),
+            ]
+        )
+        == 1
+    )
     assert "plain" in capsys.readouterr().err
 
 
