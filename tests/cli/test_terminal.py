@@ -119,6 +119,9 @@ def stoppable() -> Iterator[None]:
     """Let signals stop the command in this process as they do in one of its own."""
     names = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in names}
+    for number in names:
+        # Whoever started the tests in the background of a script has let them ignore SIGINT.
+        signal.signal(number, signal.SIG_DFL)
     stopping.stop_by_exception()
     yield
     for number, handler in before.items():

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from polyrestore.data import Pair, align_pair, load_burst, load_clean, load_pairs
-from polyrestore.data.images import random_patch
+from polyrestore.data.images import image_paths, random_patch
 from polyrestore.errors import DataError
 
 
@@ -20,6 +20,14 @@ def test_clean_images_are_bytes(tmp_path: Path) -> None:
     assert image.dtype == torch.uint8
     assert image.shape == (3, 10, 12)
     assert int(image.float().mean()) == 200
+
+
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    """Another process may be writing an image under a hidden name, and macOS leaves some beside each file."""
+    save(tmp_path / "a.png", 200)
+    for name in (".part-3b5ac667.png", "._a.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG")
+    assert [path.name for path in image_paths(tmp_path)] == ["a.png"]
 
 
 def test_pairs_match_by_stem(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +25,20 @@ class Pair:
     clean: Tensor
 
 
+def is_image_name(name: str) -> bool:
+    """Tell whether a file name, not a hidden one, has the ending of an image."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in READABLE_SUFFIXES
+
+
 def image_paths(folder: Path) -> list[Path]:
-    """List the images of a folder by name.
+    """List the images of a folder by name, without hidden files: what is being written is one for a moment.
 
     Raises:
         DataError: the folder is missing or holds no image.
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE_SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if is_image_name(path.name))
     if not paths:
         raise DataError(f"no images in {folder}")
     return paths

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from polyrestore.data.images import is_image_name
 from polyrestore.data.samples import ImageFile, Sample
 from polyrestore.errors import DataError
-from polyrestore.imaging import READABLE_SUFFIXES
 
 SPLIT_WORDS = {
     "train": "train", "training": "train", "ots": "train", "its": "train",
@@ -97,11 +97,6 @@ def images_below(folder: Path) -> list[Path]:
         if is_image_name(name)
     ]
     return [Path(path) for path in sorted(found)]
-
-
-def is_image_name(name: str) -> bool:
-    """Tell whether a file name, not a hidden one, has the ending of an image."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in READABLE_SUFFIXES
 
 
 def split_by_name(names: Iterable[str]) -> str | None:
