@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polyrestore.cli.common import AsJson, Device, print_json, print_table
+from polyrestore.cli.progress import progress_bars
 from polyrestore.cli.terminal import say, visible
 from polyrestore.errors import DataError, OutputError
 from polyrestore.files import write_text
@@ -119,12 +120,9 @@ def _given(
 def _shown() -> Iterator[Begin]:
     """Show on the terminal how far the measuring is; what is yielded begins a bar and returns its advance."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with progress_bars(Console(stderr=True)) as progress:
 
         def begin(name: str, count: int) -> Callable[[str], None]:
             task = progress.add_task(Text(visible(name)).markup, total=count)

@@ -13,6 +13,7 @@ from polyrestore.cli.terminal import error_line, progress_line
 from polyrestore.notes import NoteCounts
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
     from polyrestore.bulk.record import FileRecord
@@ -22,6 +23,14 @@ LONGEST_TABLE = 40
 # A picture of fewer tiles is finished before anybody asks how far it has come.
 _FEWEST_TILES = 4
 _SECONDS_BETWEEN_LINES = 30.0
+
+
+def progress_bars(console: Console) -> Progress:
+    """Return bars with a name, how many of how many, and the time left; only a terminal shows them."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 class RunProgress:
@@ -111,14 +120,12 @@ class RunProgress:
     def shown(self) -> Iterator[None]:
         """Show bars for the length of a block, where standard error is a terminal."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
         if not console.is_terminal:
             yield
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bars:
+        with progress_bars(console) as bars:
             bars.add_task("restoring", total=self.found)
             bars.add_task("tiles of one file", visible=False)
             self._bars = bars

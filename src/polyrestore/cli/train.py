@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polyrestore.cli.progress import progress_bars
 from polyrestore.cli.terminal import error_line, say, stdout, visible
 from polyrestore.errors import RecipeError, StoppedError
 from polyrestore.files import require_regular
@@ -94,14 +95,11 @@ def _interrupts() -> Iterator[_Interrupts]:
 def _shown() -> Iterator[Callable[[Event], None]]:
     """Show the progress of a run on the terminal, and what it says on lines of their own."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from polyrestore.training.loop.events import Advanced, Noticed, Started
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console()
-    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with bars as progress:
+    with progress_bars(console) as progress:
         tasks: list[TaskID] = []
 
         def show_line(text: str) -> None:

@@ -58,9 +58,7 @@ def as_markdown(results: Sequence[SetResult], about: Mapping[str, Any], peers: M
     """
     lines = ["# Test sets", ""]
     lines += [f"- {key}: {value}" for key, value in about.items()]
-    lines += ["", "| " + " | ".join(_HEADINGS) + " |", "|" + "---|" * len(_HEADINGS)]
-    for row in as_rows(results, peers):
-        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |")
+    lines += ["", *markdown_table(_HEADINGS, as_rows(results, peers))]
     lines += ["", f"Each figure is {heading()}, the mean over images. Protocol:", ""]
     for protocol in dict.fromkeys(result.protocol for result in results):
         names = ", ".join(result.name for result in results if result.protocol == protocol)
@@ -77,6 +75,12 @@ def as_markdown(results: Sequence[SetResult], about: Mapping[str, Any], peers: M
             singles = ", ".join(f"{name} {cell(score)}" for name, score in result.singles.items())
             lines += ["", f"Single adapters on {result.name}: {singles}."]
     return "\n".join(lines) + "\n"
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table; bars within cells become slashes."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return lines + ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
 
 
 def _row(result: SetResult, peers: str) -> tuple[str, ...]:

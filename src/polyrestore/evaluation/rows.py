@@ -10,7 +10,7 @@ from typing import Any
 
 from polyrestore.evaluation.comparison import PairedDifference
 from polyrestore.evaluation.measure import SetResult
-from polyrestore.evaluation.report import as_json
+from polyrestore.evaluation.report import as_json, markdown_table
 from polyrestore.evaluation.scores import METRICS, cell, heading
 
 _LATEX_SPECIAL = {
@@ -70,9 +70,7 @@ def as_record(
 def as_page(measured: Measured, differences: Sequence[PairedDifference], about: Mapping[str, Any]) -> str:
     """Return a Markdown page; arguments as for :func:`as_record`."""
     lines = ["# Evaluation", "", *(f"- {key}: {value}" for key, value in about.items()), ""]
-    lines += ["| " + " | ".join(headings()) + " |", "|" + "---|" * len(headings())]
-    for row in table_rows(measured):
-        lines.append("| " + " | ".join(part.replace("|", "/") for part in row) + " |")
+    lines += markdown_table(headings(), table_rows(measured))
     lines += [
         "",
         f"Each figure is {heading()}, the mean over images. *blind* is restored with the composition that",
