@@ -1,0 +1,1 @@
+"""Small inputs with a known right answer, and what the command makes of each."""
