@@ -21,12 +21,12 @@ from polyrestore.bundles.manifest import (
     BACKBONE_FILE,
     CARD_FILE,
     DOCUMENTS,
-    MANIFEST_FILE,
     PROTOTYPES_FILE,
     RECOGNISER_FILE,
     Manifest,
     manifest_text,
 )
+from polyrestore.bundles.manifest_file import MANIFEST_FILE
 from polyrestore.bundles.shared import find_shared
 from polyrestore.errors import BundleError
 from polyrestore.files import sha256_of, write_text

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image as PILImage
 
 from polyrestore.bulk.estimate import _probe, estimate, largest_megapixels, total_megapixels
 from polyrestore.bulk.memory import PeakMemory
@@ -14,6 +15,7 @@ from polyrestore.imaging import ImageMetadata, encode_image, read_image, write_i
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.runtimes.base import Runtime
 from tests.support.tiny_backbone import tiny_backbone
+from tests.support.tiny_bundle import tiny_bundle
 
 
 def restorer_with(tile_px: int) -> Restorer:
@@ -46,7 +48,8 @@ def test_an_estimate_grows_with_the_images_and_the_tile(
     assert twice == pytest.approx(2 * once, rel=0.01)
     # Small tiles read their halos again and again.
     assert once > 2 * estimate(restorer_with(1024), paths[:10]).seconds
-    assert estimate(restorer_with(64), paths[:10], passes=3).seconds == pytest.approx(3 * once, rel=0.01)
+    # Without an adapter there is nothing to explain.
+    assert estimate(restorer_with(64), paths[:10], explain=True).seconds == pytest.approx(once, rel=0.01)
 
 
 def test_the_memory_is_right_within_a_factor_of_two(tmp_path: Path) -> None:
@@ -87,6 +90,36 @@ def test_sizes_come_from_the_heads_of_files(tmp_path: Path) -> None:
     paths[0].write_text("no image")
     assert total_megapixels([tmp_path / "gone.png", paths[0]]) == 0
     assert total_megapixels([]) == largest_megapixels([]) == 0
+
+
+def test_pages_and_frames_count_and_so_does_explaining(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [PILImage.new("RGB", (40, height)) for height in (50, 100, 200)]
+    for name in ("a.tif", "b.png", "c.gif"):
+        pictures[0].save(
+            tmp_path / name,
+            save_all=True,
+            append_images=pictures[1:] if name == "a.tif" else [PILImage.new("RGB", (40, 50), "red")],
+        )
+    # Of formats whose writer holds one picture, one is restored.
+    pictures[0].save(tmp_path / "d.avif", save_all=True, append_images=pictures[:1])
+    found = [total_megapixels([tmp_path / name]) for name in ("a.tif", "b.png", "c.gif", "d.avif")]
+    assert found == pytest.approx([0.014, 0.004, 0.004, 0.002])
+    assert largest_megapixels([tmp_path / "a.tif"]) == pytest.approx(0.008)
+
+    monkeypatch.setattr(
+        "polyrestore.bulk.estimate._timed", lambda runtime, image: 0.001 * image.shape[2] ** 2
+    )
+    monkeypatch.setattr("polyrestore.bulk.estimate._file_seconds", lambda paths: 0.0)
+    restorer = Restorer(tiny_bundle(), tile_px=1024)
+    plain, half, whole = (
+        estimate(restorer, [tmp_path / "a.tif"], weights=weights, explain=explain).seconds
+        for weights, explain in (({"noise": 0.5}, False), ({"noise": 0.5}, True), ({"noise": 1.0}, True))
+    )
+    # The backbone alone and the adapter in full, of the first page.
+    assert half == pytest.approx(plain * (1 + 2 * 2 / 14), rel=0.05)
+    assert whole == pytest.approx(plain * (1 + 1 * 2 / 14), rel=0.05)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from polyrestore.bulk.memory import PeakMemory, resident_bytes
 from polyrestore.errors import PolyrestoreError
-from polyrestore.imaging import ImageMetadata, encode_image, read_image, read_size
+from polyrestore.imaging import ImageMetadata, encode_image, read_image, read_sizes
 from polyrestore.imaging.read import require_size
+from polyrestore.restoration.explanation import count_runs
 from polyrestore.restoration.tiling import plan_tiles
 from polyrestore.restoration.views import QUALITIES
 from polyrestore.runtimes.base import Runtime
@@ -30,6 +31,8 @@ _IMAGES_TO_MEASURE = 32
 # Of an image that is restored: its samples, its pixels, the result, and what is made of them on the way.
 # Measured: 53 to 57 in files with 8 bits, in a PNG with 16 bits twice as many.
 _BYTES_PER_PIXEL = 60
+# Of an image that explains one: its pixels, which stay until all are written.
+_BYTES_PER_SHOWN_PIXEL = 12
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Estimate:
         needed_bytes: of these, those that are not in use yet.
         seconds: for all images, reading and writing them included.
         files: how many images there are.
-        megapixels: of all images, from the sizes of some of them.
+        megapixels: of all images, with their pages and frames, from the sizes of some of them.
         probe_px: side of the square that was measured.
     """
 
@@ -54,20 +57,24 @@ class Estimate:
 
 
 def total_megapixels(paths: Sequence[str | Path], max_megapixels: float | None = None) -> float:
-    """Return the size of all images, from the heads of some of them.
+    """Return the size of all images, pages and frames, from the heads of some of the files.
 
     Args:
         paths: of the images; those that cannot be read count 0.
         max_megapixels: larger ones will be refused and count 0; None for Pillow's limit.
     """
     chosen = _some(paths)
-    total = sum(_megapixels(path, max_megapixels) for path in chosen)
-    return total * len(paths) / max(1, len(chosen))
+    return _scaled([sum(_megapixels(path, max_megapixels)) for path in chosen], paths)
+
+
+def _scaled(values: Sequence[float], paths: Sequence[str | Path]) -> float:
+    """Return the sum over all paths of what is known of some of them."""
+    return sum(values) * len(paths) / max(1, len(values))
 
 
 def largest_megapixels(paths: Sequence[str | Path], max_megapixels: float | None = None) -> float:
     """Return the size of the largest of some of the images; arguments as for :func:`total_megapixels`."""
-    return max((_megapixels(path, max_megapixels) for path in _some(paths)), default=0.0)
+    return max((each for path in _some(paths) for each in _megapixels(path, max_megapixels)), default=0.0)
 
 
 def _some(paths: Sequence[str | Path]) -> Sequence[str | Path]:
@@ -80,7 +87,7 @@ def estimate(
     paths: Sequence[str | Path],
     *,
     weights: Mapping[str, float] | None = None,
-    passes: int = 1,
+    explain: bool = False,
     max_megapixels: float | None = None,
 ) -> Estimate:
     """Restore squares of growing size, and scale up what the last one took.
@@ -93,23 +100,32 @@ def estimate(
         restorer: with the tiles that it will use.
         paths: of all images.
         weights: the composition that was named; None where each image has its own.
-        passes: how many times an image goes through the network.
+        explain: whether the first picture of each file is explained too. Where nothing was named, one adapter
+            is thought to act on it.
         max_megapixels: as for :func:`total_megapixels`.
     """
-    largest = largest_megapixels(paths, max_megapixels)
+    sizes = [_megapixels(path, max_megapixels) for path in _some(paths)]
+    largest = max((each for pages in sizes for each in pages), default=0.0)
     whole = max(1, round((largest * 1e6) ** 0.5))
     read_px, tile_px = _read_pixels(restorer.runtime, whole, restorer.tile_px_for(whole, whole))
     probe = _probe(restorer, tile_px, weights)
-    megapixels = total_megapixels(paths, max_megapixels)
+    megapixels = _scaled([sum(pages) for pages in sizes], paths)
+    # A shown image is encoded once; reading it back, which is timed too, stands for the sheet of them all.
+    shown = count_runs(weights or dict.fromkeys(restorer.adapters[:1], 0.5)) if explain else 0
+    shown_megapixels = shown * _scaled([sum(pages[:1]) for pages in sizes], paths)
     network_s = probe.seconds / probe.side_px**2 * 1e6 * read_px / whole**2 * QUALITIES[restorer.quality]
     on_cpu = restorer.device.type == "cpu"
     tile_bytes = int(probe.memory_bytes / probe.side_px**2 * tile_px)
-    needed = tile_bytes + int(largest * 1e6 * _BYTES_PER_PIXEL)
+    needed = tile_bytes + int(largest * 1e6 * (_BYTES_PER_PIXEL + shown * _BYTES_PER_SHOWN_PIXEL))
+    file_s = _file_seconds(paths)
+    shown_s = 0.0 if not shown else network_s + _file_seconds(["explanation.png"])
     used = resident_bytes() if on_cpu else restorer.runtime.weight_bytes
     return Estimate(
         memory_bytes=used + needed,
         needed_bytes=needed,
-        seconds=len(paths) * probe.per_image_s + megapixels * (passes * network_s + _file_seconds(paths)),
+        seconds=len(paths) * probe.per_image_s
+        + megapixels * (network_s + file_s)
+        + shown_megapixels * shown_s,
         files=len(paths),
         megapixels=megapixels,
         probe_px=probe.side_px,
@@ -194,11 +210,13 @@ def _read_pixels(runtime: Runtime, side: int, tile_px: int) -> tuple[int, int]:
     return sum(sizes), max(sizes)
 
 
-def _megapixels(path: str | Path, max_megapixels: float | None) -> float:
+def _megapixels(path: str | Path, max_megapixels: float | None) -> list[float]:
+    """Return the size of each picture of a file, none where it will not be restored."""
     try:
-        size_px = read_size(path)
-        require_size(size_px, Path(path), max_megapixels)
+        sizes = read_sizes(path)
+        for size_px in sizes:
+            require_size(size_px, Path(path), max_megapixels)
     except Exception:
         # A file that cannot be read is reported when it is its turn.
-        return 0.0
-    return size_px[0] * size_px[1] / 1e6
+        return []
+    return [width * height / 1e6 for width, height in sizes]

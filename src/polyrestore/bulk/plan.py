@@ -15,7 +15,7 @@ from polyrestore.bulk.one_file import RestoreTask, describe_failure
 from polyrestore.bulk.places import Places
 from polyrestore.bulk.report import PENDING_NAME, REPORT_NAME, Report
 from polyrestore.files import sha256_of
-from polyrestore.imaging import read_size, read_start
+from polyrestore.imaging import read_sizes, read_start
 from polyrestore.imaging.read import require_size
 
 Action = Literal["restore", "skip", "fail"]
@@ -81,7 +81,8 @@ def _plan(task: RestoreTask, job: FileJob, places: Places) -> PlannedFile:
         if finished is not None and sha256_of(Path(job.input)) == finished.sha256:
             return PlannedFile(job.input, finished.output, "skip")
         places.require_target(name)
-        require_size(read_size(job.input), Path(job.input), task.max_megapixels)
+        for size_px in read_sizes(job.input):
+            require_size(size_px, Path(job.input), task.max_megapixels)
     except Exception as error:
         # As in a run, one odd file must not stop the others.
         return PlannedFile(job.input, None, "fail", describe_failure(Path(job.input), error).error)

@@ -19,12 +19,12 @@ from polyrestore.bundles.manifest import (
     ADAPTERS_FOLDER,
     BACKBONE_FILE,
     DOCUMENTS,
-    MANIFEST_FILE,
     PROTOTYPES_FILE,
     RECOGNISER_FILE,
     Manifest,
     read_manifest,
 )
+from polyrestore.bundles.manifest_file import MANIFEST_FILE
 from polyrestore.bundles.shared import find_shared
 from polyrestore.bundles.shipped import find_bundle
 from polyrestore.bundles.stating import check_recogniser, gathered_prototypes, gathered_settings

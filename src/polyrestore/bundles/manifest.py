@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,17 +17,15 @@ from pydantic import (
 
 from polyrestore.adapters.storage import CONFIG_FILE, PROTOTYPE_FILE, WEIGHTS_FILE
 from polyrestore.bundles.bundle import BundleInfo, MeasuredResult
+from polyrestore.bundles.manifest_file import MANIFEST_FILE, read_manifest_file
 from polyrestore.errors import (
     BundleError,
     UnknownRecogniserError,
     nearest_names,
     unknown_name,
 )
-from polyrestore.files import read_text
 from polyrestore.recognition.registry import RECOGNISERS
 
-FORMAT_VERSION = 1
-MANIFEST_FILE = "model.json"
 BACKBONE_FILE = "backbone.safetensors"
 RECOGNISER_FILE = "recogniser.safetensors"
 PROTOTYPES_FILE = "prototypes.safetensors"
@@ -171,21 +169,8 @@ def read_manifest(folder: Path) -> Manifest:
         BundleError: it is missing, damaged, of another format, or asks for files outside the bundle.
     """
     path = folder / MANIFEST_FILE
-    if not folder.is_dir():
-        raise BundleError(
-            f"there is no bundle folder at {folder}; give the folder that holds {MANIFEST_FILE}"
-        )
     try:
-        raw = json.loads(read_text(path), parse_constant=_refuse_constant)
-    except FileNotFoundError as error:
-        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_FILE}") from error
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is damaged: {error}; copy or download the bundle again") from error
-    _check_format(path, raw)
-    try:
-        manifest = Manifest.model_validate(raw)
+        manifest = Manifest.model_validate(read_manifest_file(folder))
     except ValidationError as error:
         raise BundleError(f"{path}: {_first_problem(error)}") from error
     _check_file_list(path, manifest)
@@ -202,23 +187,6 @@ def manifest_text(manifest: Manifest) -> str:
         return json.dumps(manifest.model_dump(mode="python"), indent=2, allow_nan=False) + "\n"
     except ValueError as error:
         raise BundleError(f"{MANIFEST_FILE} cannot hold a value: {error}; settings must be finite") from error
-
-
-def _refuse_constant(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number that a bundle may hold")
-
-
-def _check_format(path: Path, raw: Any) -> None:
-    version = raw.get("format_version") if isinstance(raw, dict) else None
-    if isinstance(version, bool) or not isinstance(version, int):
-        raise BundleError(f"{path} has no format_version; it is not a bundle's {MANIFEST_FILE}")
-    if version > FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has format version {version}, this polyrestore reads up to {FORMAT_VERSION}; "
-            "update polyrestore"
-        )
-    if version < FORMAT_VERSION:
-        raise BundleError(f"{path} has format version {version}, which does not exist; save the bundle again")
 
 
 def _check_file_list(path: Path, manifest: Manifest) -> None:

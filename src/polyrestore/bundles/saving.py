@@ -23,15 +23,14 @@ from polyrestore.bundles.manifest import (
     ADAPTERS_FOLDER,
     BACKBONE_FILE,
     CARD_FILE,
-    FORMAT_VERSION,
     LICENCE_FILE,
-    MANIFEST_FILE,
     PROTOTYPES_FILE,
     RECOGNISER_FILE,
     Manifest,
     SharedEntry,
     manifest_text,
 )
+from polyrestore.bundles.manifest_file import FORMAT_VERSION, MANIFEST_FILE
 from polyrestore.bundles.stating import settings_beside_adapters, stated_adapters
 from polyrestore.errors import AdapterError, BundleError, OutputError
 from polyrestore.files import TEMPORARY_MARK, sha256_of, write_text

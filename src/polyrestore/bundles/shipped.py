@@ -6,7 +6,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from polyrestore.bundles.manifest import MANIFEST_FILE
+from polyrestore.bundles.manifest_file import MANIFEST_FILE, read_manifest_file
 from polyrestore.errors import (
     UnknownBundleError,
     unknown_name,
@@ -46,3 +46,15 @@ def find_bundle(name_or_folder: str | Path) -> Path:
             f"unknown bundle {name_or_folder!r}; none is shipped, give a bundle's folder"
         )
     raise unknown_name("bundle", name_or_folder, names, UnknownBundleError)
+
+
+def listed_adapters(name_or_folder: str | Path) -> tuple[str, ...]:
+    """Return the names of a bundle's adapters as its ``model.json`` lists them; nothing else is opened.
+
+    Raises:
+        UnknownNameError: neither a shipped bundle nor an existing folder is called so.
+        BundleError: ``model.json`` is missing, damaged or of another format.
+    """
+    names = read_manifest_file(find_bundle(name_or_folder)).get("adapters")
+    # What else may be wrong with the file is found, and said better, when it is validated.
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()

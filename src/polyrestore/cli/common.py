@@ -35,6 +35,25 @@ JSON_FORMAT = 1
 """Version of the objects that ``--json`` prints; it rises when one of before would be misread."""
 
 
+def require_bundle(bundle: str, as_: str | None = None) -> None:
+    """Refuse a bundle that is not there, and adapters that it does not have, before torch is imported.
+
+    Args:
+        bundle: the name or folder that was given.
+        as_: the composition that was given, if one was.
+
+    Raises:
+        PolyrestoreError: there is no such bundle, or no such adapter in it.
+    """
+    from polyrestore.bundles import listed_adapters
+    from polyrestore.restoration.naming import require_named
+
+    adapters = listed_adapters(bundle)
+    # Of a bundle without any there is more to say than that one is missing.
+    if as_ is not None and adapters:
+        require_named(as_, adapters)
+
+
 def weights_text(weights: Mapping[str, float], nothing: str = "clean") -> str:
     """Return "rain 0.70, noise 0.30", largest first, or ``nothing`` when no adapter acts."""
     ordered = sorted(weights.items(), key=lambda entry: -entry[1])

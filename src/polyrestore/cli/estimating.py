@@ -30,6 +30,8 @@ def estimate_if_large(
     paths: Sequence[str],
     weights: Mapping[str, float] | None,
     max_megapixels: float | None,
+    *,
+    explain: bool = False,
 ) -> Estimate | None:
     """Return an estimate of memory and time where a run is large, and refuse one that cannot fit.
 
@@ -38,6 +40,7 @@ def estimate_if_large(
         paths: of all images.
         weights: the composition that was named, if one was.
         max_megapixels: of the images that are not refused.
+        explain: whether they are explained too.
 
     Raises:
         DeviceMemoryError: the network and a tile of its largest image need more memory than there is.
@@ -49,7 +52,7 @@ def estimate_if_large(
     heavy = isinstance(restorer.bundle.backbone, BorrowsModel)
     if total_megapixels(paths, max_megapixels) < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
         return None
-    found = estimate(restorer, paths, weights=weights, max_megapixels=max_megapixels)
+    found = estimate(restorer, paths, weights=weights, explain=explain, max_megapixels=max_megapixels)
     tiles = f"the largest image, in tiles of {restorer.tile_px} px (see --tile-px),"
     require_memory(found.needed_bytes, restorer.device, tiles)
     return found
@@ -108,8 +111,13 @@ def show_plan(
             error_line(planned.error)
     found = None
     if to_restore:
-        limit = task.max_megapixels
-        found = estimate(restorer, to_restore, weights=identity["as"], max_megapixels=limit)
+        found = estimate(
+            restorer,
+            to_restore,
+            weights=identity["as"],
+            explain=task.explain,
+            max_megapixels=task.max_megapixels,
+        )
     if as_json:
         print_json(
             found=len(jobs),

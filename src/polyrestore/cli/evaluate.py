@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyrestore.cli.common import AsJson, Device, print_json, print_table
+from polyrestore.cli.common import AsJson, Device, print_json, print_table, require_bundle
 from polyrestore.cli.progress import progress_bars
 from polyrestore.cli.terminal import say, visible
 from polyrestore.errors import DataError, OutputError
@@ -51,13 +51,16 @@ def evaluate_command(
     as_json: AsJson = False,
 ) -> None:
     """Measure restored images beside the truth: PSNR and SSIM, blind and with the degradation named."""
+    named = bundles or ([] if results else ["default"])
+    for each in named:
+        require_bundle(each)
+
     from polyrestore.evaluation.comparison import compare_all
     from polyrestore.evaluation.protocols import protocol_of
     from polyrestore.evaluation.rows import as_page, as_record
     from polyrestore.evaluation.sets import found_sets
 
     compared_by = protocol_of(protocol)
-    named = bundles or ([] if results else ["default"])
     if len({*named, *map(str, results or ())}) < len(named) + len(results or ()):
         raise DataError("one thing is to be measured twice; name each once")
     if output is not None:

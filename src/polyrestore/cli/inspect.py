@@ -18,6 +18,7 @@ from polyrestore.cli.common import (
     print_json,
     print_table,
     recognition_settings,
+    require_bundle,
     weights_text,
 )
 from polyrestore.cli.terminal import error_line
@@ -40,6 +41,7 @@ def inspect_command(
     """Show what is wrong with images, and what they hold."""
     recognition = recognition_settings(temperature, top_k, normalisation)
     if any(_can_be_opened(path) for path in images):
+        require_bundle(bundle)
         from polyrestore.restoration.restorer import load
 
         restorer = load(bundle, device, settings=recognition)

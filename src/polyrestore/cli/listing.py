@@ -14,6 +14,7 @@ from polyrestore.cli.common import (
     Bundle,
     print_json,
     print_table,
+    require_bundle,
 )
 from polyrestore.cli.terminal import say
 
@@ -81,6 +82,7 @@ def _mixtures() -> Entries:
 
 
 def _adapters(bundle: str) -> Entries:
+    require_bundle(bundle)
     from polyrestore.adapters import layer_count
     from polyrestore.bundles import load_bundle
 

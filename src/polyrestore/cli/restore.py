@@ -21,6 +21,7 @@ from polyrestore.cli.common import (
     print_json,
     print_table,
     recognition_settings,
+    require_bundle,
 )
 from polyrestore.cli.estimating import estimate_if_large, estimate_text, show_plan
 from polyrestore.cli.progress import LONGEST_TABLE, RunProgress, row
@@ -112,6 +113,7 @@ def restore_command(
     left_out: Counter[str] = Counter()
     jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out)
     _refuse_unreadable(inputs, jobs, as_json=as_json)
+    require_bundle(bundle, as_)
 
     from polyrestore.bulk.one_file import RestoreTask
 
@@ -155,7 +157,7 @@ def _run(
     restorer = task.open()
     identity = task.identity(restorer)
     paths = [job.input for job in jobs]
-    estimate = estimate_if_large(restorer, paths, identity["as"], task.max_megapixels)
+    estimate = estimate_if_large(restorer, paths, identity["as"], task.max_megapixels, explain=task.explain)
     if estimate is not None and not as_json:
         say(estimate_text(estimate, restorer.device))
     progress = RunProgress(len(jobs))

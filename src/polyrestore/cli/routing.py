@@ -16,6 +16,7 @@ from polyrestore.cli.common import (
     print_json,
     print_table,
     recognition_settings,
+    require_bundle,
 )
 from polyrestore.cli.terminal import say
 
@@ -43,6 +44,8 @@ def route_command(
 
     Nothing is trained. The encoder stays where it is, and the bundle refers to it.
     """
+    require_bundle(bundle)
+
     from polyrestore.bundles import route_bundle
 
     routed = route_bundle(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from polyrestore.imaging.in_memory import read_pillow
     from polyrestore.imaging.page_files import encode_pages, holds_pages, write_pages
     from polyrestore.imaging.pages import Pages, open_pages
-    from polyrestore.imaging.read import read_image, read_size
+    from polyrestore.imaging.read import read_image, read_sizes
     from polyrestore.imaging.write import encode_image, require_quality, write_image
 
 __all__ = [
@@ -50,7 +50,7 @@ __all__ = [
     "read_content",
     "read_image",
     "read_pillow",
-    "read_size",
+    "read_sizes",
     "read_start",
     "require_quality",
     "sniff_format",
@@ -79,7 +79,7 @@ _PLACES = {
     "read_content": "polyrestore.imaging.content",
     "read_image": "polyrestore.imaging.read",
     "read_pillow": "polyrestore.imaging.in_memory",
-    "read_size": "polyrestore.imaging.read",
+    "read_sizes": "polyrestore.imaging.read",
     "read_start": "polyrestore.imaging.content",
     "require_quality": "polyrestore.imaging.write",
     "sniff_format": "polyrestore.imaging.content",

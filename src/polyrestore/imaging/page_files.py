@@ -21,6 +21,8 @@ _JOINERS: dict[str, Callable[[], Joiner]] = {
     "WEBP": WebpJoiner,
     "GIF": GifJoiner,
 }
+JOINED_FORMATS = frozenset(_JOINERS)
+"""The formats whose files hold several pictures when they are written."""
 
 
 class Page(Protocol):

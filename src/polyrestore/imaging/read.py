@@ -14,7 +14,7 @@ from PIL import UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from polyrestore.errors import ImageError, MissingExtraError
-from polyrestore.imaging.content import open_content, read_content
+from polyrestore.imaging.content import read_content
 from polyrestore.imaging.formats.base import FileFormat
 from polyrestore.imaging.formats.registry import FORMATS, find_format
 from polyrestore.imaging.image import Image
@@ -115,20 +115,31 @@ def explain_errors(known: str | Path, file_format: FileFormat) -> Iterator[None]
         raise ImageError(f"{known}: the image is truncated or damaged ({reason})") from error
 
 
-def read_size(path: str | Path) -> tuple[int, int]:
-    """Return the width and height that an image file announces, without decoding it.
+def read_sizes(path: str | Path) -> list[tuple[int, int]]:
+    """Return the widths and heights of all pictures of a file that are restored, without decoding them.
+
+    Those are all pages or frames where the format's writer holds several, and the first one elsewhere.
 
     Raises:
         Exception: the file cannot be opened, or is no image; of any class.
     """
-    with open_content(path) as stream, warnings.catch_warnings():
+    from polyrestore.imaging.page_files import JOINED_FORMATS
+
+    content = read_content(path)
+    file_format = require_format(content, path)
+    with warnings.catch_warnings(), file_format.open(content) as opened:
         warnings.simplefilter("ignore")
-        content = stream.read()
-        file_format = find_format(content)
-        if file_format is None:
-            raise ImageError(f"{path}: not an image")
-        with file_format.open(content) as opened:
-            return opened.size
+        if file_format.name not in JOINED_FORMATS:
+            return [opened.size]
+        pages, _ = find_pages(opened, file_format)
+        if file_format.name != "TIFF":
+            # The frames of an animation have one size, and looking at each would decode them.
+            return [opened.size] * len(pages)
+        sizes = []
+        for page in pages:
+            opened.seek(page)
+            sizes.append(opened.size)
+        return sizes
 
 
 def require_size(size_px: tuple[int, int], name: Path, max_megapixels: float | None) -> None:

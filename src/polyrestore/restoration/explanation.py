@@ -140,6 +140,16 @@ def explained(given: Tensor, restored: Restored, run: Callable[[Mapping[str, flo
     return Explanation(given, restored, result({}), tuple(steps))
 
 
+def count_runs(weights: Mapping[str, float]) -> int:
+    """Return how often :func:`explained` runs a network for a composition, beside the result itself."""
+    acting = {name: weight for name, weight in _ordered(weights).items() if weight > 0}
+    if not acting:
+        return 0
+    names = list(acting)
+    added = [{name: acting[name] for name in names[:count]} for count in range(len(names) + 1)]
+    return len({_key(each) for each in (*added, *({name: 1.0} for name in names))}) - 1
+
+
 def _key(composition: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     return tuple(sorted(composition.items()))
 

@@ -38,9 +38,8 @@ def named_composition(
         raise CompositionError("the bundle has no adapters to name; leave the composition out")
     if not weights:
         raise CompositionError("name at least one adapter, such as " + ", ".join(choices[:3]))
+    _require_known(weights, choices)
     for name, weight in weights.items():
-        if name not in choices:
-            raise CompositionError(f"the bundle has no adapter {name!r}; {nearest_names(name, choices)}")
         if not math.isfinite(weight) or weight < 0:
             raise CompositionError(f"the weight of {name!r} must be a number of at least 0, not {weight:g}")
     total = sum(weights.values())
@@ -49,6 +48,24 @@ def named_composition(
     if not full and not 0 < total <= 1 + _TOLERANCE:
         raise CompositionError(f"the weights add up to {total:g}; they must add up to above 0 and at most 1")
     return weights
+
+
+def require_named(text: str, known: Iterable[str]) -> None:
+    """Refuse a composition that is written wrongly or names an adapter that is not there.
+
+    How its weights add up is left to :func:`named_composition`.
+
+    Raises:
+        NotationError: the text is not of the form, or has a name twice.
+        CompositionError: an unknown name, or weights for some names only.
+    """
+    _require_known(_parse(text, full=False), sorted(known))
+
+
+def _require_known(names: Iterable[str], choices: list[str]) -> None:
+    for name in names:
+        if name not in choices:
+            raise CompositionError(f"the bundle has no adapter {name!r}; {nearest_names(name, choices)}")
 
 
 def _parse(text: str, full: bool) -> dict[str, float]:
