@@ -8,10 +8,14 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
 
+from polyrestore.bulk.engines import workers
+from polyrestore.bulk.engines.local import restore_here
+from polyrestore.bulk.engines.workers import Workers
 from polyrestore.bulk.one_file import RestoreTask
 from polyrestore.bulk.record import LINE_FORMAT, FileRecord
 from polyrestore.bundles import shipped
@@ -22,6 +26,7 @@ from tests.support.tiny_bundle import save_tiny_bundle
 from tests.test_readme import ROOT, commands, fenced
 
 DOCUMENT = "docs/restoring.md"
+BATCHES = "docs/batches.md"
 
 
 def first_column(heading: str) -> list[str]:
@@ -65,6 +70,27 @@ def test_the_commands_and_the_python_run_and_lines_hold_what_the_tables_say(plac
     assert printed.getvalue().split() == ["1", str(Path("restored", "report.jsonl"))]
     optional = ["tile_px", "format", "jpeg_quality", "plugins_sha256"]
     assert [*values["identity"], *optional] == first_column("identity")
+
+
+def test_workers_are_used_as_the_document_on_them_says(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[object] = []
+
+    class Here(Workers):
+        def __init__(self, task: RestoreTask, *given: Any) -> None:
+            super().__init__(task, *given)
+            shares.append(given[0])
+
+        def restore(self, *arguments: Any) -> Any:
+            return restore_here(*arguments)
+
+    monkeypatch.setattr(workers, "Workers", Here)
+    (command,) = commands(BATCHES, "console")
+    assert run(command[1:]) == 0
+    (code,) = fenced(BATCHES, "python")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, {"__name__": "__main__"})
+    assert printed.getvalue() == "0 0\n"
+    assert [len(cast("list[object]", given)) for given in shares] == [1, 2]
 
 
 def test_the_table_of_codes_is_that_of_the_package() -> None:

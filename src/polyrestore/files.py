@@ -94,6 +94,13 @@ def discard_staged(target: Path, token: str) -> None:
         _temporary(target, token).unlink(missing_ok=True)
 
 
+def discard_all_staged(folder: Path, token: str) -> None:
+    """Remove all files in a folder that were staged with tokens that begin so."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f"{TEMPORARY_MARK}{token}*"):
+            path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def _staged(target: Path, token: str) -> Iterator[Path]:
     try:

@@ -18,6 +18,7 @@ MEANINGS: dict[str, str] = {
     "colours_converted": "colours converted to RGB",
     "colours_reduced": "fewer colours than the picture has",
     "comments_lost": "comments, XMP, IPTC or other descriptions lost",
+    "crashed": "the process that restored it ended, twice",
     "end_missing": "the end of the file was missing, but none of the picture",
     "exif_lost": "EXIF lost",
     "frames_lost": "only the first frame used",

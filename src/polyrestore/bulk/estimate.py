@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,20 @@ class Estimate:
     files: int
     megapixels: float
     probe_px: int
+
+    def for_workers(self, workers: int, devices: int = 1) -> Estimate:
+        """Return the estimate for so many processes, each of which takes what this one would.
+
+        They share the processor, which makes all of them together no faster than one process is taken to be;
+        where each has a device, they are.
+
+        Args:
+            workers: how many there are beside this one.
+            devices: on how many GPUs, or 1.
+        """
+        each = -(-workers // devices) * self.memory_bytes
+        used = self.memory_bytes - self.needed_bytes
+        return replace(self, memory_bytes=used + each, needed_bytes=each, seconds=self.seconds / devices)
 
 
 def total_megapixels(paths: Sequence[str | Path], max_megapixels: float | None = None) -> float:

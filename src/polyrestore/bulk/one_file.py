@@ -20,7 +20,14 @@ from polyrestore.bulk.record import FileRecord, explanation_place
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.devices import is_out_of_memory
 from polyrestore.errors import CompositionError, ImageError, OutputError, PolyrestoreError
-from polyrestore.files import discard_staged, set_staged_times, set_times, sha256_of, stage_bytes
+from polyrestore.files import (
+    discard_all_staged,
+    discard_staged,
+    set_staged_times,
+    set_times,
+    sha256_of,
+    stage_bytes,
+)
 from polyrestore.imaging import (
     FORMATS,
     Image,
@@ -181,6 +188,11 @@ class SettledJob:
         """
         names = [*record.explanation, self.output.as_posix()]
         return [(self.folder / name, f"{self.token}-{number}") for number, name in enumerate(names)]
+
+    def discard(self) -> None:
+        """Remove what a process that was ended in the midst of it left beside the places."""
+        for folder in ((self.folder / self.output).parent, self.folder / explanation_place(self.output)):
+            discard_all_staged(folder, self.token)
 
 
 def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None = None) -> FileRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,37 +25,11 @@ _LARGE_MEGAPIXELS = 20.0
 _LARGE_IF_HEAVY = 0.5
 
 
-def estimate_if_large(
-    restorer: Restorer,
-    paths: Sequence[str],
-    weights: Mapping[str, float] | None,
-    max_megapixels: float | None,
-    *,
-    explain: bool = False,
-) -> Estimate | None:
-    """Return an estimate of memory and time where a run is large, and refuse one that cannot fit.
-
-    Args:
-        restorer: what will restore.
-        paths: of all images.
-        weights: the composition that was named, if one was.
-        max_megapixels: of the images that are not refused.
-        explain: whether they are explained too.
-
-    Raises:
-        DeviceMemoryError: the network and a tile of its largest image need more memory than there is.
-    """
+def least_megapixels(restorer: Restorer) -> float:
+    """Return from how many megapixels on a run is told in advance what it will take."""
     from polyrestore.backbones import BorrowsModel
-    from polyrestore.bulk.estimate import estimate, total_megapixels
-    from polyrestore.devices import require_memory
 
-    heavy = isinstance(restorer.bundle.backbone, BorrowsModel)
-    if total_megapixels(paths, max_megapixels) < (_LARGE_IF_HEAVY if heavy else _LARGE_MEGAPIXELS):
-        return None
-    found = estimate(restorer, paths, weights=weights, explain=explain, max_megapixels=max_megapixels)
-    tiles = f"the largest image, in tiles of {restorer.tile_px} px (see --tile-px),"
-    require_memory(found.needed_bytes, restorer.device, tiles)
-    return found
+    return _LARGE_IF_HEAVY if isinstance(restorer.bundle.backbone, BorrowsModel) else _LARGE_MEGAPIXELS
 
 
 def estimate_text(found: Estimate, device: object) -> str:

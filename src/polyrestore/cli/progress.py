@@ -58,7 +58,7 @@ class RunProgress:
             self.notes.add(record.notes)
         else:
             # The others were told when the file was restored.
-            self.notes.add([note for note in record.notes if note.code == "changed"])
+            self.notes.add([note for note in record.notes if note.code in ("changed", "crashed")])
         # A million of them would fill the memory.
         if len(self.records) < LONGEST_TABLE:
             self.records.append(record)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -23,10 +22,11 @@ from polyrestore.cli.common import (
     recognition_settings,
     require_bundle,
 )
-from polyrestore.cli.estimating import estimate_if_large, estimate_text, show_plan
+from polyrestore.cli.estimating import estimate_text, show_plan
 from polyrestore.cli.progress import LONGEST_TABLE, RunProgress, row
 from polyrestore.cli.stopping import exit_code
 from polyrestore.cli.terminal import conclude, error_line, note_line, say
+from polyrestore.cli.workers import WorkersOption, open_engine, plan_run, workers_number
 from polyrestore.errors import ImageError
 from polyrestore.plugins import loaded_plugins
 
@@ -98,6 +98,7 @@ def restore_command(
     temperature: Temperature = None,
     top_k: TopK = None,
     normalisation: Normalisation = None,
+    workers: WorkersOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and what it takes; write nothing.")
     ] = False,
@@ -109,6 +110,7 @@ def restore_command(
     """
     from polyrestore.bulk.files import find_jobs
 
+    number = workers_number(workers)
     # Before what takes seconds to import: a name that was mistyped is told at once.
     left_out: Counter[str] = Counter()
     jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out)
@@ -137,7 +139,7 @@ def restore_command(
     if dry_run:
         show_plan(task, jobs, output, left_out, overwrite=overwrite, as_json=as_json)
     else:
-        _run(task, jobs, output, left_out, overwrite=overwrite, as_json=as_json)
+        _run(task, jobs, output, left_out, number, overwrite=overwrite, as_json=as_json)
 
 
 def _run(
@@ -145,11 +147,11 @@ def _run(
     jobs: Sequence[FileJob],
     output: Path,
     left_out: Counter[str],
+    number: int | None,
     *,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from polyrestore.bulk.engines.local import restore_here
     from polyrestore.bulk.record import EXPLAINED_FOLDER
     from polyrestore.bulk.report import REPORT_NAME
     from polyrestore.bulk.run import restore_files
@@ -157,9 +159,11 @@ def _run(
     restorer = task.open()
     identity = task.identity(restorer)
     paths = [job.input for job in jobs]
-    estimate = estimate_if_large(restorer, paths, identity["as"], task.max_megapixels, explain=task.explain)
-    if estimate is not None and not as_json:
-        say(estimate_text(estimate, restorer.device))
+    plan = plan_run(number, task, restorer, paths, identity["as"])
+    if plan.told is not None and not as_json:
+        say(plan.told)
+    if plan.estimate is not None and not as_json:
+        say(estimate_text(plan.estimate, restorer.device))
     progress = RunProgress(len(jobs))
     explained = str(output / EXPLAINED_FOLDER) if task.explain else None
 
@@ -169,17 +173,16 @@ def _run(
             left_out=dict(left_out),
             report=str(output / REPORT_NAME),
             explained=explained,
-            estimate=None if estimate is None else asdict(estimate),
+            estimate=None if plan.estimate is None else asdict(plan.estimate),
         )
 
-    restorer.on_tile = progress.on_tile
     try:
-        with progress.shown():
+        with progress.shown(), open_engine(task, restorer, plan.shares, progress.on_tile) as engine:
             summary = restore_files(
                 task,
                 jobs,
                 output,
-                partial(restore_here, restorer=restorer),
+                engine,
                 identity=identity,
                 overwrite=overwrite,
                 on_file=progress.on_file,
@@ -195,6 +198,8 @@ def _run(
     if as_json:
         print_summary()
     else:
+        order = {job.input: number for number, job in enumerate(jobs[:LONGEST_TABLE])}
+        progress.records.sort(key=lambda record: order.get(record.input, LONGEST_TABLE))
         _show(summary, progress, left_out, explained, bare=restorer.is_bare)
     if summary.failed:
         raise typer.Exit(1)

@@ -1,0 +1,160 @@
+"""``--workers``: in how many processes files are restored, and the engine that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyrestore.cli.estimating import least_megapixels
+
+if TYPE_CHECKING:
+    from polyrestore.bulk.engines.shares import Share
+    from polyrestore.bulk.estimate import Estimate
+    from polyrestore.bulk.one_file import RestoreTask
+    from polyrestore.bulk.run import Engine
+    from polyrestore.restoration.restorer import Restorer
+
+AUTO = "auto"
+_MOST = 1024
+# Below so many megapixels a run is over before several processes have begun.
+_LEAST_FOR_WORKERS = 8.0
+
+WorkersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N|auto",
+        help="Restore in N processes, each with its share of the cores; auto takes as many as are worth it.",
+    ),
+]
+
+
+def workers_number(given: str | None) -> int | None:
+    """Return the number that was asked for; None for ``auto``, and 0 where nothing was.
+
+    Raises:
+        BadParameter: it is something else.
+    """
+    if given is None:
+        return 0
+    if given == AUTO:
+        return None
+    if not (given.isascii() and given.isdecimal() and 1 <= int(given) <= _MOST):
+        raise typer.BadParameter(f"must be from 1 to {_MOST} or auto, not {given!r}", param_hint="--workers")
+    return int(given)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Where a run's files are restored, and what that takes.
+
+    Attributes:
+        shares: what each worker is given; nothing where this process does it all.
+        estimate: of a large run; None of others.
+        told: why there are so many workers, as a line; None where they were named.
+    """
+
+    shares: Sequence[Share]
+    estimate: Estimate | None
+    told: str | None
+
+
+def plan_run(
+    number: int | None,
+    task: RestoreTask,
+    restorer: Restorer,
+    paths: Sequence[str],
+    weights: Mapping[str, float] | None,
+) -> RunPlan:
+    """Estimate memory and time where a run is large, choose workers, and refuse a run that cannot fit.
+
+    Args:
+        number: of workers, from :func:`workers_number`.
+        task: how files are restored.
+        restorer: ``task.open()``.
+        paths: of all images.
+        weights: the composition that was named, if one was.
+
+    Raises:
+        DeviceMemoryError: the network and a tile of the largest image need more memory than there is.
+    """
+    from polyrestore.bulk.estimate import estimate, total_megapixels
+    from polyrestore.devices import require_memory
+
+    shares, auto = _shares(number, task, restorer, len(paths)), number is None
+    megapixels = total_megapixels(paths, task.max_megapixels)
+    large = megapixels >= least_megapixels(restorer)
+    if not large and not (auto and len(shares) > 1 and megapixels >= _LEAST_FOR_WORKERS):
+        told = f"workers: this process alone, for {megapixels:.1f} megapixels" if auto else None
+        return RunPlan(() if auto else shares, None, told)
+    found = estimate(
+        restorer, paths, weights=weights, explain=task.explain, max_megapixels=task.max_megapixels
+    )
+    told = None
+    if auto:
+        shares, told = _choose(shares, task, found)
+    if shares:
+        found = found.for_workers(len(shares), len({share.device for share in shares}))
+    tiles = f"the largest image, in tiles of {restorer.tile_px} px (see --tile-px),"
+    each = f" in each of {len(shares)} workers" if shares else ""
+    require_memory(found.needed_bytes, restorer.device, tiles + each)
+    return RunPlan(shares, found if large else None, told)
+
+
+def _shares(number: int | None, task: RestoreTask, restorer: Restorer, files: int) -> Sequence[Share]:
+    """Return what each worker is given, for ``auto`` of as many as there could be."""
+    from polyrestore.bulk.engines.shares import count_gpus, make_shares, usable_cores
+
+    if number == 0:
+        return ()
+    cores, gpus = usable_cores(), count_gpus() if restorer.device.type == "cuda" else 0
+    most = number or gpus or cores
+    return make_shares(min(most, files), cores, task.device, gpus)
+
+
+def _choose(shares: Sequence[Share], task: RestoreTask, found: Estimate) -> tuple[Sequence[Share], str]:
+    """Return the workers that there is memory for, none for this process alone, and why, as a line."""
+    import torch
+
+    from polyrestore.bulk.engines.shares import fitting_workers, make_shares, usable_cores
+    from polyrestore.devices import available_bytes, gigabytes
+
+    cores, free = usable_cores(), available_bytes(torch.device("cpu"))
+    count = fitting_workers(len(shares), found.memory_bytes, free)
+    memory = "" if free is None else f", {gigabytes(free)} of memory free"
+    why = f"{cores} core{'s' * (cores != 1)}{memory}, about {gigabytes(found.memory_bytes)} for each"
+    if count == 1:
+        return (), f"workers: this process alone ({why})"
+    gpus = len({share.device for share in shares if share.device != task.device})
+    chosen = make_shares(count, cores, task.device, gpus)
+    threads = chosen[0].threads
+    return chosen, f"workers: {count}, of {threads} thread{'s' * (threads != 1)} each ({why})"
+
+
+@contextmanager
+def open_engine(
+    task: RestoreTask, restorer: Restorer, shares: Sequence[Share], on_tile: Callable[[int, int], None]
+) -> Iterator[Engine]:
+    """Yield what restores files, in workers where there are shares, and else here.
+
+    Args:
+        task: how.
+        restorer: ``task.open()``.
+        shares: what each worker is given.
+        on_tile: as of a restorer, or of :class:`~polyrestore.bulk.engines.workers.Workers`.
+    """
+    if not shares:
+        from polyrestore.bulk.engines.local import restore_here
+
+        restorer.on_tile = on_tile
+        yield partial(restore_here, restorer=restorer)
+        return
+    from polyrestore.bulk.engines.workers import Workers
+
+    with Workers(task, shares, on_tile) as workers:
+        yield workers.restore
