@@ -50,12 +50,14 @@ class SetResult:
         protocol: how the figures were computed.
         named_as: the composition behind ``named``; None when there is none.
         images: one record per image.
+        restored_here: False for what somebody else restored, of which neither weights nor times are known.
     """
 
     name: str
     protocol: str
     named_as: str | None
     images: list[ImageResult] = field(default_factory=list)
+    restored_here: bool = True
 
     @property
     def before(self) -> Score:
@@ -125,9 +127,7 @@ def measure_set(
     stated = f"{protocol}, after the best whole-pixel shift" if evaluation_set.aligned else str(protocol)
     result = SetResult(evaluation_set.name, stated, named_as)
     for whole in evaluation_set.images(limit):
-        sample = replace(
-            whole, degraded=protocol.middle(whole.degraded), target=protocol.middle(whole.target)
-        )
+        sample = _middle(whole, protocol)
         result.images.append(_measure_image(restorer, evaluation_set, sample, named_as, protocol))
         if on_image is not None:
             on_image(sample.name)
@@ -163,7 +163,7 @@ def measure_results(
     found: dict[str, list[Path]] = {}
     for path in image_paths(folder):
         found.setdefault(path.stem, []).append(path)
-    result = SetResult(evaluation_set.name, str(protocol), None)
+    result = SetResult(evaluation_set.name, str(protocol), None, restored_here=False)
     for sample in evaluation_set.images(limit):
         paths = next((found[name] for name in (sample.name, sample.input_name) if name in found), [])
         if len(paths) != 1:
@@ -173,12 +173,18 @@ def measure_results(
         if theirs.shape != sample.target.shape:
             sizes = [f"{pixels.shape[-1]}x{pixels.shape[-2]} px" for pixels in (theirs, sample.target)]
             raise DataError(f"{paths[0]} has {sizes[0]}, its target {sizes[1]}")
-        given, restored, target = (protocol.middle(x) for x in (sample.degraded, theirs, sample.target))
-        before, after = (score_of(image, target, protocol) for image in (given, restored))
+        middle = _middle(sample, protocol)
+        before = score_of(middle.degraded, middle.target, protocol)
+        after = score_of(protocol.middle(theirs), middle.target, protocol)
         result.images.append(ImageResult(sample.name, before, after, None, {}, {}, 0.0))
         if on_image is not None:
             on_image(sample.name)
     return result
+
+
+def _middle(sample: EvaluationImage, protocol: Protocol) -> EvaluationImage:
+    """Return the part of a sample that a protocol compares."""
+    return replace(sample, degraded=protocol.middle(sample.degraded), target=protocol.middle(sample.target))
 
 
 def _measure_image(

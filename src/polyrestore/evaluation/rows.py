@@ -34,7 +34,6 @@ def table_rows(measured: Measured) -> list[tuple[str, ...]]:
         for restorer, result in zip(measured, results, strict=True):
             weights = ", ".join(f"{name} {weight:.2f}" for name, weight in result.weights.items())
             named = "" if result.named is None else cell(result.named)
-            restores = bool(result.seconds_per_megapixel)
             rows.append(
                 (
                     result.name,
@@ -44,7 +43,7 @@ def table_rows(measured: Measured) -> list[tuple[str, ...]]:
                     cell(result.blind),
                     named,
                     weights,
-                    f"{result.untouched_share:.0%}" if restores else "",
+                    f"{result.untouched_share:.0%}" if result.restored_here else "",
                 )
             )
     return rows

@@ -41,4 +41,4 @@ def mean_of_views(run: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
             view = (image.transpose(1, 2) if turned else image).flip(mirrored)
             result = run(view.contiguous()).flip(mirrored)
             total += result.transpose(1, 2) if turned else result
-    return total / 8
+    return total / QUALITIES["best"]
