@@ -57,3 +57,13 @@ def test_the_loss_is_that_of_telling_the_key_from_the_queue() -> None:
 def test_an_empty_queue_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one image"):
         contrast(queue_length=0)
+
+
+def test_it_learns_in_mixed_precision_too() -> None:
+    module = contrast(momentum=1.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, _ = module(images(), images(seed=2))
+    loss.backward()
+    exact, _ = contrast(momentum=1.0)(images(), images(seed=2))
+    torch.testing.assert_close(loss.detach().float(), exact.detach(), rtol=0.05, atol=0.05)
+    assert int(module.queue_ptr) == 4

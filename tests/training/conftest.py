@@ -5,6 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from polyrestore.training.recognition import validation
+
 PRETRAINING = """
 phase = "pretraining"
 name = "tiny"
@@ -56,6 +58,12 @@ def toml_value(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(each) for each in value) + "]"
     return json.dumps(value)
+
+
+@pytest.fixture(autouse=True)
+def few_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a recogniser be validated on one drawing of each kind."""
+    monkeypatch.setattr(validation, "_DRAWINGS_OF_A_KIND", 1)
 
 
 @pytest.fixture

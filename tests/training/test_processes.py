@@ -54,9 +54,8 @@ def test_the_log_tells_the_effective_batch(outcomes: tuple[Path, Path]) -> None:
         assert (start["processes"], start["effective_batch"], start["updates"]) == (processes, 8, 5)
 
 
-@pytest.mark.parametrize("name", ["adapters", "generative-pretraining"])
-def test_every_phase_finds_the_other_processes(tmp_path: Path, name: str) -> None:
-    recipe = Path(__file__).parents[2] / "recipes" / f"{name}.toml"
+def test_the_phase_of_adapters_finds_the_other_processes(tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[2] / "recipes" / "adapters.toml"
     run(
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone",
         "-m", "polyrestore", "train", str(recipe), "--tiny", "-o", str(tmp_path / "out"),

@@ -1,4 +1,4 @@
-"""Every strategy trains every backbone, and goes on from a checkpoint as if nothing had happened."""
+"""Strategies train backbones, whichever they are, and go on from a checkpoint as if nothing had happened."""
 
 import json
 from pathlib import Path
@@ -20,9 +20,17 @@ def losses(folder: Path) -> dict[int, dict[str, float]]:
     return {record["step"]: record["losses"] for record in records if record["event"] == "losses"}
 
 
-@pytest.mark.parametrize("backbone", sorted(BACKBONES))
-@pytest.mark.parametrize("weighting", sorted(WEIGHTINGS))
-def test_it_trains_and_resumes(workshop: Path, backbone: str, weighting: str) -> None:
+# Each strategy on two networks, one of which has a loss of its own, and each network with two strategies.
+PAIRS = [
+    (weighting, backbone)
+    for weighting in sorted(WEIGHTINGS)
+    for backbone in sorted(BACKBONES)
+    if weighting in ("uniform", "art") or backbone in ("compact", "airnet")
+]
+
+
+@pytest.mark.parametrize(("weighting", "backbone"), PAIRS)
+def test_it_trains_and_resumes(workshop: Path, weighting: str, backbone: str) -> None:
     common = [
         f"backbone={backbone}", f"backbone_options={toml_value(TINY[backbone])}",
         f"weighting.name={weighting}", "synthesis.tasks=['noise', 'low_light']", "validate_every=100",

@@ -120,7 +120,8 @@ class MomentumContrast(nn.Module):
         keys = keys[-length:]
         start = int(self.queue_ptr)
         places = (start + torch.arange(len(keys), device=keys.device)) % length
-        self.queue[:, places] = keys.T
+        # In mixed precision the keys are in fewer bits than the queue.
+        self.queue[:, places] = keys.T.to(self.queue.dtype)
         self.queue_ptr[0] = (start + len(keys)) % length
 
 

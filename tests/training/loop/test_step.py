@@ -55,7 +55,7 @@ def trained(
     torch.manual_seed(0)
     backbone = build_backbone("compact", **TINY["compact"])
     recipe = PretrainingRecipe(
-        phase="pretraining", name="parts", steps=4,
+        phase="pretraining", name="parts", steps=4, precision="no",
         data=DataTable(clean=(Path("."),), validation=Path("."), batch_size=8 // source.parts),
         optimiser=OptimiserTable(warmup_steps=0, learning_rate=1e-3, **optimiser),
     )  # fmt: skip
