@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 import torch
@@ -93,7 +93,7 @@ class AdapterConfig:
 
 def _own_names(kind: type[AdapterConfig]) -> set[str]:
     """Return the names of the fields that a kind has beside those of all kinds."""
-    return {field.name for field in fields(kind)} - {field.name for field in fields(AdapterConfig)}
+    return {each.name for each in fields(kind)} - {each.name for each in fields(AdapterConfig)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +105,13 @@ class Prototype:
         recogniser_sha256: of the recogniser whose embeddings it is to be compared with.
         least_share: how probable the degradation has to be before the adapter acts, from 0 to 1; None for
             what holds for all adapters of a bundle.
+        supersedes: other adapters that do not act beside this one.
     """
 
     embedding: Tensor
     recogniser_sha256: str
     least_share: float | None = None
+    supersedes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +126,8 @@ class Adapter:
             empty where it is not known.
         prototype: how what it is for is recognised; None where it is only named, and in a bundle, which has
             the prototypes of all its adapters in one place.
+        record: how it was made and what it was measured to be worth, as plain JSON values; empty where
+            nothing is recorded.
 
     Raises:
         AdapterError: the name cannot be used.
@@ -134,6 +138,7 @@ class Adapter:
     tensors: dict[str, Tensor]
     base_sha256: str = ""
     prototype: Prototype | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_adapter_name(self.name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyrestore.adapters.card import adapter_card
 from polyrestore.adapters.checking import check_values, split_tensors
-from polyrestore.adapters.config import Adapter, Prototype
+from polyrestore.adapters.config import Adapter, Prototype, check_adapter_name
 from polyrestore.adapters.registry import ADAPTER_KINDS, adapter_kind
 from polyrestore.errors import AdapterError
 from polyrestore.files import read_text, write_text
@@ -24,12 +26,16 @@ from polyrestore.storage.tensors import check_finite, read_tensors, write_tensor
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 PROTOTYPE_FILE = "prototype.safetensors"
+# For people; written where there is something to tell beside the configuration.
+ADAPTER_CARD_FILE = "README.md"
 
 _PREFIX = "base_model.model."
 _BASE_KEY = "base_sha256"
 _EMBEDDING_KEY = "prototype"
 _RECOGNISER_KEY = "recogniser_sha256"
 _SHARE_KEY = "least_share"
+_SUPERSEDES_KEY = "supersedes"
+_RECORD_KEY = "record"
 
 
 def save_adapter(
@@ -56,8 +62,11 @@ def save_adapter(
     config = adapter.config.to_json(targets, base_description)
     write_text(folder / CONFIG_FILE, json.dumps(config, indent=2, sort_keys=True) + "\n")
     # Beside the tensors, since PEFT warns of keys in the configuration that it does not know.
-    base = {_BASE_KEY: adapter.base_sha256} if adapter.base_sha256 else {}
-    write_tensors(folder / WEIGHTS_FILE, tensors, dtype, AdapterError, base)
+    notes = {_BASE_KEY: adapter.base_sha256} if adapter.base_sha256 else {}
+    if adapter.record:
+        notes[_RECORD_KEY] = json.dumps(dict(adapter.record), sort_keys=True)
+        write_text(folder / ADAPTER_CARD_FILE, adapter_card(adapter, base_description))
+    write_tensors(folder / WEIGHTS_FILE, tensors, dtype, AdapterError, notes)
     if adapter.prototype is not None:
         _save_prototype(folder / PROTOTYPE_FILE, adapter.prototype)
 
@@ -94,6 +103,7 @@ def load_adapter(folder: Path, name: str | None = None) -> Adapter:
         return replace(
             _assemble(name or folder.resolve().name, raw, stored.tensors),
             base_sha256=stored.notes.get(_BASE_KEY, ""),
+            record=_record_of(stored.notes),
             prototype=_load_prototype(folder / PROTOTYPE_FILE),
         )
     except AdapterError as error:
@@ -117,6 +127,8 @@ def _save_prototype(path: Path, prototype: Prototype) -> None:
     notes = {_RECOGNISER_KEY: prototype.recogniser_sha256}
     if prototype.least_share is not None:
         notes[_SHARE_KEY] = repr(prototype.least_share)
+    if prototype.supersedes:
+        notes[_SUPERSEDES_KEY] = ",".join(prototype.supersedes)
     # The thresholds of the recognition were set with the exact values.
     write_tensors(path, {_EMBEDDING_KEY: prototype.embedding}, torch.float32, AdapterError, notes)
 
@@ -136,4 +148,17 @@ def _load_prototype(path: Path) -> Prototype | None:
         share = math.nan
     if share is not None and not 0 <= share <= 1:
         raise AdapterError(f"{path.name}: {_SHARE_KEY} must be a number from 0 to 1, not {text!r}")
-    return Prototype(embedding.float(), stored.notes.get(_RECOGNISER_KEY, ""), share)
+    others = tuple(name for name in stored.notes.get(_SUPERSEDES_KEY, "").split(",") if name)
+    for name in others:
+        check_adapter_name(name)
+    return Prototype(embedding.float(), stored.notes.get(_RECOGNISER_KEY, ""), share, others)
+
+
+def _record_of(notes: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        record = json.loads(notes.get(_RECORD_KEY, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise AdapterError(f"its record is not valid JSON: {error}; save the adapter again") from error
+    if not isinstance(record, dict):
+        raise AdapterError(f"its record must be a JSON object, not a {type(record).__name__}")
+    return record

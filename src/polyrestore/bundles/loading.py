@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from polyrestore.adapters import Adapter, bare_state_dict, check_base, check_fits, load_adapter
+from polyrestore.adapters.storage import ADAPTER_CARD_FILE
 from polyrestore.backbones import BACKBONES, build_backbone, outline
 from polyrestore.backbones.base import Backbone
 from polyrestore.backbones.capabilities import BaseReference, BorrowsModel, borrowed_keys, reference_of
@@ -110,7 +111,8 @@ def check_files(folder: Path, manifest: Manifest) -> None:
                 f"{path} is damaged: its SHA-256 is not that in {MANIFEST_FILE}; "
                 "copy or download the bundle again"
             )
-    known = {MANIFEST_FILE, *DOCUMENTS, *manifest.files}
+    cards = {f"{ADAPTERS_FOLDER}/{name}/{ADAPTER_CARD_FILE}" for name in manifest.adapters}
+    known = {MANIFEST_FILE, *DOCUMENTS, *cards, *manifest.files}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)

@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from polyrestore.adapters import bare_state_dict, save_adapter
-from polyrestore.adapters.storage import CONFIG_FILE, PROTOTYPE_FILE, WEIGHTS_FILE
+from polyrestore.adapters.storage import ADAPTER_CARD_FILE, CONFIG_FILE, PROTOTYPE_FILE, WEIGHTS_FILE
 from polyrestore.backbones.capabilities import borrowed_keys, reference_of
 from polyrestore.bundles.bundle import Bundle
 from polyrestore.bundles.card import licence_text, model_card
@@ -37,7 +37,7 @@ from polyrestore.files import TEMPORARY_MARK, sha256_of, write_text
 from polyrestore.storage.tensors import write_tensors
 
 _TOP_FILES = {MANIFEST_FILE, BACKBONE_FILE, RECOGNISER_FILE, PROTOTYPES_FILE, CARD_FILE, LICENCE_FILE}
-_ADAPTER_FILES = {CONFIG_FILE, WEIGHTS_FILE, PROTOTYPE_FILE}
+_ADAPTER_FILES = {CONFIG_FILE, WEIGHTS_FILE, PROTOTYPE_FILE, ADAPTER_CARD_FILE}
 
 
 def save_bundle(
@@ -118,7 +118,7 @@ def _manifest_of(folder: Path, bundle: Bundle, shared: SharedEntry | None) -> Ma
     files = {
         path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size_bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != ADAPTER_CARD_FILE
     }
     reference = reference_of(bundle.backbone)
     raw = {

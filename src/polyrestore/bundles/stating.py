@@ -17,6 +17,7 @@ from polyrestore.bundles.bundle import Bundle
 from polyrestore.errors import AdapterError
 
 _SHARES = "minimum_shares"
+_SUPERSEDES = "supersedes"
 
 
 def stated_adapters(bundle: Bundle) -> dict[str, Adapter]:
@@ -28,12 +29,15 @@ def stated_adapters(bundle: Bundle) -> dict[str, Adapter]:
         return {}
     base = base_sha256(bundle.backbone)
     recogniser = "" if bundle.recogniser is None else bundle.recogniser.fingerprint()
-    shares = _shares(bundle.recognition_settings)
+    shares = _by_adapter(bundle.recognition_settings, _SHARES)
+    others = _by_adapter(bundle.recognition_settings, _SUPERSEDES)
     return {
         name: replace(
             adapter,
             base_sha256=adapter.base_sha256 or base,
-            prototype=Prototype(bundle.prototypes[name], recogniser, shares.get(name))
+            prototype=Prototype(
+                bundle.prototypes[name], recogniser, shares.get(name), tuple(others.get(name, ()))
+            )
             if name in bundle.prototypes
             else None,
         )
@@ -43,9 +47,12 @@ def stated_adapters(bundle: Bundle) -> dict[str, Adapter]:
 
 def settings_beside_adapters(bundle: Bundle) -> dict[str, Any]:
     """Return the recognition settings that no adapter of a bundle states itself."""
-    settings, shares = dict(bundle.recognition_settings), _shares(bundle.recognition_settings)
+    settings = dict(bundle.recognition_settings)
     stated = bundle.adapters.keys() & bundle.prototypes.keys()
-    return settings | ({_SHARES: {n: shares[n] for n in shares if n not in stated}} if shares else {})
+    for key in (_SHARES, _SUPERSEDES):
+        if values := _by_adapter(settings, key):
+            settings[key] = {name: value for name, value in values.items() if name not in stated}
+    return settings
 
 
 def gathered_prototypes(others: Mapping[str, Tensor], adapters: Mapping[str, Adapter]) -> dict[str, Tensor]:
@@ -55,13 +62,15 @@ def gathered_prototypes(others: Mapping[str, Tensor], adapters: Mapping[str, Ada
 
 
 def gathered_settings(beside: Mapping[str, Any], adapters: Mapping[str, Adapter]) -> dict[str, Any]:
-    """Return a bundle's recognition settings: those beside the adapters, and the adapters' least shares."""
-    own = {
-        name: each.prototype.least_share
-        for name, each in adapters.items()
-        if each.prototype is not None and each.prototype.least_share is not None
-    }
-    return {**beside, _SHARES: {**_shares(beside), **own}} if own else dict(beside)
+    """Return a bundle's recognition settings: those beside the adapters, and what the adapters state."""
+    settings = dict(beside)
+    stated = {name: each.prototype for name, each in adapters.items() if each.prototype is not None}
+    shares = {name: each.least_share for name, each in stated.items() if each.least_share is not None}
+    others = {name: list(each.supersedes) for name, each in stated.items() if each.supersedes}
+    for key, own in ((_SHARES, shares), (_SUPERSEDES, others)):
+        if own:
+            settings[key] = {**_by_adapter(beside, key), **own}
+    return settings
 
 
 def check_recogniser(adapter: Adapter, fingerprint: str) -> None:
@@ -82,7 +91,7 @@ def check_recogniser(adapter: Adapter, fingerprint: str) -> None:
         )
 
 
-def _shares(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def _by_adapter(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     # What is no mapping is refused by whoever uses the settings.
-    shares = settings.get(_SHARES, {})
-    return shares if isinstance(shares, Mapping) else {}
+    values = settings.get(key, {})
+    return values if isinstance(values, Mapping) else {}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from polyrestore import __version__
+from polyrestore.cli.adapters import adapters_app
 from polyrestore.cli.data import data_app
 from polyrestore.cli.degrade import degrade_command
 from polyrestore.cli.evaluate import evaluate_command
@@ -16,6 +17,7 @@ from polyrestore.cli.inspect import inspect_command
 from polyrestore.cli.listing import list_command
 from polyrestore.cli.restore import restore_command
 from polyrestore.cli.routing import route_command
+from polyrestore.cli.teach import teach_command
 from polyrestore.cli.terminal import say, stdout
 from polyrestore.cli.train import train_command
 from polyrestore.plugins import load_plugin
@@ -32,9 +34,11 @@ app.command("inspect")(inspect_command)
 app.command("degrade")(degrade_command)
 app.command("evaluate")(evaluate_command)
 app.command("train")(train_command)
+app.command("teach")(teach_command)
 app.command("import")(import_command)
 app.command("route")(route_command)
 app.command("list")(list_command)
+app.add_typer(adapters_app)
 app.add_typer(data_app)
 
 

@@ -49,7 +49,7 @@ def train_command(
 
     from polyrestore.training.run import run_recipe
 
-    with _interrupts() as interrupted, _shown() as show:
+    with interrupts() as interrupted, shown_progress() as show:
         folder = run_recipe(
             recipe,
             output_folder=output,
@@ -72,7 +72,7 @@ class _Interrupts:
 
 
 @contextmanager
-def _interrupts() -> Iterator[_Interrupts]:
+def interrupts() -> Iterator[_Interrupts]:
     """Turn the first interrupt into a wish to stop, and end with its exit code; a second one acts at once."""
     found = _Interrupts()
 
@@ -92,8 +92,12 @@ def _interrupts() -> Iterator[_Interrupts]:
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[Event], None]]:
-    """Show the progress of a run on the terminal, and what it says on lines of their own."""
+def shown_progress(quiet: bool = False) -> Iterator[Callable[[Event], None]]:
+    """Show the progress of a run on the terminal, and what it says on lines of their own.
+
+    Args:
+        quiet: show nothing, where standard output is for something else.
+    """
     from rich.console import Console
 
     from polyrestore.training.loop.events import Advanced, Noticed, Started
@@ -112,11 +116,15 @@ def _shown() -> Iterator[Callable[[Event], None]]:
             stdout.flush()
 
         def show(event: Event) -> None:
+            if quiet:
+                return
             if isinstance(event, Started):
                 show_line(event.summary)
                 for task in tasks:
                     progress.remove_task(task)
-                tasks[:] = [progress.add_task(event.name, total=event.steps, completed=event.first_step)]
+                tasks[:] = [
+                    progress.add_task(event.name, total=event.steps or None, completed=event.first_step)
+                ]
             elif isinstance(event, Advanced):
                 progress.update(tasks[0], completed=event.step)
             elif isinstance(event, Noticed):

@@ -52,8 +52,24 @@ def aligned(image: Tensor, target: Tensor, maximum_px: int = MAXIMUM_SHIFT_PX) -
     Raises:
         DataError: the shapes differ, or the images are too small for the search.
     """
-    down, right = best_shift(image, target, maximum_px)
-    return _window(image, down, right, maximum_px), _window(target, 0, 0, maximum_px)
+    return cut_shifted(image, target, best_shift(image, target, maximum_px), maximum_px)
+
+
+def cut_shifted(
+    image: Tensor, target: Tensor, shift: tuple[int, int], maximum_px: int = MAXIMUM_SHIFT_PX
+) -> tuple[Tensor, Tensor]:
+    """Return an image, shifted back onto its target, and the target, both without a border of ``maximum_px``.
+
+    Args:
+        image: (3, H, W).
+        target: of the same shape.
+        shift: of the image against the target, down and right, at most ``maximum_px`` each.
+        maximum_px: width of the border.
+
+    Returns:
+        two tensors (3, H - 2 * maximum_px, W - 2 * maximum_px).
+    """
+    return _window(image, *shift, maximum_px), _window(target, 0, 0, maximum_px)
 
 
 def _window(image: Tensor, down: int, right: int, margin_px: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -47,6 +47,8 @@ class RecognitionSettings:
             is not needed can act on a slight suspicion, one that does much harm on near certainty alone.
         mention_share: with ``sigmoid``, what does not act but is at least this probable is mentioned as
             uncertain; above 1, nothing is.
+        supersedes: by adapter, others that do not act beside it, since it was taught to do their work as well
+            on what it is for.
 
     Raises:
         RecognitionError: a value outside its range, or an unknown activation or normalisation.
@@ -61,12 +63,14 @@ class RecognitionSettings:
     activation: str = "softmax"
     minimum_shares: Mapping[str, float] = field(default_factory=dict)
     mention_share: float = 0.4
+    supersedes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Below, float32 cannot hold the quotients.
         _require(self.temperature, "temperature", "a number of at least 1e-6", lambda value: value >= 1e-6)
         if not isinstance(self.minimum_shares, Mapping):
             raise RecognitionError(f"minimum_shares must be numbers by adapter, not {self.minimum_shares!r}")
+        _require_names(self.supersedes)
         shares = {f"minimum_shares of {name}": value for name, value in self.minimum_shares.items()}
         for name, value in {"minimum_share": self.minimum_share, **shares}.items():
             _require(value, name, "a number from 0 to 1", lambda value: 0 <= value <= 1)
@@ -217,7 +221,7 @@ def composition_of(
     likely = [(name, value) for name, value in ranked if value >= least[name]]
     if settings.activation == "softmax":
         likely = likely or ranked[:1]
-    kept = dict(likely[: settings.top_k])
+    kept = dict(_side_by_side(likely, settings)[: settings.top_k])
     if settings.normalisation == "sum":
         positive = {name: max(0.0, similarities[name]) for name in kept}
         # An image that resembles nothing is told apart by its shares alone.
@@ -230,6 +234,17 @@ def composition_of(
     return {name: value / scale for name, value in kept.items() if value > 0}
 
 
+def _side_by_side(likely: list[tuple[str, float]], settings: RecognitionSettings) -> list[tuple[str, float]]:
+    """Leave out what is superseded by another one; of two that supersede each other the likelier stays."""
+    kept: dict[str, float] = {}
+    for name, value in likely:
+        if not any(name in settings.supersedes.get(other, ()) for other in kept):
+            for other in settings.supersedes.get(name, ()):
+                kept.pop(other, None)
+            kept[name] = value
+    return list(kept.items())
+
+
 def prototype_of(embeddings: Tensor) -> Tensor:
     """Return the unit vector in the middle of embeddings: (N, D) to (D,)."""
     return torch.nn.functional.normalize(embeddings.mean(0), dim=0)
@@ -239,3 +254,12 @@ def _require(value: object, name: str, range_: str, fits: Callable[[float], bool
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not fits(value):  # type: ignore[arg-type]
         raise RecognitionError(f"{name} must be {range_}, not {value!r}")
+
+
+def _require_names(supersedes: object) -> None:
+    fits = isinstance(supersedes, Mapping) and all(
+        isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names)
+        for names in supersedes.values()
+    )
+    if not fits:
+        raise RecognitionError(f"supersedes must be lists of adapters by adapter, not {supersedes!r}")

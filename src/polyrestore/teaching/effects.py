@@ -1,0 +1,171 @@
+"""What a taught adapter does: to the pairs that were held back, and to images that it was not taught for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from polyrestore.bundles import Bundle
+from polyrestore.data import Pair
+from polyrestore.recognition import RecognitionSettings
+from polyrestore.restoration.restorer import Restorer
+from polyrestore.teaching.recognising import Shown, shares_of, weights_of
+from polyrestore.teaching.report import Effect
+from polyrestore.teaching.training import spread
+from polyrestore.training.validation.crops import batch_psnr
+
+# What is better cannot be seen; it bounds what an undamaged image counts.
+HIGHEST_PSNR = 45.0
+# By how much the mean of a kind of images may become worse, in dB.
+MOST_HARM = 0.1
+_MEASURED = 12
+_MIDDLE_PX = 256
+_STEP = 0.005
+
+
+@dataclass(frozen=True)
+class PairFigures:
+    """Means over held-back pairs, PSNR in dB.
+
+    Attributes:
+        damaged: of the inputs.
+        untaught: of what the bundle made of them before, blind.
+        named: of what it makes of them now, with the degradation named.
+        blind: of what it makes of them now, blind; None where the bundle recognises nothing.
+        found: in how many it is recognised.
+        count: how many there are.
+    """
+
+    damaged: float
+    untaught: float
+    named: float
+    blind: float | None
+    found: int
+    count: int
+
+
+def measure_pairs(
+    untaught: Bundle, taught: Bundle, name: str, pairs: Sequence[Pair], tell: Callable[[], None]
+) -> PairFigures:
+    """Measure what was gained on held-back pairs, twelve of them at most, as whole images.
+
+    Args:
+        untaught: the bundle as it was.
+        taught: the same with the new adapter.
+        name: of the adapter.
+        pairs: that were held back.
+        tell: called after each image, and may raise.
+    """
+    blind = taught.recogniser is not None and name in taught.prototypes
+    before, after = Restorer(untaught), Restorer(taught)
+    rows, found = [], 0
+    for pair in spread(pairs, _MEASURED):
+        damaged, clean = pair.degraded.float() / 255, pair.clean.float() / 255
+        row = [damaged, _blindly(before, damaged), after.restore(damaged, as_=name).pixels]
+        if blind:
+            restored = after.restore(damaged)
+            found += name in restored.weights
+            row.append(restored.pixels)
+        rows.append([psnr(image, clean) for image in row])
+        tell()
+    means = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    return PairFigures(means[0], means[1], means[2], means[3] if blind else None, found, len(rows))
+
+
+def _blindly(restorer: Restorer, image: Tensor) -> Tensor:
+    """Restore an image blind; where nothing is recognised and adapters have to be named, leave it."""
+    if restorer.bundle.recogniser is None and not restorer.is_bare:
+        return image
+    return restorer.restore(image).pixels
+
+
+def psnr(image: Tensor, clean: Tensor) -> float:
+    """Return the PSNR in dB of an image (3, H, W), rounded to 8 bits."""
+    return batch_psnr(image[None], clean[None])
+
+
+def measure_effects(untaught: Bundle, taught: Bundle, name: str, shown: Sequence[Shown]) -> dict[str, Effect]:
+    """Measure what a new adapter does to images that it was not taught for, by their group.
+
+    Only the middle of those on which it acts is restored, once as before and once as now.
+    """
+    harm = _Harm(untaught, taught, name)
+    return {group: harm.effect(members) for group, members in _by_group(shown).items()}
+
+
+def least_harmful_share(untaught: Bundle, taught: Bundle, name: str, shown: Sequence[Shown]) -> float:
+    """Return the least share from which on the adapter makes no group of other images worse by 0.1 dB.
+
+    Args:
+        untaught: the bundle as it was.
+        taught: the same with the new adapter and its prototype.
+        name: of the adapter.
+        shown: images that it was not taught for.
+
+    Returns:
+        the one that the adapter has in the bundle, or a higher one.
+    """
+    harm = _Harm(untaught, taught, name)
+    settings = RecognitionSettings(**taught.recognition_settings)
+    least_share = settings.minimum_shares[name]
+    for members in _by_group(shown).values():
+        rows = torch.stack([each.embedding for each in members])
+        shares = shares_of(name, rows, taught.prototypes, settings)
+        acting = sorted(
+            ((share, index) for index, share in enumerate(shares) if share >= least_share), reverse=True
+        )
+        changes = {index: harm.change(members[index]) for _, index in acting}
+        # The least probable go first: what is left alone then is what acting on it was worth least.
+        while acting and sum(changes[index] for _, index in acting) < -MOST_HARM * len(members):
+            share, _ = acting.pop()
+            least_share = min(1.0, share + _STEP)
+            acting = [entry for entry in acting if entry[0] >= least_share]
+    return least_share
+
+
+def _by_group(shown: Sequence[Shown]) -> dict[str, list[Shown]]:
+    groups: dict[str, list[Shown]] = {}
+    for each in shown:
+        groups.setdefault(each.group, []).append(each)
+    return groups
+
+
+class _Harm:
+    """Restores the same images with and without the new adapter."""
+
+    def __init__(self, untaught: Bundle, taught: Bundle, name: str) -> None:
+        self.name = name
+        self.restorer = Restorer(taught)
+        self.before = untaught.prototypes, RecognitionSettings(**untaught.recognition_settings)
+        settings = RecognitionSettings(**taught.recognition_settings)
+        self.after = taught.prototypes, settings
+        # As if it acted on everything that it could be.
+        shares = {**settings.minimum_shares, name: 0.0}
+        self.forced = taught.prototypes, replace(settings, minimum_shares=shares)
+
+    def effect(self, members: Sequence[Shown]) -> Effect:
+        """Return what is done to the images of a group."""
+        acting = [each for each in members if self.name in weights_of(each.embedding, *self.after)]
+        total = sum(self._change(each, weights_of(each.embedding, *self.after)) for each in acting)
+        return Effect(len(members), len(acting), total / len(members))
+
+    def change(self, shown: Shown) -> float:
+        """Return by how many dB an image becomes better when the adapter acts on it."""
+        return self._change(shown, weights_of(shown.embedding, *self.forced))
+
+    def _change(self, shown: Shown, weights: Mapping[str, float]) -> float:
+        image, clean = (_middle(each.float() / 255) for each in (shown.image, shown.clean))
+        both = []
+        for composition in (weights_of(shown.embedding, *self.before), weights):
+            pixels = self.restorer.apply([image], composition)[0] if composition else image
+            both.append(min(HIGHEST_PSNR, psnr(pixels, clean)))
+        return both[1] - both[0]
+
+
+def _middle(image: Tensor) -> Tensor:
+    height, width = (min(_MIDDLE_PX, side) for side in image.shape[1:])
+    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+    return image[:, top : top + height, left : left + width]
