@@ -27,7 +27,8 @@ help:
 	@echo "make test    run the tests"
 	@echo "make coverage"
 	@echo "             run the tests and show what they leave out; below $(COVERAGE_FLOOR) % is an error"
-	@echo "make fuzz    read 20,000 damaged image files; one that is neither read nor refused is an error"
+	@echo "make fuzz    read 20,000 damaged image files, and send 5,000 through whole runs; one that is neither"
+	@echo "             read nor refused is an error, and one that is lost"
 	@echo "make lint    ruff, rules and layout"
 	@echo "make types   mypy, strict"
 	@echo "make wheel   build the wheel, install it elsewhere, restore with it"
@@ -56,7 +57,8 @@ coverage: setup
 	@"$(RUN)" $(PYTEST) --cov=polyrestore --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR)
 
 fuzz: setup
-	@"$(RUN)" scripts/fuzz.py
+	@"$(RUN)" -m scripts.fuzz
+	@"$(RUN)" -m scripts.fuzz_runs
 
 lint: setup
 	@"$(RUN)" -m ruff check .

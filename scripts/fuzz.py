@@ -1,6 +1,6 @@
 """Feed the readers mutated files of every format, and count what comes of them.
 
-    python scripts/fuzz.py --files 20000 --seed 0
+    python -m scripts.fuzz --files 20000 --seed 0
 
 Each file is either read or refused with an ImageError of one line. Anything else is a failure: another error,
 a picture with values outside of [0, 1], a file that takes longer than the limit, or a decoder that ends the
@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import multiprocessing
+import os
 import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ import torch
 
 from polyrestore.errors import ImageError, MissingExtraError
 from polyrestore.imaging import FORMATS, ImageMetadata, encode_image, read_image
+from scripts.aside import Aside, NoAnswerError
 
 LIMIT_S = 20.0
 _SIDE_PX = 24
@@ -150,51 +150,6 @@ def judge(content: bytes) -> str:
     return "read"
 
 
-def _work(connection: Connection) -> None:
-    torch.set_num_threads(1)
-    while (content := connection.recv()) is not None:
-        connection.send(judge(content))
-
-
-class Reader:
-    """Reads files in a process of its own, which a decoder may end or never come back from.
-
-    Attributes:
-        process: the one at work now.
-    """
-
-    def __init__(self) -> None:
-        # Spawned, because a fork of a process that has threads may never answer.
-        self._context = multiprocessing.get_context("spawn")
-        self._begin()
-
-    def _begin(self) -> None:
-        self._connection, other = self._context.Pipe()
-        self.process = self._context.Process(target=_work, args=(other,), daemon=True)
-        self.process.start()
-        other.close()
-
-    def judge(self, content: bytes) -> str:
-        """Return what :func:`judge` says, or that there was no answer."""
-        try:
-            self._connection.send(content)
-            # The first answer takes as long as the imports.
-            if self._connection.poll(LIMIT_S):
-                return str(self._connection.recv())
-            verdict = f"no answer within {LIMIT_S:g} s"
-        except (EOFError, OSError):
-            self.process.join()
-            verdict = f"the process ended with {self.process.exitcode}"
-        self.process.kill()
-        self._begin()
-        return verdict
-
-    def close(self) -> None:
-        """End the process."""
-        self._connection.send(None)
-        self.process.join()
-
-
 def fuzz(count: int, seed: int, output: Path) -> int:
     """Judge files, print a summary, and return how many failed; their bytes are kept.
 
@@ -203,11 +158,14 @@ def fuzz(count: int, seed: int, output: Path) -> int:
         seed: decides about all of them.
         output: a folder for the files that failed.
     """
-    reader, started = Reader(), time.monotonic()
+    reader, started = Aside(judge, LIMIT_S), time.monotonic()
     counts: dict[str, Counter[str]] = {}
     failures: list[str] = []
     for kind, content in mutations(count, seed):
-        verdict = reader.judge(content)
+        try:
+            verdict = reader.ask(content)
+        except NoAnswerError as error:
+            verdict = str(error)
         known = verdict in ("read", "refused")
         counts.setdefault(kind.split()[0], Counter())[verdict if known else "failed"] += 1
         if not known:
@@ -234,6 +192,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="decides about all of them")
     parser.add_argument("--output", type=Path, default=Path("fuzz-output"), help="for the files that fail")
     arguments = parser.parse_args()
+    # For the process that does the work.
+    os.environ["OMP_NUM_THREADS"] = "1"
     return int(bool(fuzz(arguments.files, arguments.seed, arguments.output)))
 
 
