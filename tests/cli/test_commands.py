@@ -233,3 +233,27 @@ def test_short_names_stay_whole_in_narrow_terminals(
     monkeypatch.setenv("COLUMNS", "60")
     out = call("list", "backbones").out
     assert all(name in out for name in ("transweather", "restormer", "airnet"))
+
+
+def test_paths_longer_than_paths_can_be_are_told_in_one_line(
+    call: Callable[..., Outcome], photographs: Path, tmp_path: Path
+) -> None:
+    long, out, picture = "x" * 5000 + ".png", tmp_path / "out", photographs / "a.png"
+    for arguments in (
+        ("restore", long, "-o", out),
+        ("restore", picture, "-o", long),
+        ("restore", picture, "-o", out, "--bundle", f"./{long}"),
+        ("inspect", long),
+        ("degrade", long, "-o", out / "a.png", "--with", "noise"),
+        ("degrade", picture, "-o", long, "--with", "noise"),
+        ("evaluate", long),
+        ("train", long),
+        ("import", long, "-o", out),
+        ("data", "inspect", long),
+        ("data", "check", long),
+        ("--plugin", long, "list", "bundles"),
+    ):
+        outcome = call(*arguments)
+        assert outcome.code in (1, 2), arguments
+        assert outcome.err.startswith("error: ")
+        assert outcome.err.count("\n") == 1, outcome.err

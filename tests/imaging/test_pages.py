@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
+from PIL import features
 
 from polyrestore.errors import ImageError, OutputError
 from polyrestore.imaging import Frame, Image, ImageMetadata, encode_pages, open_pages, read_image
@@ -242,3 +244,66 @@ def test_the_primary_picture_of_a_heic_file_comes_first() -> None:
     assert [note.code for note in found.notes] == ["frames_lost"]
     with open_pages(buffer.getvalue()) as pages:
         assert torch.equal(pages.read(0).pixels, found.pixels)
+
+
+def deep_frames(count: int, channels: int) -> list[Image]:
+    values = torch.rand(count, channels, 6, 7, generator=torch.Generator().manual_seed(channels))
+    values = (values * 65535).round() / 65535
+    frames = []
+    for number, planes in enumerate(values):
+        alpha = planes[-1:] if channels in (2, 4) else None
+        colour = planes[:3] if channels > 2 else planes[:1].repeat(3, 1, 1)
+        shown = bool(number) or channels != 4
+        frame = Frame(50.0 + number if shown else 0.0, shown=shown)
+        frames.append(
+            Image(colour, ImageMetadata("PNG", bit_depth=16, grey=channels < 3, alpha=alpha, frame=frame))
+        )
+    return frames
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_frames_of_16_bits_stay_so_where_each_is_whole(channels: int) -> None:
+    frames = deep_frames(3, channels)
+    content, told = encode_pages("a.png", frames)
+    assert not told
+    with open_pages(content) as pages:
+        for one, other in zip(frames, pages, strict=True):
+            assert other.metadata.bit_depth == 16
+            assert not other.notes
+            assert torch.equal(one.pixels, other.pixels)
+            if one.metadata.alpha is not None:
+                assert other.metadata.alpha is not None
+                assert torch.equal(one.metadata.alpha, other.metadata.alpha)
+            assert one.metadata.frame == other.metadata.frame
+    place = content.rindex(b"fdAT")
+    with open_pages(
+        content[: place + 20] + bytes([content[place + 20] ^ 1]) + content[place + 21 :]
+    ) as pages:
+        pages.read(1)
+        with pytest.raises(ImageError, match="page 3"):
+            pages.read(2)
+    # Laid over what is below: by Pillow, with 8 bits.
+    place = content.rindex(b"fcTL")
+    over = content[place : place + 29] + b"\x01"
+    changed = content[:place] + over + zlib.crc32(over).to_bytes(4, "big") + content[place + 34 :]
+    with open_pages(changed) as pages:
+        assert [note.code for note in pages.read(1).notes] == ["bits_reduced"][: channels != 1]
+
+
+def test_what_lies_behind_a_jpeg_or_beside_the_first_picture_is_told() -> None:
+    first, second = picture("RGB", 16, 12, 1), picture("RGB", 16, 12, 2)
+    plain, other, avif = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    first.save(plain, "JPEG")
+    first.save(other, "MPO", save_all=True, append_images=[second])
+    found = {"mpo": other.getvalue(), "plain": plain.getvalue()}
+    found["gain map"] = found["plain"] * 2
+    found["video"] = found["plain"] + b"\x00\x00\x00\x18ftypmp42" + bytes(90)
+    found["other"] = found["plain"] + b"PK\x03\x04 and more"
+    expected = dict.fromkeys(found, ["behind_lost"]) | {"plain": []}
+    if features.check("avif"):
+        first.save(avif, "AVIF", save_all=True, append_images=[second])
+        found["avif"], expected["avif"] = avif.getvalue(), ["frames_lost"]
+    for name, content in found.items():
+        read = read_image(content)
+        assert [note.code for note in read.notes] == expected[name], name
+        assert read.pixels.shape == (3, 12, 16)

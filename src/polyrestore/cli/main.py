@@ -44,6 +44,10 @@ def run(arguments: Sequence[str]) -> int:
         error_line("interrupted")
         return exit_code(stop)
     except OSError as error:
+        if error.filename is not None:
+            # Looking at a path can fail wherever one is given: it is too long, or in a folder of others.
+            error_line(f"cannot use {os.fsdecode(error.filename)}: {error.strerror or error}")
+            return 1
         # Help is printed by typer; elsewhere errors of files have become the package's own.
         if error.errno not in _OF_STANDARD_OUTPUT and not isinstance(error, BrokenPipeError):
             raise

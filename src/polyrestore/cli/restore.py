@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -231,7 +232,7 @@ def _refuse_unreadable(inputs: Sequence[Path], jobs: Sequence[FileJob], *, as_js
     """End the command where all that it was given are single files that cannot be read."""
     from polyrestore.imaging import read_start
 
-    if any(path.is_dir() for path in inputs) or len(inputs) > LONGEST_TABLE:
+    if any(os.path.isdir(path) for path in inputs) or len(inputs) > LONGEST_TABLE:
         return
     errors = []
     for job in jobs:

@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from polyrestore.imaging import png16
 from polyrestore.imaging.formats.base import FileFormat, open_by_pillow, save_by_pillow
+from polyrestore.imaging.formats.png_frames import whole_frame
 from polyrestore.imaging.image import MODES_16, ImageMetadata, Quality
 from polyrestore.imaging.metadata.png import split_png
 from polyrestore.imaging.pillow import DecodedPicture, decode_by_pillow
@@ -31,16 +32,18 @@ def _open(content: bytes) -> PILImage.Image:
 
 def _decode(content: bytes, name: Path, opened: PILImage.Image) -> DecodedPicture:
     header = png16.read_header(content, name)
-    several = getattr(opened, "n_frames", 1) > 1
-    if header.bit_depth == 16 and not header.interlaced and not several:
-        samples = png16.read_png16(content, name)
+    deep: bytes | None = None
+    if header.bit_depth == 16 and not header.interlaced:
+        several = getattr(opened, "n_frames", 1) > 1
+        deep = whole_frame(content, opened.tell(), opened.size) if several else content
+    if deep is not None:
+        samples = png16.read_png16(deep, name)
         opened.load()
         return DecodedPicture(samples, MODES_16[samples.shape[2]])
     decoded = decode_by_pillow(opened, name)
     if header.bit_depth == 16 and decoded.samples.dtype == np.uint8:
-        decoded.notes.append(
-            Note("bits_reduced", "interlaced or animated 16-bit PNG read with 8 bits per channel")
-        )
+        what = "interlaced" if header.interlaced else "animated, with frames in parts"
+        decoded.notes.append(Note("bits_reduced", f"16-bit PNG, {what}, read with 8 bits per channel"))
     return decoded
 
 

@@ -64,7 +64,7 @@ def split_png(content: bytes) -> PngParts:
     profile = xmp = None
     bits = b""
     colour_type, behind = 0, False
-    for kind, start, stop in _walk(content):
+    for kind, start, stop in walk_chunks(content):
         if kind == b"IHDR":
             colour_type = content[start + 9]
         behind |= kind == b"IDAT"
@@ -156,7 +156,7 @@ def encode_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _walk(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+def walk_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield each whole chunk: its kind, and where its data begin and end."""
     place = len(SIGNATURE)
     while len(content) - place >= 12:
