@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import threading
@@ -141,3 +142,17 @@ def test_threads_are_shared_and_gpus_are_taken_in_turn() -> None:
 @pytest.mark.parametrize(("free", "count"), [(None, 4), (10**9, 4), (2 * 10**8, 2), (10**7, 1)])
 def test_there_are_as_many_workers_as_fit_into_memory(free: int | None, count: int) -> None:
     assert fitting_workers(4, 10**8, free) == count
+
+
+def test_an_interrupt_ends_the_workers_and_what_they_have_begun(bundle: str, tmp_path: Path) -> None:
+    def interrupt(record: FileRecord) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("a", "b", "c"):
+        make_image(tmp_path / f"in/{name}.png")
+    task = RestoreTask(bundle, "cpu", as_="rain")
+    jobs = find_jobs([tmp_path / "in"], tmp_path / "out", recursive=True)
+    with Workers(task, [Share(1)]) as workers, pytest.raises(KeyboardInterrupt):
+        restore_files(task, jobs, tmp_path / "out", workers.restore, identity={}, on_file=interrupt)
+    assert multiprocessing.active_children() == []
+    assert images(tmp_path / "out") == ["a.png"]

@@ -36,6 +36,7 @@ def find_jobs(
     *,
     recursive: bool,
     left_out: Counter[str] | None = None,
+    none: bool = False,
 ) -> list[FileJob]:
     """Return one job per input file, each with an output name of its own.
 
@@ -49,9 +50,10 @@ def find_jobs(
         recursive: whether folders within folders are searched.
         left_out: counts the files of folders that are of other kinds, by ending in lower case; hidden ones
             and those that are only reached with ``recursive`` are not there.
+        none: whether there may be no image at all.
 
     Raises:
-        ImageError: there is no image at all, or a path is empty.
+        ImageError: there is no image, or a path is empty.
         OutputError: a result would overwrite an input.
     """
     output_root = os.path.realpath(output_folder)
@@ -73,7 +75,7 @@ def find_jobs(
             found.setdefault(
                 source, os.path.relpath(source, os.path.dirname(path) if source == path else path)
             )
-    if not found:
+    if not found and not none:
         hint = "" if recursive else "; --recursive looks into sub-folders too"
         beside = f"; {describe_kinds(others)}" if others else ""
         raise ImageError(f"no images in {', '.join(str(given) for given in inputs)}{beside}{hint}")

@@ -51,6 +51,12 @@ class RunProgress:
         self._bars: Progress | None = None
         self._started = self._told = time.monotonic()
 
+    def add(self, found: int) -> None:
+        """Take note of so many more files that there are."""
+        self.found += found
+        if self._bars is not None:
+            self._bars.update(self._bars.task_ids[0], total=self.found)
+
     def on_file(self, record: FileRecord) -> None:
         """Take note of a finished file, and show its error."""
         self.counts[record.status] += 1
@@ -97,6 +103,10 @@ class RunProgress:
             "run again to continue"
         )
 
+    def seconds(self) -> float:
+        """Return how long the run has taken so far."""
+        return time.monotonic() - self._started
+
     def numbers(self) -> dict[str, Any]:
         """Return the same as values, with the time and what the notes are about."""
         return {
@@ -105,7 +115,7 @@ class RunProgress:
             "skipped": self.counts["skipped"],
             "failed": self.counts["failed"],
             "not_reached": self.found - self.counts.total(),
-            "seconds": round(time.monotonic() - self._started, 3),
+            "seconds": round(self.seconds(), 3),
             "notes": self.notes.files(),
         }
 

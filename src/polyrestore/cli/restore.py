@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from polyrestore.cli.account import Account
 from polyrestore.cli.common import (
     AsJson,
     Bundle,
@@ -19,14 +19,13 @@ from polyrestore.cli.common import (
     Temperature,
     TopK,
     print_json,
-    print_table,
     recognition_settings,
     require_bundle,
 )
 from polyrestore.cli.estimating import estimate_text, show_plan
-from polyrestore.cli.progress import LONGEST_TABLE, RunProgress, row
-from polyrestore.cli.stopping import exit_code
+from polyrestore.cli.progress import LONGEST_TABLE, RunProgress
 from polyrestore.cli.terminal import conclude, error_line, note_line, say
+from polyrestore.cli.watching import watch_folders
 from polyrestore.cli.workers import WorkersOption, open_engine, plan_run, workers_number
 from polyrestore.errors import ImageError
 from polyrestore.plugins import loaded_plugins
@@ -34,7 +33,6 @@ from polyrestore.plugins import loaded_plugins
 if TYPE_CHECKING:
     from polyrestore.bulk.files import FileJob
     from polyrestore.bulk.one_file import RestoreTask
-    from polyrestore.bulk.run import RunSummary
     from polyrestore.imaging import Quality
 
 
@@ -100,6 +98,9 @@ def restore_command(
     top_k: TopK = None,
     normalisation: Normalisation = None,
     workers: WorkersOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on, and restore files as they arrive in the folders.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and what it takes; write nothing.")
     ] = False,
@@ -112,10 +113,13 @@ def restore_command(
     from polyrestore.bulk.files import find_jobs
 
     number = workers_number(workers)
+    if watch and dry_run:
+        raise typer.BadParameter("cannot be had with --dry-run", param_hint="--watch")
     # Before what takes seconds to import: a name that was mistyped is told at once.
     left_out: Counter[str] = Counter()
-    jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out)
-    _refuse_unreadable(inputs, jobs, as_json=as_json)
+    jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out, none=watch)
+    if not watch:
+        _refuse_unreadable(inputs, jobs, as_json=as_json)
     require_bundle(bundle, as_)
 
     from polyrestore.bulk.one_file import RestoreTask
@@ -137,7 +141,9 @@ def restore_command(
         max_megapixels=max_megapixels,
         keep_times=keep_times,
     )
-    if dry_run:
+    if watch:
+        watch_folders(task, inputs, output, number, recursive=recursive, overwrite=overwrite, as_json=as_json)
+    elif dry_run:
         show_plan(task, jobs, output, left_out, overwrite=overwrite, as_json=as_json)
     else:
         _run(task, jobs, output, left_out, number, overwrite=overwrite, as_json=as_json)
@@ -153,8 +159,6 @@ def _run(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from polyrestore.bulk.record import EXPLAINED_FOLDER
-    from polyrestore.bulk.report import REPORT_NAME
     from polyrestore.bulk.run import restore_files
 
     restorer = task.open()
@@ -166,20 +170,11 @@ def _run(
     if plan.estimate is not None and not as_json:
         say(estimate_text(plan.estimate, restorer.device))
     progress = RunProgress(len(jobs))
-    explained = str(output / EXPLAINED_FOLDER) if task.explain else None
-
-    def print_summary() -> None:
-        print_json(
-            **progress.numbers(),
-            left_out=dict(left_out),
-            report=str(output / REPORT_NAME),
-            explained=explained,
-            estimate=None if plan.estimate is None else asdict(plan.estimate),
-        )
-
+    bare = restorer.is_bare
+    account = Account(progress, output, left_out, task.explain, bare, as_json, plan.estimate)
     try:
         with progress.shown(), open_engine(task, restorer, plan.shares, progress.on_tile) as engine:
-            summary = restore_files(
+            restore_files(
                 task,
                 jobs,
                 output,
@@ -190,42 +185,8 @@ def _run(
                 on_notice=note_line,
             )
     except KeyboardInterrupt as stop:
-        error_line("interrupted")
-        if as_json:
-            print_summary()
-        else:
-            conclude(progress.account())
-        raise typer.Exit(exit_code(stop)) from stop
-    if as_json:
-        print_summary()
-    else:
-        order = {job.input: number for number, job in enumerate(jobs[:LONGEST_TABLE])}
-        progress.records.sort(key=lambda record: order.get(record.input, LONGEST_TABLE))
-        _show(summary, progress, left_out, explained, bare=restorer.is_bare)
-    if summary.failed:
-        raise typer.Exit(1)
-
-
-def _show(
-    summary: RunSummary, progress: RunProgress, left_out: Counter[str], explained: str | None, *, bare: bool
-) -> None:
-    from polyrestore.bulk.files import describe_kinds
-
-    if summary.found <= LONGEST_TABLE:
-        nothing = "backbone alone" if bare else "clean"
-        rows = [row(record, nothing) for record in progress.records]
-        print_table(("file", "status", "composition", "seconds"), rows)
-    for line in progress.notes.lines():
-        say(f"note: {line}")
-    if left_out:
-        say(describe_kinds(left_out))
-    say(f"report: {summary.report}")
-    if explained is not None:
-        say(f"explained: {explained}")
-    conclude(
-        f"{summary.found} found: {summary.restored} restored, {summary.skipped} skipped, "
-        f"{summary.failed} failed, in {summary.seconds:.1f} s"
-    )
+        account.interrupted(stop)
+    account.finished(jobs[:LONGEST_TABLE])
 
 
 def _refuse_unreadable(inputs: Sequence[Path], jobs: Sequence[FileJob], *, as_json: bool) -> None:

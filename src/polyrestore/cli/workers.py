@@ -86,7 +86,7 @@ def plan_run(
     from polyrestore.bulk.estimate import estimate, total_megapixels
     from polyrestore.devices import require_memory
 
-    shares, auto = _shares(number, task, restorer, len(paths)), number is None
+    shares, auto = make_all_shares(number, task, restorer, len(paths)), number is None
     megapixels = total_megapixels(paths, task.max_megapixels)
     large = megapixels >= least_megapixels(restorer)
     if not large and not (auto and len(shares) > 1 and megapixels >= _LEAST_FOR_WORKERS):
@@ -106,15 +106,27 @@ def plan_run(
     return RunPlan(shares, found if large else None, told)
 
 
-def _shares(number: int | None, task: RestoreTask, restorer: Restorer, files: int) -> Sequence[Share]:
-    """Return what each worker is given, for ``auto`` of as many as there could be."""
+def make_all_shares(
+    number: int | None, task: RestoreTask, restorer: Restorer, files: int | None = None
+) -> Sequence[Share]:
+    """Return what each worker is given, for ``auto`` of as many as there could be.
+
+    Args:
+        number: of workers, from :func:`workers_number`.
+        task: how files are restored.
+        restorer: ``task.open()``.
+        files: how many there are; None where nobody knows.
+
+    Returns:
+        one for each worker; nothing where this process does it all.
+    """
     from polyrestore.bulk.engines.shares import count_gpus, make_shares, usable_cores
 
     if number == 0:
         return ()
     cores, gpus = usable_cores(), count_gpus() if restorer.device.type == "cuda" else 0
     most = number or gpus or cores
-    return make_shares(min(most, files), cores, task.device, gpus)
+    return make_shares(most if files is None else min(most, files), cores, task.device, gpus)
 
 
 def _choose(shares: Sequence[Share], task: RestoreTask, found: Estimate) -> tuple[Sequence[Share], str]:
