@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.faults import COMMAND, report_lines, require
+from benchmarks.faults import COMMAND, require, results_told
 from benchmarks.harness import describe_versions, make_parser, positive, run_reported, write_results
 from polyrestore.files import sha256_of
 from polyrestore.imaging import ImageMetadata, read_image, write_image
@@ -84,7 +84,7 @@ def run_mode(mode: str, folder: Path, output: Path, bundle: str) -> Timing:
     process = subprocess.Popen([*command, *options], env=environment, stdout=subprocess.DEVNULL)
     seen: list[tuple[float, int]] = []
     while process.poll() is None:
-        lines = report_lines(output)
+        lines = results_told(output)
         if lines and (not seen or lines > seen[-1][1]):
             seen.append((time.monotonic(), lines))
         time.sleep(0.005)

@@ -147,22 +147,22 @@ def restore(arguments: Sequence[str], output: Path) -> dict[str, Any]:
     return values
 
 
-def kill_after(arguments: Sequence[str], output: Path, lines: int) -> int:
-    """Run the command until its report has grown by so many lines; a worker is killed half way.
+def kill_after(arguments: Sequence[str], output: Path, results: int) -> int:
+    """Run the command until so many more results are told; a worker is killed half way.
 
     Returns:
         how long its workers lived on, in milliseconds.
     """
     import psutil
 
-    target, before = report_lines(output) + lines, report_lines(output)
+    target, before = results_told(output) + results, results_told(output)
     process = subprocess.Popen(
         [*arguments, "-o", str(output)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     killed = False
-    while report_lines(output) < target:
+    while results_told(output) < target:
         require(process.poll() is None, "the run ended before it was killed")
-        if not killed and report_lines(output) >= before + lines // 2:
+        if not killed and results_told(output) >= before + results // 2:
             for worker in workers_of(process.pid)[:1]:
                 worker.kill()
                 killed = True
@@ -189,9 +189,10 @@ def workers_of(pid: int) -> list[Any]:
     return found
 
 
-def report_lines(output: Path) -> int:
+def results_told(output: Path) -> int:
+    """Return how many lines of a report tell of a result that was made anew."""
     try:
-        return (output / "report.jsonl").read_bytes().count(b"\n")
+        return (output / "report.jsonl").read_bytes().count(b'"status": "restored"')
     except FileNotFoundError:
         return 0
 
@@ -215,7 +216,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     lived_ms = []
     for number in range(options.kills):
         lived_ms.append(kill_after(arguments, folder / "killed", chance.randint(share // 2, share)))
-        print(f"killed {number + 1}: {report_lines(folder / 'killed')} lines", flush=True)
+        print(f"killed {number + 1}: {results_told(folder / 'killed')} results", flush=True)
     last = restore(arguments, folder / "killed")
     same = account(folder / "killed", kinds, source) == results
     require(same, "the results of the run that was killed have other bytes")

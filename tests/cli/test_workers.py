@@ -14,7 +14,8 @@ from polyrestore.bulk.engines import shares
 from polyrestore.bulk.estimate import Estimate
 from polyrestore.bulk.one_file import RestoreTask
 from polyrestore.cli import estimating, progress, workers
-from polyrestore.cli.workers import RunPlan, plan_run
+from polyrestore.cli.estimating import RunPlan
+from polyrestore.cli.workers import plan_run
 from polyrestore.errors import DeviceMemoryError
 from tests.cli.conftest import Outcome
 
@@ -51,12 +52,12 @@ def test_a_number_of_workers_that_cannot_be_is_refused(
 
 
 def test_auto_takes_as_many_as_memory_allows_and_says_why(
-    bundle: str, photographs: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, bundle: str, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = RestoreTask(bundle, "cpu", as_="rain")
     restorer = task.open()
     paths = [str(photographs / name) for name in ("a.png", "b.jpg", "sub/c.png")]
-    measured = Estimate(900_000_000, 400_000_000, 12.0, 3, 0.0, 64)
+    measured = Estimate(900_000_000, 400_000_000, 12.0, 3, 0.0014, 64)
     monkeypatch.setattr(estimate, "estimate", lambda *arguments, **options: measured)
     monkeypatch.setattr(shares, "usable_cores", lambda: 4)
 
@@ -83,3 +84,9 @@ def test_auto_takes_as_many_as_memory_allows_and_says_why(
     with pytest.raises(DeviceMemoryError, match=r"in each of 2 workers needs about 1\.8 GB"):
         plan(2, 1_000_000_000)
     assert measured.for_workers(4, devices=2).seconds == 6.0
+
+    arguments = ("restore", photographs, "-r", "-o", photographs / "out", "--bundle", bundle, "--dry-run")
+    told = call(*arguments, "--workers", "auto").out
+    assert "workers: this process alone (4 cores, 1.0 GB of memory free, " in told
+    assert "estimate: 3 files, 0 megapixels, 0.9 GB of memory, " in told
+    assert "2.3 GB of memory, at most about 12 s on cpu" in call(*arguments, "--workers", 2).out

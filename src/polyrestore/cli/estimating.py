@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from polyrestore.cli.progress import LONGEST_TABLE, duration
 from polyrestore.cli.terminal import conclude, error_line, say
 
 if TYPE_CHECKING:
+    from polyrestore.bulk.engines.shares import Share
     from polyrestore.bulk.estimate import Estimate
     from polyrestore.bulk.files import FileJob
     from polyrestore.bulk.one_file import RestoreTask
@@ -23,6 +24,21 @@ if TYPE_CHECKING:
 # Below so many megapixels a run is over soon, and an estimate would only delay it.
 _LARGE_MEGAPIXELS = 20.0
 _LARGE_IF_HEAVY = 0.5
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Where a run's files are restored, and what that takes.
+
+    Attributes:
+        shares: what each worker is given; nothing where this process does it all.
+        estimate: of a large run; None of others.
+        told: why there are so many workers, as a line; None where they were named.
+    """
+
+    shares: Sequence[Share]
+    estimate: Estimate | None
+    told: str | None
 
 
 def least_megapixels(restorer: Restorer) -> float:
@@ -48,6 +64,7 @@ def show_plan(
     jobs: Sequence[FileJob],
     output: Path,
     left_out: Counter[str],
+    share_out: Callable[[RestoreTask, Restorer, Estimate], RunPlan],
     *,
     overwrite: bool,
     as_json: bool,
@@ -59,6 +76,7 @@ def show_plan(
         jobs: the files.
         output: the output folder.
         left_out: files of other kinds, by ending.
+        share_out: says which workers would do it, and what all of them would take.
         overwrite: whether files that no run wrote would be replaced.
         as_json: print JSON.
 
@@ -83,15 +101,17 @@ def show_plan(
             to_restore.append(planned.input)
         if planned.error is not None:
             error_line(planned.error)
-    found = None
+    found = told = None
     if to_restore:
-        found = estimate(
+        alone = estimate(
             restorer,
             to_restore,
             weights=identity["as"],
             explain=task.explain,
             max_megapixels=task.max_megapixels,
         )
+        plan = share_out(task, restorer, alone)
+        found, told = plan.estimate, plan.told
     if as_json:
         print_json(
             found=len(jobs),
@@ -111,6 +131,8 @@ def show_plan(
             say(f"... and {len(jobs) - len(shown)} more; --json has all of them")
         if left_out:
             say(describe_kinds(left_out))
+        if told is not None:
+            say(told)
         if found is not None:
             say(estimate_text(found, restorer.device))
         conclude(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -26,7 +27,7 @@ from polyrestore.cli.estimating import estimate_text, show_plan
 from polyrestore.cli.progress import LONGEST_TABLE, RunProgress
 from polyrestore.cli.terminal import conclude, error_line, note_line, say
 from polyrestore.cli.watching import watch_folders
-from polyrestore.cli.workers import WorkersOption, open_engine, plan_run, workers_number
+from polyrestore.cli.workers import WorkersOption, open_engine, plan_run, share_out, workers_number
 from polyrestore.errors import ImageError
 from polyrestore.plugins import loaded_plugins
 
@@ -144,7 +145,8 @@ def restore_command(
     if watch:
         watch_folders(task, inputs, output, number, recursive=recursive, overwrite=overwrite, as_json=as_json)
     elif dry_run:
-        show_plan(task, jobs, output, left_out, overwrite=overwrite, as_json=as_json)
+        share = partial(share_out, number)
+        show_plan(task, jobs, output, left_out, share, overwrite=overwrite, as_json=as_json)
     else:
         _run(task, jobs, output, left_out, number, overwrite=overwrite, as_json=as_json)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrestore.cli.estimating import least_megapixels
+from polyrestore.cli.estimating import RunPlan, least_megapixels
 
 if TYPE_CHECKING:
     from polyrestore.bulk.engines.shares import Share
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 _MOST = 1024
-# Below so many megapixels a run is over before several processes have begun.
-_LEAST_FOR_WORKERS = 8.0
+# Measured on two cores: from so many megapixels on, workers have made up for the time that their start takes.
+_LEAST_FOR_WORKERS = 20.0
 
 WorkersOption = Annotated[
     str | None,
@@ -49,21 +49,6 @@ def workers_number(given: str | None) -> int | None:
     return int(given)
 
 
-@dataclass(frozen=True)
-class RunPlan:
-    """Where a run's files are restored, and what that takes.
-
-    Attributes:
-        shares: what each worker is given; nothing where this process does it all.
-        estimate: of a large run; None of others.
-        told: why there are so many workers, as a line; None where they were named.
-    """
-
-    shares: Sequence[Share]
-    estimate: Estimate | None
-    told: str | None
-
-
 def plan_run(
     number: int | None,
     task: RestoreTask,
@@ -86,24 +71,43 @@ def plan_run(
     from polyrestore.bulk.estimate import estimate, total_megapixels
     from polyrestore.devices import require_memory
 
-    shares, auto = make_all_shares(number, task, restorer, len(paths)), number is None
     megapixels = total_megapixels(paths, task.max_megapixels)
     large = megapixels >= least_megapixels(restorer)
+    shares, auto = make_all_shares(number, task, restorer, len(paths)), number is None
     if not large and not (auto and len(shares) > 1 and megapixels >= _LEAST_FOR_WORKERS):
-        told = f"workers: this process alone, for {megapixels:.1f} megapixels" if auto else None
-        return RunPlan(() if auto else shares, None, told)
+        return RunPlan((), None, _alone(megapixels)) if auto else RunPlan(shares, None, None)
     found = estimate(
         restorer, paths, weights=weights, explain=task.explain, max_megapixels=task.max_megapixels
     )
+    plan = share_out(number, task, restorer, found)
+    tiles = f"the largest image, in tiles of {restorer.tile_px} px (see --tile-px),"
+    each = f" in each of {len(plan.shares)} workers" if plan.shares else ""
+    require_memory((plan.estimate or found).needed_bytes, restorer.device, tiles + each)
+    return plan if large else replace(plan, estimate=None)
+
+
+def share_out(number: int | None, task: RestoreTask, restorer: Restorer, found: Estimate) -> RunPlan:
+    """Choose workers for a run of which is known what it would take in one process.
+
+    Args:
+        number: of workers, from :func:`workers_number`.
+        task: how files are restored.
+        restorer: ``task.open()``.
+        found: of one process.
+    """
+    shares = make_all_shares(number, task, restorer, found.files)
     told = None
-    if auto:
+    if number is None and found.megapixels < _LEAST_FOR_WORKERS:
+        shares, told = (), _alone(found.megapixels)
+    elif number is None:
         shares, told = _choose(shares, task, found)
     if shares:
         found = found.for_workers(len(shares), len({share.device for share in shares}))
-    tiles = f"the largest image, in tiles of {restorer.tile_px} px (see --tile-px),"
-    each = f" in each of {len(shares)} workers" if shares else ""
-    require_memory(found.needed_bytes, restorer.device, tiles + each)
-    return RunPlan(shares, found if large else None, told)
+    return RunPlan(shares, found, told)
+
+
+def _alone(megapixels: float) -> str:
+    return f"workers: this process alone, for {megapixels:.1f} megapixels"
 
 
 def make_all_shares(
