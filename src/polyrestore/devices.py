@@ -24,7 +24,8 @@ def usable_device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        # Also back, which the device that only knows shapes cannot do.
+        torch.empty(1, device=chosen).cpu()
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise DeviceError(f"device {str(device)!r} cannot be used ({reason}); try 'cpu'") from error

@@ -239,6 +239,14 @@ def test_two_runs_do_not_share_an_output_folder(folder: Path) -> None:
         restore_with([folder / "in"], folder / "out", darken)
 
 
+def test_a_result_that_is_named_like_a_temporary_file_stays(folder: Path) -> None:
+    odd = make_image(folder / "in/.part-0123abcd.png")
+    restore_with([odd], folder / "out", darken)
+    (folder / "out/.part-4567abcd.png").write_text("left by a run that was killed")
+    restore_with([folder / "in/a.png"], folder / "out", darken)
+    assert images(folder / "out") == [".part-0123abcd.png", "a.png"]
+
+
 def test_odd_names_survive_the_report(tmp_path: Path) -> None:
     name = b"caf\xe9 \xf0\x9f\x8c\xa7\n.png".decode("utf-8", "surrogateescape")
     make_image(tmp_path / "plain.png").rename(tmp_path / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -257,3 +258,15 @@ def test_paths_longer_than_paths_can_be_are_told_in_one_line(
         assert outcome.code in (1, 2), arguments
         assert outcome.err.startswith("error: ")
         assert outcome.err.count("\n") == 1, outcome.err
+
+
+def test_a_working_folder_that_was_removed_is_told(
+    call: Callable[..., Outcome], photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "getcwd", fail)
+    outcome = call("restore", photographs, "-o", photographs.parent / "out")
+    assert outcome.code == 1
+    assert outcome.err.startswith("error: the folder that the command was started in is not there")

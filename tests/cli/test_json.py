@@ -72,7 +72,7 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
     assert "estimate: 2 files" in outcome.out
     assert not out.exists()
     assert call(*arguments[:-1]).code == 0
-    (photographs / "b.jpg").write_bytes(b"")
+    (photographs / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     (photographs / "sub/c.png").rename(photographs / "c.jpg")
     (photographs / "d.png").write_text("no image")
     (out / "d.png").write_text("somebody's")
@@ -86,6 +86,9 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
         "c.jpg": ("restore", "c.png"),
         "d.png": ("fail", None),
     }
+    # Each error says which file it is about.
+    failing = [file for file in values["files"] if file["action"] == "fail"]
+    assert all(Path(file["input"]).name in file["error"] for file in failing)
     assert values["estimate"]["files"] == 1
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     # What was planned is what is done.

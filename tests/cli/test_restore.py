@@ -118,6 +118,7 @@ def test_failing_files_do_not_stop_the_others(
         (["--as", ""], "at least one"),
         (["--strength", "nan"], "strength"),
         (["--device", "abacus"], "abacus"),
+        (["--device", "meta"], "meta"),
         (["--quality", "beste"], "did you mean 'best'"),
         (["--precision", "float8"], "float8"),
         (["--precision", "float16", "--device", "cpu"], "float16"),

@@ -81,6 +81,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(save_bundle(tmp_path_factory.mktemp("bundles") / "small", fuzz_runs.small_bundle()))
 
 
+# The process of the command ignores what libraries warn their callers of.
+@pytest.mark.filterwarnings("ignore")
 def test_runs_over_damaged_files_lose_none(bundle: str, tmp_path: Path) -> None:
     contents = [content for _, content in fuzz.mutations(100, seed=2)]
     assert fuzz_runs.restore_folder(contents, tmp_path, bundle, random.Random(4)) == []

@@ -81,7 +81,7 @@ def restore_files(
         for notice in report.notices:
             if on_notice is not None:
                 on_notice(notice)
-        _remove_leftovers(folder)
+        _remove_leftovers(folder, report)
         run = _Run(task, folder, jobs, report, json.loads(json.dumps(identity)), overwrite, on_file)
         for job, record in engine(task, run.settled_jobs()):
             run.finish(job, run.place(job, record))
@@ -159,9 +159,11 @@ class _Run:
             self.on_file(record)
 
 
-def _remove_leftovers(folder: Path) -> None:
+def _remove_leftovers(folder: Path, report: Report) -> None:
     """Remove the temporary files of a run that was killed; the lock says that none is running."""
     for parent, _, names in os.walk(folder):
         for name in names:
-            if _TEMPORARY_NAME.match(name):
-                Path(parent, name).unlink(missing_ok=True)
+            path = Path(parent, name)
+            # An input may have been called like one, and its result is then.
+            if _TEMPORARY_NAME.match(name) and not report.owns(path.relative_to(folder).as_posix()):
+                path.unlink(missing_ok=True)

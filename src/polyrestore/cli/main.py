@@ -34,6 +34,14 @@ def run(arguments: Sequence[str]) -> int:
     if any(before not in _LISTS_OF_NAMES for before in empty):
         error_line("an argument is empty where a path or a value belongs (see polyrestore --help)")
         return 2
+    try:
+        # Libraries need one too, and end the process where there is none.
+        os.getcwd()
+    except OSError:
+        error_line(
+            "the folder that the command was started in is not there any more; start it in another one"
+        )
+        return 1
     stdout.restart()
     try:
         code = _run(arguments)

@@ -121,14 +121,13 @@ def read_sizes(path: str | Path) -> list[tuple[int, int]]:
     Those are all pages or frames where the format's writer holds several, and the first one elsewhere.
 
     Raises:
-        Exception: the file cannot be opened, or is no image; of any class.
+        ImageError: the file cannot be opened, or is no image.
     """
     from polyrestore.imaging.page_files import JOINED_FORMATS
 
     content = read_content(path)
     file_format = require_format(content, path)
-    with warnings.catch_warnings(), file_format.open(content) as opened:
-        warnings.simplefilter("ignore")
+    with explain_errors(path, file_format), file_format.open(content) as opened:
         if file_format.name not in JOINED_FORMATS:
             return [opened.size]
         pages, _ = find_pages(opened, file_format)
