@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -36,6 +37,10 @@ def run(source: Path, output: Path, task: RestoreTask, engine: Engine) -> RunSum
     return restore_files(task, jobs, output, engine, identity={"strength": 1.0})
 
 
+def report(output: Path) -> str:
+    return (output / "report.jsonl").read_text()
+
+
 def restore_with_a_worker(bundle: str, folder: str) -> RunSummary:
     place = Path(folder)
     task = RestoreTask(bundle, "cpu", as_="rain", plugins=(str(place / "crashes.py"),))
@@ -46,6 +51,7 @@ def restore_with_a_worker(bundle: str, folder: str) -> RunSummary:
 def test_a_killed_run_over_poisoned_files_is_ended_by_another(bundle: str, tmp_path: Path) -> None:
     kinds = make_folder(tmp_path / "in", 20, len(KINDS), seed=1)
     assert Counter(kinds.values()) == {"whole": 13, **dict.fromkeys(KINDS, 1)}
+    (crash,) = (name for name, kind in kinds.items() if kind == "crash")
     (tmp_path / "crashes.py").write_text(CRASHES)
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
@@ -67,6 +73,8 @@ def test_a_killed_run_over_poisoned_files_is_ended_by_another(bundle: str, tmp_p
     assert summary.skipped >= 5
     results = account(tmp_path / "out", kinds, tmp_path / "in")
     assert len(results) == 13
+    endings = re.findall(r"the process that restored it was ended by (.*?), twice", report(tmp_path / "out"))
+    assert set(endings) == {"SIGSEGV" if int(crash[2:6]) % 2 else "exit code 3"}
     here = run(tmp_path / "in", tmp_path / "here", RestoreTask(bundle, "cpu", as_="rain"), restore_here)
     # Without the plugin the file that crashes is an image with a little behind its end.
     assert (here.restored, here.failed) == (14, 6)
