@@ -11,10 +11,10 @@ from polyrestore import teaching
 from polyrestore.bundles import load_bundle, shipped
 from polyrestore.cli.main import run
 from polyrestore.imaging import ImageMetadata, write_image
-from polyrestore.teaching import Training
+from polyrestore.teaching import Training, making
 from tests.support.tiny_bundle import save_tiny_bundle
 from tests.teaching.conftest import drown, picture
-from tests.test_readme import commands
+from tests.test_readme import ROOT, commands
 
 DOCUMENT = "docs/teaching.md"
 
@@ -30,6 +30,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         clean = picture(index, (48, 56))
         write_image(tmp_path / "wet-glass" / "input" / f"{index}.png", drown(clean), ImageMetadata())
         write_image(tmp_path / "wet-glass" / "target" / f"{index}.png", clean, ImageMetadata())
+        write_image(tmp_path / "photographs" / f"{index}.png", clean, ImageMetadata())
+    (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+    monkeypatch.setattr(making, "_FEWEST", 5)
     write_image(tmp_path / "damaged" / "a.png", drown(picture(7)), ImageMetadata())
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -41,5 +44,5 @@ def test_the_commands_run(place: Path, capsys: pytest.CaptureFixture[str]) -> No
     for program, *arguments in found:
         assert program == "polyrestore"
         assert run(arguments) == 0, f"{arguments}: {capsys.readouterr().err}"
-    assert "wet_glass" in load_bundle("my-bundle").adapters
+    assert {"wet_glass", "film", "night"} <= load_bundle("my-bundle").adapters.keys()
     assert "drops" not in load_bundle("other-bundle").adapters

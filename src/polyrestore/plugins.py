@@ -6,6 +6,7 @@ import importlib.util
 import pickle
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from polyrestore.errors import PluginError
@@ -13,8 +14,8 @@ from polyrestore.errors import PluginError
 _PREFIX = "polyrestore_plugin_"
 
 
-def load_plugin(path: Path) -> None:
-    """Run a Python file, once per process, that adds to registries such as ``BACKBONES``.
+def load_plugin(path: Path) -> ModuleType:
+    """Run a Python file, once per process, that adds to registries such as ``BACKBONES``; return its module.
 
     Only files that a user names are run: bundles and recipes cannot name any.
 
@@ -26,7 +27,7 @@ def load_plugin(path: Path) -> None:
     name = f"{_PREFIX}{path.stem}"
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
-        return
+        return loaded
     specification = importlib.util.spec_from_file_location(name, path)
     if not path.is_file() or specification is None or specification.loader is None:
         raise PluginError(f"no Python file {path} to load as a plugin")
@@ -37,6 +38,7 @@ def load_plugin(path: Path) -> None:
     except Exception as error:
         del sys.modules[name]
         raise PluginError(f"the plugin {path} fails: {type(error).__name__}: {error}") from error
+    return module
 
 
 def loaded_plugins() -> tuple[str, ...]:

@@ -13,17 +13,29 @@ from polyrestore.cli.train import interrupts, shown_progress
 
 if TYPE_CHECKING:
     from polyrestore.teaching import TeachingReport
+    from polyrestore.teaching.making import Damage
 
 
 def teach_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it, such as wet_glass.")],
-    pairs: Annotated[
-        Path, typer.Option("--pairs", metavar="FOLDER", help="Damaged images in input/, clean in target/.")
-    ],
     into: Annotated[
         Path,
         typer.Option("--into", "-o", metavar="FOLDER", help="Your own bundle; made when it is not there."),
     ],
+    pairs: Annotated[
+        Path | None,
+        typer.Option("--pairs", metavar="FOLDER", help="Damaged images in input/, clean in target/."),
+    ] = None,
+    clean: Annotated[
+        Path | None, typer.Option("--clean", metavar="FOLDER", help="Or clean photographs, to be damaged by:")
+    ] = None,
+    function: Annotated[
+        str | None,
+        typer.Option("--function", metavar="FILE.py:NAME", help="A function of image and generator."),
+    ] = None,
+    mixture: Annotated[
+        str | None, typer.Option("--mixture", metavar="NAMES", help="Or known ones: low_light,noise.")
+    ] = None,
     bundle: Annotated[
         str | None,
         typer.Option("--bundle", metavar="NAME|FOLDER", help="What a new one is a copy of; default."),
@@ -39,15 +51,34 @@ def teach_command(
     A part of the pairs is held back, by whole scenes, and everything is measured on it. Restoring with the
     bundle then recognises and undoes the new degradation by itself.
     """
+    images, damage, made_by = _examples(pairs, clean, function, mixture)
+
     from polyrestore.teaching import Lesson, Training, teach
 
-    lesson = Lesson(name, pairs, into, bundle, minutes, Training(seed=seed))
+    lesson = Lesson(name, images, into, bundle, minutes, damage, made_by, Training(seed=seed))
     with interrupts() as interrupted, shown_progress(quiet=as_json) as show:
         report = teach(lesson, show, lambda: interrupted.signal is not None)
     if as_json:
         print_json(**report.to_dict())
         return
     _print(report)
+
+
+def _examples(
+    pairs: Path | None, clean: Path | None, function: str | None, mixture: str | None
+) -> tuple[Path, Damage | None, str]:
+    """Return the folder to learn from, what damages its photographs, and how that is called."""
+    if pairs is not None and clean is None and function is None and mixture is None:
+        return pairs, None, "pairs"
+    if pairs is not None or clean is None or (function is None) == (mixture is None):
+        raise typer.BadParameter("give --pairs FOLDER, or --clean FOLDER and one of --function and --mixture")
+
+    from polyrestore.teaching.making import find_function, mix_known
+
+    if function is not None:
+        # Where it lay on one machine helps nobody.
+        return clean, find_function(function), f"function {Path(function).name}"
+    return clean, mix_known(mixture or ""), f"mixture {mixture}"
 
 
 def _print(report: TeachingReport) -> None:

@@ -56,14 +56,15 @@ def read_pairs(folder: Path) -> CheckedPairs:
     """
     paths = pair_paths(folder)
     budget = MEMORY_BYTES // max(1, 2 * len(paths))
-    found, notes = [], []
+    found, notes, large = [], [], 0
     for degraded, clean in paths:
         pair = Pair(degraded.stem, load_pixels(degraded), load_pixels(clean))
         _check_sizes(pair, folder)
         found.append((_middle(pair, budget), clean))
-    if any(pair.clean.numel() == budget // 3 * 3 for pair, _ in found):
-        notes.append("the images are large: of some, the middle is learned from")
-    kept, told = _without_useless(found)
+        large += pair.clean.numel() > budget
+    if large:
+        notes.append(f"the images are large: of {large} of them the middle is learned from")
+    kept, told = leave_out_useless(found)
     notes += told
     _check_partners([pair for pair, _ in kept])
     aligned, told = _align([pair for pair, _ in kept])
@@ -111,7 +112,12 @@ def _middle(pair: Pair, budget: int) -> Pair:
 Found = tuple[Pair, Path]
 
 
-def _without_useless(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+def leave_out_useless(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+    """Leave out pairs whose images are the same, and those that are there twice; say which.
+
+    Raises:
+        DataError: the images of every pair are the same.
+    """
     kept: list[Found] = []
     same, again = [], []
     for pair, path in found:

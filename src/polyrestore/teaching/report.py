@@ -31,6 +31,7 @@ class TeachingReport:
     Attributes:
         name: of the degradation.
         bundle: folder of the user's bundle that can restore it now.
+        made_by: what made the pairs; ``pairs`` where they were given.
         pairs: how many it was learned from.
         held_back: how many it was measured on.
         scenes: how many scenes there are in all.
@@ -51,6 +52,7 @@ class TeachingReport:
 
     name: str
     bundle: str
+    made_by: str
     pairs: int
     held_back: int
     scenes: int

@@ -20,6 +20,7 @@ from polyrestore.teaching.effects import (
     measure_effects,
     measure_pairs,
 )
+from polyrestore.teaching.making import Damage, make_pairs
 from polyrestore.teaching.pairs import read_pairs
 from polyrestore.teaching.recognising import Views, fit_prototype, look_at, shares_of, superseded
 from polyrestore.teaching.report import Effect, TeachingReport
@@ -39,18 +40,23 @@ class Lesson:
 
     Attributes:
         name: of the degradation, and of its adapter.
-        pairs: folder with ``input`` and ``target``.
+        images: folder with pairs in ``input`` and ``target``; where ``damage`` is given, one with clean
+            photographs.
         into: folder of the user's bundle; made when missing.
         base: the bundle that a new one is a copy of; None for ``default``.
         minutes: how long it takes at most, about.
+        damage: what makes pairs of clean photographs; None for pairs.
+        made_by: what ``damage`` is, for the record.
         training: how the adapter is trained; its minutes come from the lesson's.
     """
 
     name: str
-    pairs: Path
+    images: Path
     into: Path
     base: str | None = None
     minutes: float = 15.0
+    damage: Damage | None = None
+    made_by: str = "pairs"
     training: Training = Training()
 
 
@@ -70,6 +76,7 @@ def teach(lesson: Lesson, on_event: OnEvent = ignore, stop_when: StopWhen = neve
         AdapterError: the bundle has an adapter of this name.
         BundleError: there is no such bundle, or it is not the user's own.
         DataError: the pairs cannot be learned from.
+        PluginError: what makes pairs fails.
         MissingExtraError: a library that trains, or one that compares images, is not installed.
         TrainingError: a loss is not finite.
         StoppedError: ``stop_when`` said so; nothing was installed.
@@ -79,11 +86,14 @@ def teach(lesson: Lesson, on_event: OnEvent = ignore, stop_when: StopWhen = neve
     bundle = open_own(lesson.into, lesson.base)
     if lesson.name in bundle.adapters:
         raise taken_name(bundle, lesson.name)
-    found = read_pairs(lesson.pairs)
+    if lesson.damage is None:
+        found = read_pairs(lesson.images)
+    else:
+        found = make_pairs(lesson.images, lesson.damage, lesson.training.seed)
     split = split_by_scene([pair.name for pair in found.pairs], found.targets, lesson.training.seed)
     sides = [[found.pairs[index] for index in side] for side in (split.training, split.held_back)]
     how = replace(lesson.training, minutes=lesson.minutes * TRAINING_SHARE)
-    trained = train_adapter(lesson.name, bundle, sides[0], sides[1], how, lesson.pairs, on_event, stop_when)
+    trained = train_adapter(lesson.name, bundle, sides[0], sides[1], how, lesson.images, on_event, stop_when)
     adapter = replace(trained.adapter, base_sha256=base_sha256(bundle.backbone))
     taught, others = with_adapter(bundle, adapter), {}
     tell = _Looks(lesson.name, on_event, stop_when)
@@ -149,6 +159,7 @@ def _report(
     report = TeachingReport(
         name=lesson.name,
         bundle=str(lesson.into),
+        made_by=lesson.made_by,
         pairs=len(split.training),
         held_back=figures.count,
         scenes=split.scenes,
