@@ -35,6 +35,10 @@ def test_an_adapter_is_added_shown_and_removed(call: Call, bundle: str, tmp_path
         (("adapters", "remove", "drizle", "--from", own), "did you mean 'drizzle'?"),
         (("adapters", "remove", "rain", "--from", shipped_folder() / "default"), "stays as it is"),
         (("adapters", "show", "nothing", "--bundle", own), "has no adapter 'nothing'"),
+        (
+            ("adapters", "add", folder, "--into", folder / "adapter_config.json" / "x", "--name", "a"),
+            "cannot write",
+        ),
         (("adapters", "add", folder, "--into", folder), "holds other files and no bundle"),
     ):
         outcome = call(*arguments)

@@ -16,7 +16,7 @@ from polyrestore.bundles.manifest_file import MANIFEST_FILE
 from polyrestore.bundles.shipped import find_bundle, shipped_folder
 from polyrestore.bundles.stating import check_recogniser
 from polyrestore.degradations import check_name
-from polyrestore.errors import AdapterError, BundleError, nearest_names
+from polyrestore.errors import AdapterError, BundleError, OutputError, nearest_names
 
 _BY_ADAPTER = ("minimum_shares", "supersedes")
 
@@ -33,8 +33,10 @@ def open_own(place: Path, base: str | None) -> Bundle:
         BundleError: the folder is that of a shipped bundle, holds something else, or is there and a base was
             named as well.
         UnknownNameError: no shipped bundle has the base's name.
+        OutputError: nothing can be written there.
     """
     require_own(place)
+    _require_writable(place)
     if not (place / MANIFEST_FILE).exists():
         if place.is_dir() and any(place.iterdir()):
             raise BundleError(f"{place} holds other files and no bundle; choose another folder")
@@ -125,6 +127,13 @@ def without_adapter(bundle: Bundle, name: str) -> Bundle:
         recognition_settings=settings,
         info=bundle.info.model_copy(update={"training": training}),
     )
+
+
+def _require_writable(place: Path) -> None:
+    """Say before the work that its result could not be written."""
+    there = next(folder for folder in place.resolve().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise OutputError(f"cannot write the bundle {place}: {there} cannot be written to")
 
 
 def _name_of(place: Path, otherwise: str) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from polyrestore.adapters import Adapter, Prototype, base_sha256
-from polyrestore.bundles import Bundle, save_bundle
+from polyrestore.bundles import Bundle, load_bundle, save_bundle
 from polyrestore.bundles.installing import open_own, taken_name, with_adapter
+from polyrestore.bundles.manifest_file import MANIFEST_FILE
 from polyrestore.degradations import check_name
 from polyrestore.errors import StoppedError
 from polyrestore.recognition import RecognitionSettings
@@ -109,7 +110,9 @@ def teach(lesson: Lesson, on_event: OnEvent = ignore, stop_when: StopWhen = neve
         others = measure_effects(bundle, taught, lesson.name, unseen.others)
     figures = measure_pairs(bundle, taught, lesson.name, sides[1], tell)
     report = _report(lesson, split, trained, figures, others, adapter, found.notes)
-    save_bundle(lesson.into, with_adapter(bundle, replace(adapter, record=report.to_record())))
+    # Another lesson may have ended in the meantime.
+    own = load_bundle(lesson.into) if (lesson.into / MANIFEST_FILE).exists() else bundle
+    save_bundle(lesson.into, with_adapter(own, replace(adapter, record=report.to_record())))
     return report
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -98,7 +98,9 @@ class _TeachingJob(RestorationJob):
         self.looks += 1
         if figures["mean"] > self.best_figure:
             assert self.bank is not None
-            self.best, self.best_look = self.bank.export(self.tasks[0]), self.looks
+            adapter = self.bank.export(self.tasks[0])
+            tensors = {key: tensor.cpu() for key, tensor in adapter.tensors.items()}
+            self.best, self.best_look = replace(adapter, tensors=tensors), self.looks
             self.best_figure = figures["mean"]
         return figures
 
@@ -158,7 +160,8 @@ def train_adapter(
         )  # fmt: skip
     finally:
         bank.detach()
-        backbone.eval()
+        # A bundle is on the CPU, wherever it was trained.
+        backbone.eval().cpu()
 
 
 def spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
