@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from polyrestore import teaching
-from polyrestore.bundles import load_bundle, shipped
+from polyrestore.bundles import load_bundle, save_bundle, shipped
 from polyrestore.cli.main import run
 from polyrestore.imaging import ImageMetadata, write_image
 from polyrestore.teaching import Training, making
-from tests.support.tiny_bundle import save_tiny_bundle
+from tests.support.tiny_bundle import tiny_bundle
 from tests.teaching.conftest import drown, picture
 from tests.test_readme import ROOT, commands
 
@@ -21,7 +21,7 @@ DOCUMENT = "docs/teaching.md"
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    save_tiny_bundle(tmp_path / "shipped" / "default")
+    save_bundle(tmp_path / "shipped" / "default", tiny_bundle(settings={"clean_threshold": 1.1}))
     monkeypatch.setattr(shipped, "shipped_folder", lambda: tmp_path / "shipped")
     # The command has no such options: a reader waits for minutes.
     quick = partial(Training, steps=2, patch_px=32, batch_size=2, rank=1)

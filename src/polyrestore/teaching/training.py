@@ -29,6 +29,8 @@ from polyrestore.training.weighting import build_weighting
 
 # What an adapter of the bundle has to gain by itself before the new one starts from it, in dB.
 LEAST_HEAD_START = 0.2
+# What has been learned already is lost at the rate of a new adapter.
+WARM_RATE = 0.3
 _CROPS = 12
 
 
@@ -151,7 +153,8 @@ def train_adapter(
         crops = ValidationSet([], [name], _CROPS, pairs={name: spread(held_back, _CROPS)})
         job = _TeachingJob(backbone, source, crops, bank, "l1", patience=how.patience)
         before = job.validate()["mean"]
-        recipe = _recipe(name, how, folder)
+        rate = how.learning_rate * (WARM_RATE if start else 1.0)
+        recipe = _recipe(name, replace(how, learning_rate=rate), folder)
         made = _run(job, recipe, how, on_event, stop_when)
         assert job.best is not None
         return Trained(
