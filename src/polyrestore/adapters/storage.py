@@ -36,6 +36,7 @@ _RECOGNISER_KEY = "recogniser_sha256"
 _SHARE_KEY = "least_share"
 _SUPERSEDES_KEY = "supersedes"
 _RECORD_KEY = "record"
+_RECORD_DEPTH = 8
 
 
 def save_adapter(
@@ -161,4 +162,11 @@ def _record_of(notes: Mapping[str, str]) -> dict[str, Any]:
         raise AdapterError(f"its record is not valid JSON: {error}; save the adapter again") from error
     if not isinstance(record, dict):
         raise AdapterError(f"its record must be a JSON object, not a {type(record).__name__}")
+    if not _is_shallow(record, _RECORD_DEPTH):
+        raise AdapterError("its record is nested too deeply; save the adapter again")
     return record
+
+
+def _is_shallow(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_shallow(each, levels - 1) for each in inner)
