@@ -11,6 +11,7 @@ from polyrestore.backbones.veil import (
     VEIL_DIM,
     dark_channel,
     guided_coefficients,
+    thickest_colours,
     veil_at,
     without_veil,
 )
@@ -56,3 +57,12 @@ def test_a_guided_map_keeps_to_the_edges_of_its_guide() -> None:
     followed = slope * guide.mean(1, keepdim=True) + offset
     jump = [float((each[..., 16] - each[..., 15]).mean()) for each in (followed, blurred)]
     assert jump[0] > 3 * jump[1]
+
+
+def test_the_thickest_part_of_a_veil_has_the_colour_of_its_light() -> None:
+    light = torch.tensor([0.9, 0.8, 0.7]).view(1, 3, 1, 1)
+    thickness = torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
+    hazy = random_image(64, 64) * (1 - thickness) + light * thickness
+    least, more = thickest_colours(hazy, dark_channel(hazy))
+    torch.testing.assert_close(least, light.flatten(1), atol=0.05, rtol=0)
+    assert float((least - light.flatten(1)).abs().mean()) < float((more - light.flatten(1)).abs().mean())
