@@ -18,6 +18,7 @@ from polyrestore.bulk.one_file import RestoreTask
 from polyrestore.bulk.report import PENDING_NAME, REPORT_NAME
 from polyrestore.bulk.run import RunSummary, restore_files
 from polyrestore.imaging import Image, ImageMetadata, write_image
+from polyrestore.imaging.levels import to_floats
 from polyrestore.notes import Note
 from polyrestore.restoration.restorer import Restorer
 
@@ -57,12 +58,12 @@ class FakeRestorer:
     restore_one: Callable[[torch.Tensor], Any]
     explain_one: Callable[[torch.Tensor], Any] | None = None
 
-    def restore(self, image: Image, as_: object, strength: float) -> Any:
-        return self.restore_one(image.pixels)
+    def restore(self, image: Image, as_: object, strength: float, *, dtype: torch.dtype) -> Any:
+        return self.restore_one(to_floats(image.pixels))
 
     def explain(self, image: Image, as_: object, strength: float) -> Any:
         assert self.explain_one is not None
-        return self.explain_one(image.pixels)
+        return self.explain_one(to_floats(image.pixels))
 
 
 def darken(pixels: torch.Tensor) -> FakeRestored:

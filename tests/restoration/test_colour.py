@@ -34,10 +34,10 @@ def test_what_compression_left_of_colour_is_not_made_stronger() -> None:
 
 
 def test_one_coloured_pixel_makes_a_photograph_a_coloured_one() -> None:
-    image, restored = random_image(9, 7)[0, :1].repeat(3, 1, 1), random_image(9, 7, seed=1)[0]
-    assert not torch.equal(keep_grey(restored.clone(), image), restored)
+    image = random_image(9, 7)[0, :1].repeat(3, 1, 1)
+    assert is_grey(image)
     image[0, 4, 3], image[2, 4, 3] = 0.5, 0.45
-    assert torch.equal(keep_grey(restored.clone(), image), restored)
+    assert not is_grey(image)
 
 
 def test_a_network_that_adds_colours_adds_none_to_a_grey_photograph() -> None:

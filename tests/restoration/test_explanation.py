@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from polyrestore.recognition import Recognition
 from polyrestore.restoration import restorer as module
 from polyrestore.restoration.explanation import PANEL_PX
 from polyrestore.restoration.restorer import Restorer
+from polyrestore.runtimes.torch import TorchRuntime
 from tests.restoration.test_restorer import expected, random_pixels
 
 
@@ -62,13 +64,13 @@ def test_the_network_runs_no_more_often_than_it_has_to(
     restorer: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[dict[str, float]] = []
-    apply = Restorer.apply
+    composed = TorchRuntime.composed
 
-    def counted(self: Restorer, images: list[torch.Tensor], weights: dict[str, float]) -> list[torch.Tensor]:
+    def counted(self: TorchRuntime, weights: dict[str, float]) -> AbstractContextManager[None]:
         ran.append(dict(weights))
-        return apply(self, images, weights)
+        return composed(self, weights)
 
-    monkeypatch.setattr(Restorer, "apply", counted)
+    monkeypatch.setattr(TorchRuntime, "composed", counted)
     restorer.explain(random_pixels(), as_="noise")
     assert ran == [{"noise": 1.0}, {}]
     ran.clear()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from polyrestore.imaging import Image, ImageMetadata, bands
 from polyrestore.restoration import restorer as module
-from polyrestore.restoration.hidden import fill_hidden, find_nearest, keep_hidden
+from polyrestore.restoration.hidden import fill_hidden, find_nearest
 from polyrestore.restoration.restorer import Restorer
 
 
@@ -72,8 +72,6 @@ def test_the_picture_goes_on_mirrored_behind_its_rim(monkeypatch: pytest.MonkeyP
 def test_a_picture_that_is_seen_whole_is_left_alone(alpha: torch.Tensor | None) -> None:
     image = Image(torch.rand(3, 4, 5), ImageMetadata(alpha=alpha))
     assert fill_hidden(image) is image.pixels
-    restored = torch.rand(3, 4, 5)
-    assert torch.equal(keep_hidden(image, restored), restored)
 
 
 def test_a_picture_of_which_nothing_is_seen_comes_back(restorer: Restorer) -> None:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 PROBE_PX = 256
 _LONG_S = 2.0
 _IMAGES_TO_MEASURE = 32
-# Of an image that is restored: its samples, its pixels, the result, and what is made of them on the way.
-# Measured: 53 to 57 in files with 8 bits, in a PNG with 16 bits twice as many.
-_BYTES_PER_PIXEL = 60
+# Of an image that is restored: the file, its levels, the result, and what is made of them on the way, floats
+# for the recogniser and the context, and the encoder's copies later.
+_BYTES_PER_PIXEL = 25
 # Of an image that explains one: its pixels, which stay until all are written.
 _BYTES_PER_SHOWN_PIXEL = 12
 
@@ -106,9 +106,9 @@ def estimate(
 ) -> Estimate:
     """Restore squares of growing size, and scale up what the last one took.
 
-    Time and memory are taken to grow with the number of pixels that the network reads, halos included. What
-    is done once per image, recognising it and merging its adapters, is measured apart, and so are reading
-    and writing.
+    Time and the memory of tensors are taken to grow with the number of pixels that the network reads, halos
+    included; what libraries take beside tensors is taken to stay. What is done once per image, recognising
+    it and merging its adapters, is measured apart, and so are reading and writing.
 
     Args:
         restorer: with the tiles that it will use.
@@ -129,7 +129,7 @@ def estimate(
     shown_megapixels = shown * _scaled([sum(pages[:1]) for pages in sizes], paths)
     network_s = probe.seconds / probe.side_px**2 * 1e6 * read_px / whole**2 * QUALITIES[restorer.quality]
     on_cpu = restorer.device.type == "cpu"
-    tile_bytes = int(probe.memory_bytes / probe.side_px**2 * tile_px)
+    tile_bytes = int(probe.tensor_bytes / probe.side_px**2 * tile_px) + probe.beside_bytes
     needed = tile_bytes + int(largest * 1e6 * (_BYTES_PER_PIXEL + shown * _BYTES_PER_SHOWN_PIXEL))
     file_s = _file_seconds(paths)
     shown_s = 0.0 if not shown else network_s + _file_seconds(["explanation.png"])
@@ -148,12 +148,13 @@ def estimate(
 
 @dataclass(frozen=True)
 class _Probe:
-    """What a square took: its side, the time of the network, what is done once per image, and the memory."""
+    """What a square took: the time, what is done once per image, and the memory of tensors and beside."""
 
     side_px: int
     seconds: float
     per_image_s: float
-    memory_bytes: int
+    tensor_bytes: int
+    beside_bytes: int
 
 
 def _probe(restorer: Restorer, tile_px: int, weights: Mapping[str, float] | None) -> _Probe:
@@ -180,7 +181,7 @@ def _probe(restorer: Restorer, tile_px: int, weights: Mapping[str, float] | None
         started = time.perf_counter()
         restorer.recognise(image[0].cpu())
         per_image_s += time.perf_counter() - started
-    return _Probe(side, seconds, per_image_s, memory.most)
+    return _Probe(side, seconds, per_image_s, memory.tensors, memory.most - memory.tensors)
 
 
 def _timed(runtime: Runtime, image: Tensor) -> float:

@@ -37,10 +37,12 @@ class PeakMemory:
 
     Attributes:
         most: in bytes.
+        tensors: of these, what tensors took at their peak.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.most = 0
+        self.tensors = 0
         self._device = device
         self._live = LiveBytes()
         self._ended = threading.Event()
@@ -60,12 +62,13 @@ class PeakMemory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._device.type == "cuda":
-            self.most = torch.cuda.max_memory_allocated(self._device) - self._before
+            self.most = self.tensors = torch.cuda.max_memory_allocated(self._device) - self._before
         else:
             self._ended.set()
             self._thread.join()
             self._live.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
-            self.most = max(self.most, self._live.most)
+            self.tensors = self._live.most
+            self.most = max(self.most, self.tensors)
 
     def _look(self) -> None:
         while not self._ended.wait(_SECONDS_BETWEEN_LOOKS):

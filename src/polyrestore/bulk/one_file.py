@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-import torch
-
 from polyrestore.bulk.files import named_for_content, require_inside
 from polyrestore.bulk.record import FileRecord, explanation_place
 from polyrestore.bundles.fingerprint import fingerprint
@@ -42,10 +40,11 @@ from polyrestore.imaging import (
     require_quality,
     writable_format,
 )
+from polyrestore.imaging.levels import equal_pictures
+from polyrestore.imaging.write import stored_type
 from polyrestore.notes import Note
 from polyrestore.plugins import load_plugin
 from polyrestore.restoration.explanation import Encode
-from polyrestore.restoration.pages import restore_alike
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.restorer import Restorer, load
 
@@ -242,7 +241,8 @@ def _restore(
 ) -> FileRecord:
     if named_for_content(job.output, content, task.format) != job.output:
         raise ImageError(f"{job.input} changed while it was being restored")
-    with open_pages(content, name=job.input, max_megapixels=task.max_megapixels) as pages:
+    limit = task.max_megapixels
+    with open_pages(content, name=job.input, max_megapixels=limit, as_levels=True) as pages:
         return _restore_pages(task, job, restorer, pages, content, sha256)
 
 
@@ -255,7 +255,8 @@ def _restore_pages(
         explanation = restorer.explain(image, task.as_, task.strength)
         restored, explaining = explanation.restored, explanation.files()
     else:
-        restored = restorer.restore(image, task.as_, task.strength)
+        kept = stored_type(job.folder / job.output, image.metadata)
+        restored = restorer.restore(image, task.as_, task.strength, dtype=kept)
     _require_size(job, restored, image)
     seconds = restored.seconds
     if len(pages) > 1 and holds_pages(job.folder / job.output, image.metadata):
@@ -292,7 +293,7 @@ def _encode_result(
 ) -> tuple[bytes, tuple[Note, ...]]:
     """Return the bytes of the result, and what a reader should know about them."""
     # Encoding an image that nothing was done to could only make it worse.
-    if _may_be_copied(task, image) and torch.equal(restored.pixels.cpu(), image.pixels):
+    if _may_be_copied(task, image) and equal_pictures(restored.pixels.cpu(), image.pixels):
         return content, (Note("unchanged", "nothing to restore, copied byte for byte"),)
     path = job.folder / job.output
     quality = task.jpeg_quality if path.suffix.lower() in FORMATS["JPEG"].suffixes else None
@@ -323,7 +324,8 @@ def _encode_pages(
         yield first
         for number in range(1, len(pages)):
             page = pages.read(number)
-            restored = restore_alike(restorer.apply, page, first, task.strength)
+            kept = stored_type(job.folder / job.output, page.metadata)
+            restored = restorer.restore_alike(page, first, task.strength, dtype=kept)
             _require_size(job, restored, page)
             told.update(dict.fromkeys(page.notes))
             seconds.append(restored.seconds)

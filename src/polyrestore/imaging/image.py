@@ -138,7 +138,9 @@ class Image:
     """A decoded image file.
 
     Attributes:
-        pixels: (3, H, W) float32 RGB in [0, 1]; a grey image has three equal channels.
+        pixels: (3, H, W) float32 RGB in [0, 1]; where that was asked for, levels as the file has them: uint8
+            from 0 to 255, or uint16 from 0 to 65535. A grey image has three equal channels; those of levels
+            share their memory, so that nothing may be written into them.
         metadata: what has to be kept when the image is written again.
         notes: one sentence for each thing of the file that could not be read as it was.
     """

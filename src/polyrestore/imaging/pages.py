@@ -30,18 +30,22 @@ class Pages:
 
     Attributes:
         notes: what of the file is not among the pages.
+        as_levels: whether pictures are given as levels; see :func:`~polyrestore.imaging.read_image`.
 
     Raises:
         ImageError: the file is damaged or of another kind.
     """
 
-    def __init__(self, content: bytes, name: Path, max_megapixels: float | None = None) -> None:
+    def __init__(
+        self, content: bytes, name: Path, max_megapixels: float | None = None, *, as_levels: bool = False
+    ) -> None:
+        self.as_levels = as_levels
         self._content = content
         self._name = name
         self._max_megapixels = max_megapixels
         self._format = require_format(content, name)
         with explain_errors(name, self._format):
-            self._opened = self._format.open(content)
+            self._opened: PILImage.Image | None = self._format.open(content)
             self._places, self.notes = find_pages(self._opened, self._format)
 
     def __enter__(self) -> Pages:
@@ -77,22 +81,27 @@ class Pages:
         several = len(self) > 1
         name = Path(f"{self._name}, page {number + 1}") if several else self._name
         with explain_errors(name, self._format):
-            if self._opened.tell() != place:
-                self._opened.seek(place)
-            require_size(self._opened.size, name, self._max_megapixels)
-            found = read_opened(self._content, self._name, self._opened, self._format)
+            opened = self._open()
+            if opened.tell() != place:
+                opened.seek(place)
+            require_size(opened.size, name, self._max_megapixels)
+            found = read_opened(self._content, self._name, opened, self._format, as_levels=self.as_levels)
             notes = (*found.notes, *(self.notes if number == 0 else ()))
             metadata = found.metadata
             if several and self._format.name != "TIFF":
-                metadata = replace(metadata, frame=_timing(self._opened, place))
+                metadata = replace(metadata, frame=_timing(opened, place))
+            if not several:
+                # An opened file would hold the decoded picture a second time.
+                self.close()
             return Image(found.pixels, metadata, notes)
 
     def all_upright(self) -> bool:
         """Say whether no picture is stored turned or mirrored; none of them is decoded."""
         with explain_errors(self._name, self._format):
+            opened = self._open()
             for place in self._places:
-                self._opened.seek(place)
-                if self._opened.getexif().get(ORIENTATION_TAG, 1) != 1:
+                opened.seek(place)
+                if opened.getexif().get(ORIENTATION_TAG, 1) != 1:
                     return False
                 if self._format.name != "TIFF":
                     # The orientation of an animation is said once.
@@ -101,11 +110,22 @@ class Pages:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._opened.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _open(self) -> PILImage.Image:
+        if self._opened is None:
+            self._opened = self._format.open(self._content)
+        return self._opened
 
 
 def open_pages(
-    source: str | Path | bytes, *, name: str | Path | None = None, max_megapixels: float | None = None
+    source: str | Path | bytes,
+    *,
+    name: str | Path | None = None,
+    max_megapixels: float | None = None,
+    as_levels: bool = False,
 ) -> Pages:
     """Open a file of one picture or several.
 
@@ -113,13 +133,16 @@ def open_pages(
         source: the file's path, or its bytes.
         name: what messages and notes call the file; the path by default.
         max_megapixels: larger pictures are refused; None for Pillow's limit.
+        as_levels: give pictures as levels; see :func:`~polyrestore.imaging.read_image`.
 
     Raises:
         ImageError: the file is missing, empty, damaged or of another kind.
     """
     if isinstance(source, bytes):
-        return Pages(source, Path("image" if name is None else name), max_megapixels)
-    return Pages(read_content(source), Path(source if name is None else name), max_megapixels)
+        content, known = source, Path("image" if name is None else name)
+    else:
+        content, known = read_content(source), Path(source if name is None else name)
+    return Pages(content, known, max_megapixels, as_levels=as_levels)
 
 
 def _timing(opened: PILImage.Image, place: int) -> Frame:

@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 from PIL import ImageCms
 
 from polyrestore.imaging import tiff
+from polyrestore.imaging.bands import bands_of
 from polyrestore.imaging.exif import (
     ORIENTATION_TAG,
     RESOLUTION_TAG,
@@ -98,6 +99,7 @@ def assemble_image(
     *,
     lossless: bool,
     notes: Sequence[Note],
+    as_levels: bool = False,
 ) -> Image:
     """Return the upright picture with all that has to be kept beside it.
 
@@ -109,7 +111,11 @@ def assemble_image(
         found: what the file holds beside the picture.
         lossless: False when the pixels went through lossy compression.
         notes: what has been found out before.
+        as_levels: leave the pixels as the file's levels where it has any; see
+            :class:`~polyrestore.imaging.Image`.
     """
+    from polyrestore.imaging.levels import to_floats
+
     samples = decoded.samples if decoded.upright else turn_upright(decoded.samples, tags.orientation)
     further = decoded.further
     if further is not None and not decoded.upright:
@@ -118,13 +124,13 @@ def assemble_image(
     extras, untold = correct_extras(found, width, height, turned=tags.orientation != 1)
     told = [*notes, *tags.notes, *decoded.notes, *untold]
     grey, has_alpha = samples.shape[2] < 3, samples.shape[2] in (2, 4)
-    planes = _to_float(samples)
+    planes = _to_planes(samples)
     metadata = ImageMetadata(
         format=file_format,
         mode=decoded.mode,
         bit_depth=decoded.bit_depth or (8 if samples.dtype == np.uint8 else 16),
         grey=grey,
-        alpha=planes[-1:].clone() if has_alpha else None,
+        alpha=to_floats(planes[-1:]).clone() if has_alpha else None,
         icc_profile=(opened.info.get("icc_profile") or None) if decoded.keeps_profile else None,
         exif=correct_exif(tags.exif, width, height, tags.orientation),
         dpi=tags.dpi,
@@ -134,7 +140,9 @@ def assemble_image(
         scale=decoded.scale,
         further=further,
     )
-    colour = planes[:1].repeat(3, 1, 1) if grey else planes[:3].contiguous()
+    colour = planes[:1].expand(3, -1, -1) if grey else planes[:3]
+    if not as_levels or samples.dtype == np.float32:
+        colour = to_floats(colour).contiguous()
     return Image(colour, metadata, tuple(told))
 
 
@@ -158,7 +166,7 @@ def decode_by_pillow(opened: PILImage.Image, name: Path) -> DecodedPicture:
     if mode.startswith("I;16"):
         return _decode_16_bits(opened)
     if mode in ("1", "L", "LA", "La"):
-        image = opened.convert("LA" if transparent else "L")
+        image = _in_mode(opened, "LA" if transparent else "L")
         if mode == "1":
             notes.append(Note("bilevel_to_grey", "1-bit image, written as 8-bit grey"))
     elif mode == "CMYK":
@@ -173,15 +181,28 @@ def decode_by_pillow(opened: PILImage.Image, name: Path) -> DecodedPicture:
         notes.append(Note("colours_converted", "Lab image converted to sRGB"))
         keeps_profile = False
     else:
-        image = opened.convert("RGBA" if transparent else "RGB")
+        image = _in_mode(opened, "RGBA" if transparent else "RGB")
         if mode in ("P", "PA"):
             notes.append(Note("palette_expanded", "palette expanded to full colour"))
         elif mode not in ("RGB", "RGBA", "RGBa", "RGBX"):
             notes.append(Note("colours_converted", f"{mode} image converted to RGB"))
-    samples = np.asarray(image)
-    return DecodedPicture(
-        samples[:, :, None] if samples.ndim == 2 else samples, mode, keeps_profile=keeps_profile, notes=notes
-    )
+    return DecodedPicture(_to_samples(image), mode, keeps_profile=keeps_profile, notes=notes)
+
+
+def _in_mode(opened: PILImage.Image, mode: str) -> PILImage.Image:
+    """Convert an image if it has another mode; Pillow would copy it otherwise."""
+    return opened if opened.mode == mode else opened.convert(mode)
+
+
+def _to_samples(image: PILImage.Image) -> NDArray[np.uint8]:
+    """Return the samples (H, W, C) of an image with 8 bits, in memory of their own."""
+    width, height = image.size
+    samples = np.empty((height, width, len(image.getbands())), np.uint8)
+    # In bands, because Pillow hands out copies.
+    for band in bands_of(height):
+        part = np.asarray(image.crop((0, band.start, width, band.stop)))
+        samples[band] = part.reshape(samples[band].shape)
+    return samples
 
 
 def _decode_16_bits(opened: PILImage.Image) -> DecodedPicture:
@@ -238,13 +259,13 @@ def _read_exif(
     return tags, upright, orientation if orientation in range(1, 9) else 1
 
 
-def _to_float(samples: NDArray[Any]) -> torch.Tensor:
-    """Return (C, H, W) float32 in [0, 1] of (H, W, C) uint8, uint16 or float32."""
+def _to_planes(samples: NDArray[Any]) -> torch.Tensor:
+    """Return (C, H, W) of the type of (H, W, C), in the same memory where torch can use it."""
     import torch
 
-    planes = np.array(np.moveaxis(samples, 2, 0), dtype=np.float32, order="C")
-    found = torch.from_numpy(planes)
-    return found if samples.dtype == np.float32 else found.div_(np.iinfo(samples.dtype).max)
+    if not samples.flags.writeable or min(samples.strides) < 0:
+        samples = samples.copy()
+    return torch.from_numpy(np.moveaxis(samples, 2, 0))
 
 
 def _resolution(opened: PILImage.Image, file_format: str, tags: PILImage.Exif) -> tuple[float, float] | None:

@@ -24,13 +24,17 @@ from polyrestore.imaging.pillow import assemble_image, read_tags
 from polyrestore.imaging.tiff import READ_AS_EXIF
 from polyrestore.notes import Note
 
-# As much as reading an image, restoring it and writing it with 8 bits was measured to take at its peak.
-_BYTES_PER_PIXEL = 45
+# As much as reading an image, restoring it and writing it with 8 bits takes at its peak.
+_BYTES_PER_PIXEL = 25
 _LARGE_MEGAPIXELS = 16
 
 
 def read_image(
-    source: str | Path | bytes, *, name: str | Path | None = None, max_megapixels: float | None = None
+    source: str | Path | bytes,
+    *,
+    name: str | Path | None = None,
+    max_megapixels: float | None = None,
+    as_levels: bool = False,
 ) -> Image:
     """Read a file of any format in ``FORMATS``; its content counts, not its name.
 
@@ -41,9 +45,11 @@ def read_image(
         source: the file's path, or its bytes.
         name: what messages and notes call the file; the path by default.
         max_megapixels: larger images are refused; None for Pillow's limit, 179 unless somebody changed it.
+        as_levels: leave the pixels as the file's own levels, a quarter or half of the memory; files of floats
+            and of integers of 32 bits still give floats.
 
     Returns:
-        The image with pixels (3, H, W) float32 in [0, 1].
+        The image with pixels (3, H, W) float32 in [0, 1], or as levels.
 
     Raises:
         ImageError: the file is missing, empty, truncated, damaged, too large or of another kind.
@@ -59,7 +65,7 @@ def read_image(
         if pages[0] != opened.tell():
             opened.seek(pages[0])
         require_size(opened.size, known, max_megapixels)
-        image = read_opened(content, known, opened, file_format)
+        image = read_opened(content, known, opened, file_format, as_levels=as_levels)
         if len(pages) > 1:
             what = "pages" if file_format.name == "TIFF" else "frames"
             notes = (Note("frames_lost", f"holds {len(pages)} {what}, only the first is used"), *notes)
@@ -212,7 +218,14 @@ def find_pages(opened: PILImage.Image, file_format: FileFormat) -> tuple[list[in
     return pages, (Note("pages_lost", f"not kept: {what} of a page"),) if lost else ()
 
 
-def read_opened(content: bytes, name: Path, opened: PILImage.Image, file_format: FileFormat) -> Image:
+def read_opened(
+    content: bytes,
+    name: Path,
+    opened: PILImage.Image,
+    file_format: FileFormat,
+    *,
+    as_levels: bool = False,
+) -> Image:
     """Return the picture that an opened file stands at.
 
     Args:
@@ -220,6 +233,7 @@ def read_opened(content: bytes, name: Path, opened: PILImage.Image, file_format:
         name: what messages and notes call the file.
         opened: the file.
         file_format: of the file.
+        as_levels: as for :func:`read_image`.
     """
     notes: list[Note] = []
     if name.suffix and name.suffix.lower() not in file_format.suffixes:
@@ -230,5 +244,14 @@ def read_opened(content: bytes, name: Path, opened: PILImage.Image, file_format:
     decoded = file_format.decode(content, name, opened)
     lossless = file_format.is_lossless(content, opened)
     found = find_extras(content, opened, file_format.name, READ_AS_EXIF, keeps_colours=decoded.keeps_profile)
-    image = assemble_image(opened, decoded, tags, file_format.name, found, lossless=lossless, notes=notes)
+    image = assemble_image(
+        opened,
+        decoded,
+        tags,
+        file_format.name,
+        found,
+        lossless=lossless,
+        notes=notes,
+        as_levels=as_levels,
+    )
     return replace(image, metadata=replace(image.metadata, encoding=file_format.encoding(opened)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from polyrestore.imaging.exif import EXIF_PREFIX
 from polyrestore.imaging.formats.base import FileFormat
 from polyrestore.imaging.formats.registry import FORMATS, READABLE_SUFFIXES, writable_format
 from polyrestore.imaging.image import FormatDescription, ImageMetadata, Quality
+from polyrestore.imaging.levels import LARGEST_LEVEL, to_floats
 from polyrestore.imaging.metadata.embedding import embed_extras, fit_extras, refresh_thumbnail
 from polyrestore.imaging.scaling import from_unit
 from polyrestore.notes import Note
@@ -86,7 +88,8 @@ def encode_image(
 
     Args:
         path: where the file will be; nothing is written there.
-        pixels: (3, H, W) RGB, clipped to [0, 1]. For a grey image the mean of the channels is written.
+        pixels: (3, H, W) RGB, floats that are clipped to [0, 1], or levels: uint8 or uint16. For a grey image
+            the mean of the channels is written.
         metadata: from :func:`polyrestore.imaging.read_image`, or ``ImageMetadata()``.
         quality: of lossy formats: from 1 to 100, ``"keep"`` for how the input was compressed if it is of the
             same format, or None for what neither damages the picture again nor wastes space.
@@ -119,12 +122,34 @@ def encode_image(
         raise OutputError(f"cannot write {path} as {description.name}: {error}") from error
 
 
+def stored_type(path: str | Path, metadata: ImageMetadata) -> torch.dtype:
+    """Return in which type an image loses nothing that a file of it keeps: uint8, uint16, or float32.
+
+    Args:
+        path: where the file will be; its ending names the format.
+        metadata: as for :func:`encode_image`.
+
+    Raises:
+        OutputError: there is no format that can be written.
+    """
+    kept = _fit(metadata, format_of(Path(path), metadata), [])
+    if kept.scale is not None:
+        return torch.float32
+    return torch.uint16 if kept.bit_depth > 8 else torch.uint8
+
+
+def _finite(pixels: Tensor) -> bool:
+    return pixels.dtype in LARGEST_LEVEL or all(
+        bool(pixels[:, band].isfinite().all()) for band in bands_of(pixels.shape[1])
+    )
+
+
 def _require_writable(
     path: Path, pixels: Tensor, metadata: ImageMetadata, description: FormatDescription
 ) -> None:
     if pixels.ndim != 3 or pixels.shape[0] != 3 or min(pixels.shape) < 1:
         raise OutputError(f"cannot write {path}: pixels must be (3, H, W), not {tuple(pixels.shape)}")
-    if not bool(pixels.isfinite().all()):
+    if not _finite(pixels):
         raise OutputError(f"cannot write {path}: the pixels hold values that are not finite")
     height, width = int(pixels.shape[1]), int(pixels.shape[2])
     if max(height, width) > description.maximum_side_px:
@@ -206,7 +231,7 @@ def _samples(pixels: Tensor, metadata: ImageMetadata) -> NDArray[Any]:
     shown = colours + (alpha is not None)
     samples = np.empty((*pixels.shape[1:], shown + (0 if further is None else further.shape[2])), kind)
     for band in bands_of(pixels.shape[1]):
-        colour = pixels[:, band].detach().float().cpu()
+        colour = to_floats(pixels[:, band]).detach().float().cpu()
         if metadata.grey:
             colour = colour.mean(dim=0, keepdim=True)
         levels = np.clip(np.moveaxis(colour.numpy(), 0, 2), 0.0, 1.0)

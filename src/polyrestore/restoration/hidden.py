@@ -11,6 +11,7 @@ from torch import Tensor
 
 from polyrestore.imaging import Image
 from polyrestore.imaging.bands import bands_of
+from polyrestore.imaging.levels import movable
 
 
 def fill_hidden(image: Image) -> Tensor:
@@ -20,15 +21,17 @@ def fill_hidden(image: Image) -> Tensor:
         image: any; alpha above 0 counts as visible, however little.
 
     Returns:
-        (3, H, W) in [0, 1]; the pixels themselves where nothing or everything is hidden.
+        (3, H, W), floats in [0, 1] or levels as the pixels are; the pixels themselves where nothing or
+        everything is hidden.
     """
-    visible = _visible(image)
+    visible = visible_pixels(image)
     if visible is None or bool(visible.all()) or not bool(visible.any()):
         return image.pixels
     nearest = find_nearest(visible)
     height, width = visible.shape
     rows, columns = _places(height, width, visible.device)
-    filled = image.pixels.clone()
+    pixels = movable(image.pixels)
+    filled = pixels.clone(memory_format=torch.contiguous_format)
     # In bands, because indices take more memory than pixels.
     for band in bands_of(height):
         hidden = ~visible[band]
@@ -40,14 +43,14 @@ def fill_hidden(image: Image) -> Tensor:
         mirrored_columns = (near[1][hidden] + inward[1]).clamp(0, width - 1)
         # Where what it mirrors is hidden as well, what is nearest to that.
         sources = nearest[:, mirrored_rows, mirrored_columns]
-        filled[:, band] = filled[:, band].masked_scatter(hidden, image.pixels[:, sources[0], sources[1]])
-    return filled
+        filled[:, band] = filled[:, band].masked_scatter(hidden, pixels[:, sources[0], sources[1]])
+    return filled.view(image.pixels.dtype)
 
 
-def keep_hidden(image: Image, restored: Tensor) -> Tensor:
-    """Return restored pixels (3, H, W), and under alpha 0 those that the image had."""
-    visible = _visible(image)
-    return restored if visible is None else torch.where(visible, restored, image.pixels)
+def visible_pixels(image: Image) -> Tensor | None:
+    """Return where alpha is above 0, (H, W) of booleans on the device of the pixels; None without alpha."""
+    alpha = image.metadata.alpha
+    return None if alpha is None else (alpha[0] > 0).to(image.pixels.device)
 
 
 def find_nearest(marked: Tensor) -> Tensor:
@@ -114,9 +117,3 @@ def _places(height: int, width: int, device: torch.device) -> tuple[Tensor, Tens
     rows = torch.arange(height, dtype=torch.int32, device=device)[:, None]
     columns = torch.arange(width, dtype=torch.int32, device=device)[None, :]
     return rows, columns
-
-
-def _visible(image: Image) -> Tensor | None:
-    """Return (H, W) of booleans on the device of the pixels, None for an image without alpha."""
-    alpha = image.metadata.alpha
-    return None if alpha is None else (alpha[0] > 0).to(image.pixels.device)

@@ -33,7 +33,7 @@ _LEVELS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
-def as_image(source: ImageLike) -> Image:
+def as_image(source: ImageLike, *, as_levels: bool = False) -> Image:
     """Return the pixels of anything that stands for an image, with all that is known beside them.
 
     The same picture gives the same pixels on every way.
@@ -43,6 +43,7 @@ def as_image(source: ImageLike) -> Image:
             :class:`~polyrestore.imaging.Image`; a Pillow image, whose orientation, alpha, profile and EXIF
             count as a file's; an array (H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1]; or a float
             tensor (C, H, W) or (1, C, H, W) in [0, 1]. C is 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
+        as_levels: leave the pixels of a file as its levels; see :func:`~polyrestore.imaging.read_image`.
 
     Raises:
         ImageError: the file cannot be read, or the array has another shape, type or range.
@@ -50,11 +51,11 @@ def as_image(source: ImageLike) -> Image:
     if isinstance(source, Image):
         return source
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return read_image(bytes(source))
+        return read_image(bytes(source), as_levels=as_levels)
     if isinstance(source, (str, os.PathLike)):
         if not os.fspath(source):
             raise ImageError("the path of the image is empty")
-        return read_image(Path(source))
+        return read_image(Path(source), as_levels=as_levels)
     if isinstance(source, PillowImage.Image):
         return read_pillow(source)
     if isinstance(source, np.ndarray):
@@ -63,7 +64,7 @@ def as_image(source: ImageLike) -> Image:
         return _from_tensor(source, bit_depth=8)
     if hasattr(source, "read"):
         content, name = read_stream(source)
-        return read_image(content, name=name)
+        return read_image(content, name=name, as_levels=as_levels)
     raise ImageError(
         f"{type(source).__name__} is not an image; give a path, bytes, a binary file, a Pillow image, "
         "an array or a tensor"

@@ -17,7 +17,8 @@ class Restored:
     """A restored image, and how it came about.
 
     Attributes:
-        pixels: (3, H, W) float32 RGB in [0, 1], on the CPU, as large as the input.
+        pixels: (3, H, W) RGB, on the CPU, as large as the input: float32 in [0, 1], or uint8 or uint16 where
+            these were asked for.
         weights: the composition that acted; empty when the image was left as it was, or has been through the
             bare backbone.
         recognition: what the recogniser saw; None when the composition was named.

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +19,21 @@ from torch import Tensor
 from polyrestore.backbones.capabilities import use_steps
 from polyrestore.bundles import Bundle, load_bundle
 from polyrestore.devices import usable_device
-from polyrestore.errors import (
-    BundleError,
-    CompositionError,
-    RecognitionError,
-    nearest_names,
-)
+from polyrestore.errors import BundleError, CompositionError
+from polyrestore.imaging import Image
+from polyrestore.imaging.levels import convert_levels, to_floats
 from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
-from polyrestore.restoration.blending import blend_into
-from polyrestore.restoration.colour import keep_grey
+from polyrestore.restoration.canvas import Canvas
 from polyrestore.restoration.explanation import Explanation, explained
-from polyrestore.restoration.hidden import fill_hidden, keep_hidden
+from polyrestore.restoration.hidden import fill_hidden
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
 from polyrestore.restoration.pages import as_pages, restore_pages
 from polyrestore.restoration.restored import Restored
-from polyrestore.restoration.tiling import DEFAULT_TILE_PX, run_tiled
-from polyrestore.restoration.views import mean_of_views, require_quality
+from polyrestore.restoration.settings import recognition_settings, with_settings
+from polyrestore.restoration.tiling import DEFAULT_TILE_PX, run_parts
+from polyrestore.restoration.views import require_quality, run_views
 from polyrestore.runtimes.registry import open_runtime
 
 
@@ -88,7 +84,7 @@ class Restorer:
         require_quality(quality)
         self.on_tile: Callable[[int, int], None] | None = None
         self.quality = quality
-        self.bundle = _with_settings(bundle, settings) if settings else bundle
+        self.bundle = with_settings(bundle, settings) if settings else bundle
         self.device = usable_device(device)
         self._tiles_asked_for = tile_px is not None
         self.tile_px = tile_px or bundle.backbone.description.tile_px or DEFAULT_TILE_PX
@@ -99,7 +95,7 @@ class Restorer:
         if bundle.recogniser is not None:
             self._recogniser = copy.deepcopy(bundle.recogniser).eval().requires_grad_(False).to(self.device)
         self._prototypes = {name: tensor.to(self.device) for name, tensor in bundle.prototypes.items()}
-        self._settings = _recognition_settings(self.bundle)
+        self._settings = recognition_settings(self.bundle)
         # A composition changes what every image runs through.
         self._lock = threading.RLock()
 
@@ -144,10 +140,15 @@ class Restorer:
             ImageError: the image cannot be read or is malformed.
             BundleError: the bundle has no recogniser.
         """
-        return self._recognise(fill_hidden(as_image(image)), settings)
+        return self._recognise(fill_hidden(as_image(image, as_levels=True)), settings)
 
     def restore(
-        self, image: ImageLike, as_: str | Mapping[str, float] | None = None, strength: float = 1.0
+        self,
+        image: ImageLike,
+        as_: str | Mapping[str, float] | None = None,
+        strength: float = 1.0,
+        *,
+        dtype: torch.dtype = torch.float32,
     ) -> Restored:
         """Restore one image.
 
@@ -162,6 +163,8 @@ class Restorer:
             as_: the composition to use instead of the recognised one: ``"rain,noise"``,
                 ``"rain=0.7,noise=0.3"`` or ``{"rain": 0.7}``.
             strength: 0 gives the input, 1 the restored image, values between blend the two.
+            dtype: of the result: float32 in [0, 1], or uint8 or uint16, rounded as a file of 8 or 16 bits
+                would be. A large image then takes a quarter or half of the memory.
 
         Raises:
             ImageError: the image cannot be read or is malformed.
@@ -173,19 +176,44 @@ class Restorer:
         if not 0 <= strength <= 1:
             raise CompositionError(f"strength must be between 0 and 1, not {strength:g}")
         named = None if as_ is None else self.named(as_)
-        source = as_image(image)
+        source = as_image(image, as_levels=True)
         started = time.perf_counter()
         shown = fill_hidden(source)
         recognition, weights = None, named or {}
         if named is None and not self.is_bare:
             recognition = self._recognise(shown)
             weights = dict(recognition.weights)
-        pixels = source.pixels
-        if weights or self.is_bare:
-            pixels = keep_hidden(source, blend_into(self.apply([shown], weights)[0], shown, strength))
+        pixels = self._restore(source, shown, weights, strength, dtype)
         seconds = time.perf_counter() - started
         return Restored(
             pixels, weights, recognition, seconds, source.metadata, source.notes, bare=self.is_bare
+        )
+
+    def restore_alike(
+        self,
+        image: ImageLike,
+        first: Restored,
+        strength: float = 1.0,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> Restored:
+        """Restore an image with the composition that another one was restored with.
+
+        Args:
+            image: as in :meth:`restore`, like the rest.
+            first: the other one.
+            strength: as in :meth:`restore`.
+            dtype: as in :meth:`restore`.
+
+        Raises:
+            PolyrestoreError: as in :meth:`restore`.
+        """
+        source = as_image(image, as_levels=True)
+        started = time.perf_counter()
+        pixels = self._restore(source, fill_hidden(source), first.weights, strength, dtype)
+        seconds = time.perf_counter() - started
+        return Restored(
+            pixels, first.weights, first.recognition, seconds, source.metadata, source.notes, bare=first.bare
         )
 
     def restore_pages(
@@ -210,8 +238,11 @@ class Restorer:
         Raises:
             PolyrestoreError: as in :meth:`restore`.
         """
-        pages = as_pages(image)
-        return restore_pages(lambda page: self.restore(page, as_, strength), self.apply, pages, strength)
+        return restore_pages(
+            lambda page: self.restore(page, as_, strength),
+            lambda page, first: self.restore_alike(page, first, strength),
+            as_pages(image),
+        )
 
     def named(self, as_: str | Mapping[str, float]) -> dict[str, float]:
         """Return the composition that a user names, as :meth:`restore` takes it.
@@ -238,14 +269,15 @@ class Restorer:
         Raises:
             PolyrestoreError: as in :meth:`restore`.
         """
-        source = as_image(image)
+        source = as_image(image, as_levels=True)
         restored = self.restore(source, as_, strength)
         shown = fill_hidden(source)
 
         def run(weights: Mapping[str, float]) -> Tensor:
-            return keep_hidden(source, blend_into(self.apply([shown], weights)[0], shown, strength))
+            with self._lock, self.runtime.composed(weights):
+                return self._paint(Canvas(shown, image=source, strength=strength))
 
-        return explained(source.pixels, restored, run)
+        return explained(convert_levels(source.pixels, torch.float32), restored, run)
 
     @contextmanager
     def composed(self, weights: Mapping[str, float]) -> Iterator[Callable[[Tensor], Tensor]]:
@@ -288,22 +320,29 @@ class Restorer:
         with self.composed(weights) as run:
             return [run(pixels) for pixels in images]
 
+    def _restore(
+        self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype
+    ) -> Tensor:
+        if not weights and not self.is_bare:
+            return convert_levels(source.pixels, dtype)
+        with self._lock, self.runtime.composed(weights):
+            return self._paint(Canvas(shown, dtype, image=source, strength=strength))
+
     def _run(self, pixels: Tensor) -> Tensor:
+        return self._paint(Canvas(pixels))
+
+    def _paint(self, canvas: Canvas) -> Tensor:
+        run = run_views if self.quality == "best" else run_parts
         # Not in inference mode, whose tensors nobody could write to afterwards.
         with torch.no_grad():
-            image = pixels.to(self.device)
-            best = self.quality == "best"
-            restored = mean_of_views(self._run_once, image) if best else self._run_once(image)
-            return keep_grey(restored.clamp_(0, 1).to(pixels.device), pixels)
-
-    def _run_once(self, image: Tensor) -> Tensor:
-        tile_px = self.tile_px_for(*image.shape[-2:])
-        return run_tiled(self.runtime, image.unsqueeze(0), tile_px, self.on_tile)[0]
+            image = canvas.shown.to(self.device)
+            run(self.runtime, image, canvas.put, self.tile_px_for(*image.shape[-2:]), self.on_tile)
+        return canvas.pixels
 
     def _recognise(self, pixels: Tensor, settings: RecognitionSettings | None = None) -> Recognition:
         if self._recogniser is None:
             raise BundleError(f"bundle {self.bundle.name!r} has no recogniser; name the degradations instead")
-        image = pixels.unsqueeze(0).to(self.device)
+        image = to_floats(pixels.unsqueeze(0).to(self.device))
         with torch.inference_mode():
             return recognise(self._recogniser, self._prototypes, image, settings or self._settings)
 
@@ -314,30 +353,6 @@ def _unpickled(
     return Restorer(
         bundle.value, device, tile_px=tile_px, runtime=runtime, precision=precision, quality=quality
     )
-
-
-def _recognition_settings(bundle: Bundle) -> RecognitionSettings:
-    try:
-        return RecognitionSettings(**bundle.recognition_settings)
-    except (TypeError, RecognitionError) as error:
-        raise BundleError(
-            f"bundle {bundle.name!r} has recognition settings that do not fit: {error}"
-        ) from error
-
-
-def _with_settings(bundle: Bundle, settings: Mapping[str, Any]) -> Bundle:
-    if bundle.recogniser is None:
-        raise BundleError(f"bundle {bundle.name!r} has no recogniser, so {', '.join(settings)} cannot be set")
-    known = [field.name for field in fields(RecognitionSettings)]
-    for name in settings:
-        if name not in known:
-            raise RecognitionError(f"unknown recognition setting {name!r}; {nearest_names(name, known)}")
-    for name in RecognitionSettings(**settings).minimum_shares:
-        if name not in bundle.adapters:
-            raise RecognitionError(
-                f"minimum_shares: no adapter {name!r}; {nearest_names(name, bundle.adapters)}"
-            )
-    return replace(bundle, recognition_settings={**bundle.recognition_settings, **settings})
 
 
 def load(

@@ -17,17 +17,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from polyrestore.devices import is_out_of_memory
 from polyrestore.errors import BackboneError, DeviceMemoryError
+from polyrestore.imaging.levels import to_floats
 from polyrestore.runtimes.base import Runtime
 
 # The halo is read twice, so large tiles are fast; this one keeps a photograph of a megapixel below 1.5 GB.
 DEFAULT_TILE_PX = 1024
 SMALLEST_TILE_PX = 32
+
+Put: TypeAlias = Callable[[slice, slice, Tensor], None]
+"""Takes a part of a result: its rows, its columns, and what is there."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +138,11 @@ def run_tiled(
 ) -> Tensor:
     """Run whole images in tiles through a network, as its runtime has it composed.
 
-    Tiles that do not fit into memory are halved until they do. A tile with a value that is not finite is
-    computed again in float32 if the runtime computes in another format.
-
     Args:
         runtime: runs the network.
-        image: (B, 3, H, W) float32, RGB in [0, 1], any size from 1x1, on the device of the runtime.
-        tile_px: largest side of what one call of the network yields; it reads its halo beyond that.
-        on_tile: called after each tile with how many are finished and how many there are; it begins anew
-            where tiles had to be halved.
+        image: (B, 3, H, W) RGB of any size from 1x1, float32 in [0, 1] or levels, on the runtime's device.
+        tile_px: as for :func:`run_parts`, like the rest.
+        on_tile: called after each tile with how many are finished and how many there are.
 
     Returns:
         (B, 3, H, W) float32, not clipped.
@@ -150,11 +151,50 @@ def run_tiled(
         BackboneError: a tile is not finite in float32.
         DeviceMemoryError: the smallest tile does not fit into memory.
     """
+    result = torch.empty(image.shape, device=image.device)
+
+    def put(rows: slice, columns: slice, part: Tensor) -> None:
+        result[..., rows, columns] = part
+
+    run_parts(runtime, image, put, tile_px, on_tile)
+    return result
+
+
+def run_parts(
+    runtime: Runtime,
+    image: Tensor,
+    put: Put,
+    tile_px: int = DEFAULT_TILE_PX,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> None:
+    """Run an image in tiles through a network, and hand out each part of the result as it is finished.
+
+    Tiles that do not fit into memory are halved until they do. A tile with a value that is not finite is
+    computed again in float32 if the runtime computes in another format.
+
+    Args:
+        runtime: runs the network.
+        image: (3, H, W) or (B, 3, H, W), as for :func:`run_tiled`.
+        put: called with the rows and the columns of each part, and the part: (3, h, w) or (B, 3, h, w)
+            float32, not clipped. Where tiles had to be halved, it gets parts again that it has had.
+        tile_px: largest side of what one call of the network yields; it reads its halo beyond that.
+        on_tile: called after each tile with how many are finished and how many there are; it begins anew
+            where tiles had to be halved.
+
+    Raises:
+        BackboneError: a tile is not finite in float32.
+        DeviceMemoryError: the smallest tile does not fit into memory.
+    """
+    images = image if image.dim() == 4 else image.unsqueeze(0)
+
+    def put_each(rows: slice, columns: slice, part: Tensor) -> None:
+        put(rows, columns, part if image.dim() == 4 else part[0])
+
     # A tile larger than the image would have to be halved several times before anything became smaller.
     size_px = min(tile_px, max(image.shape[-2:]))
     while True:
         try:
-            return _run_with_tiles_of(runtime, image, size_px, on_tile or _nobody)
+            return _run_with_tiles_of(runtime, images, put_each, size_px, on_tile or _nobody)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -174,8 +214,8 @@ def _nobody(done: int, total: int) -> None:
 
 
 def _run_with_tiles_of(
-    runtime: Runtime, image: Tensor, tile_px: int, on_tile: Callable[[int, int], None]
-) -> Tensor:
+    runtime: Runtime, image: Tensor, put: Put, tile_px: int, on_tile: Callable[[int, int], None]
+) -> None:
     height, width = image.shape[-2:]
     facts = runtime.description
     tiles = plan_tiles(
@@ -188,21 +228,23 @@ def _run_with_tiles_of(
         equal=runtime.equal_tiles,
     )
     whole = len(tiles) == 1 and runtime.runs_whole(height, width)
-    context = None if whole else runtime.context(image)
-    source = runtime.pad(image) if runtime.equal_tiles else image
+    context = None if whole else runtime.context(to_floats(image))
+    source = runtime.pad(to_floats(image)) if runtime.equal_tiles else image
     if context is not None and not facts.exact_tiles and len(tiles) > 1:
-        return _blended(runtime, source, tiles, context, on_tile)[..., :height, :width]
-    result = torch.empty_like(image)
+        blended = _blended(runtime, to_floats(source), tiles, context, on_tile)
+        put(slice(0, height), slice(0, width), blended[..., :height, :width])
+        return
     for number, tile in enumerate(tiles, 1):
         rows, columns = tile.rows, tile.columns
         restored = _finite_tile(runtime, source, context, tile)
         top, left = rows.core_start - rows.read_start, columns.core_start - columns.read_start
         tall, wide = rows.core_stop - rows.core_start, columns.core_stop - columns.core_start
-        result[..., rows.core_start : rows.core_stop, columns.core_start : columns.core_stop] = restored[
-            ..., top : top + tall, left : left + wide
-        ]
+        put(
+            slice(rows.core_start, rows.core_stop),
+            slice(columns.core_start, columns.core_stop),
+            restored[..., top : top + tall, left : left + wide],
+        )
         on_tile(number, len(tiles))
-    return result
 
 
 def _blended(
@@ -245,7 +287,7 @@ def _ramps(span: Span, length: int, like: Tensor) -> Tensor:
 
 def _finite_tile(runtime: Runtime, image: Tensor, context: Tensor | None, tile: Tile) -> Tensor:
     rows, columns = tile.rows, tile.columns
-    source = image[..., rows.read_start : rows.read_stop, columns.read_start : columns.read_stop]
+    source = to_floats(image[..., rows.read_start : rows.read_stop, columns.read_start : columns.read_stop])
     here = context
     if context is not None:
         here = runtime.context_at(context, rows.read_start, columns.read_start)

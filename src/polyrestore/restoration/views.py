@@ -13,6 +13,10 @@ import torch
 from torch import Tensor
 
 from polyrestore.errors import UnknownRuntimeError, unknown_name
+from polyrestore.imaging.bands import bands_of
+from polyrestore.imaging.levels import movable
+from polyrestore.restoration.tiling import Put, run_tiled
+from polyrestore.runtimes.base import Runtime
 
 QUALITIES: dict[str, int] = {"normal": 1, "best": 8}
 """How many views an image is restored in, by name."""
@@ -28,17 +32,42 @@ def require_quality(quality: str) -> None:
         raise unknown_name("quality", quality, QUALITIES, UnknownRuntimeError)
 
 
+def run_views(
+    runtime: Runtime,
+    image: Tensor,
+    put: Put,
+    tile_px: int,
+    on_tile: Callable[[int, int], None] | None = None,
+) -> None:
+    """Run an image through a network in its eight views, and hand out the mean.
+
+    Args:
+        runtime: as for :func:`~polyrestore.restoration.tiling.run_parts`, like the rest.
+        image: (3, H, W), floats in [0, 1] or levels.
+        put: called with the rows, the columns and the part of each band of the result.
+        tile_px: largest side of a tile.
+        on_tile: called after each tile, for each view anew.
+
+    Raises:
+        PolyrestoreError: as in :func:`~polyrestore.restoration.tiling.run_parts`.
+    """
+    mean = mean_of_views(lambda view: run_tiled(runtime, view[None], tile_px, on_tile)[0], image)
+    for band in bands_of(mean.shape[1]):
+        put(band, slice(None), mean[:, band])
+
+
 def mean_of_views(run: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
     """Return the mean of what ``run`` makes of the eight views of an image, turned back.
 
     Args:
-        run: maps an image (3, H, W) of any size to another one of that size.
-        image: (3, H, W).
+        run: maps an image (3, H, W) of any size, floats or levels, to floats of that size.
+        image: (3, H, W), floats or levels.
     """
-    total = torch.zeros_like(image)
+    total = torch.zeros(image.shape, device=image.device)
+    source = movable(image)
     for turned in (False, True):
         for mirrored in ((), (1,), (2,), (1, 2)):
-            view = (image.transpose(1, 2) if turned else image).flip(mirrored)
-            result = run(view.contiguous()).flip(mirrored)
+            view = (source.transpose(1, 2) if turned else source).flip(mirrored)
+            result = run(view.contiguous().view(image.dtype)).flip(mirrored)
             total += result.transpose(1, 2) if turned else result
     return total / QUALITIES["best"]

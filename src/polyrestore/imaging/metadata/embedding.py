@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import torch
 from PIL import Image as PILImage
 from torch import Tensor
 
 from polyrestore.imaging.image import ImageMetadata
+from polyrestore.imaging.levels import to_floats, to_levels
 from polyrestore.imaging.metadata.exif_pixels import renew_thumbnail
 from polyrestore.imaging.metadata.extras import Extras, PngChunk
 from polyrestore.imaging.metadata.gif import embed_gif
@@ -109,14 +111,14 @@ def refresh_thumbnail(exif: bytes, pixels: Tensor) -> tuple[bytes, list[Note]]:
 
     Args:
         exif: a TIFF structure without the "Exif" prefix.
-        pixels: (3, H, W), clipped to [0, 1].
+        pixels: (3, H, W), floats that are clipped to [0, 1], or levels.
     """
 
     def draw(room: int) -> bytes | None:
         height, width = pixels.shape[1:]
         # A few of the pixels do, and a large photograph would take long.
         step = max(1, min(height, width) // (4 * _THUMBNAIL_PX))
-        levels = (pixels[:, ::step, ::step].detach().cpu().clamp(0, 1) * 255).round().byte()
+        levels = to_levels(to_floats(pixels[:, ::step, ::step].detach().cpu()), torch.uint8)
         picture = PILImage.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
         for side in (_THUMBNAIL_PX, _THUMBNAIL_PX // 2, _THUMBNAIL_PX // 4):
             picture.thumbnail((side, side))

@@ -57,7 +57,9 @@ def split_png(content: bytes) -> PngParts:
     Args:
         content: a file that begins as PNG files do.
     """
-    essential = [SIGNATURE]
+    # Views, since the pixels need not be there three times.
+    view = memoryview(content)
+    essential = [view[: len(SIGNATURE)]]
     kept: list[PngChunk] = []
     damaged: list[str] = []
     lost: list[str] = []
@@ -68,7 +70,7 @@ def split_png(content: bytes) -> PngParts:
         if kind == b"IHDR":
             colour_type = content[start + 9]
         behind |= kind == b"IDAT"
-        whole = content[start - 8 : stop + 4]
+        whole = view[start - 8 : stop + 4]
         name = kind.decode("latin-1")
         if kind in _PIXELS[:8] or (kind[:1].isupper() and kind[:1].isalpha()):
             # A critical chunk that is damaged or unknown is the decoder's to refuse.
@@ -92,10 +94,9 @@ def split_png(content: bytes) -> PngParts:
             kept.append(PngChunk(kind, data, behind))
         else:
             lost.append(name)
-    if len(essential) == 1:
-        essential = [content]
+    everything = len(essential) == 1 or sum(map(len, essential)) == len(content)
     return PngParts(
-        b"".join(essential),
+        content if everything else b"".join(essential),
         profile,
         xmp,
         tuple(kept),
