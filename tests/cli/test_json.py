@@ -53,7 +53,7 @@ def test_restore_tells_its_account(call: Call, bundle: str, photographs: Path, t
 def test_an_interrupted_run_tells_its_account(
     call: Call, bundle: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Restorer, "restore", interrupt)

@@ -217,7 +217,8 @@ def test_a_large_run_says_first_what_it_takes(
     outcome = call(*arguments, tmp_path / "refused")
     assert outcome.code == 1
     assert re.fullmatch(
-        r"error: the largest image, in tiles of 1024 px \(see --tile-px\), needs [^\n]*\n", outcome.err
+        r"error: the largest image, even in tiles \(--tile-px takes smaller ones\), needs [^\n]*\n",
+        outcome.err,
     )
     assert not (tmp_path / "refused").exists()
 
@@ -252,10 +253,10 @@ def test_an_interrupted_run_says_how_far_it_came_and_continues(
 ) -> None:
     restore, given = Restorer.restore, iter(["first"])
 
-    def restore_one(self: Restorer, *arguments: Any) -> Any:
+    def restore_one(self: Restorer, *arguments: Any, **options: Any) -> Any:
         if next(given, None) is None:
             raise KeyboardInterrupt
-        return restore(self, *arguments)
+        return restore(self, *arguments, **options)
 
     arguments = ("restore", photographs, "-r", "-o", tmp_path / "out", "--bundle", bundle, "--as", "rain")
     monkeypatch.setattr(Restorer, "restore", restore_one)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from polyrestore.bulk.memory import PeakMemory, resident_bytes
+from polyrestore.devices import release_freed_memory
 from polyrestore.errors import PolyrestoreError
 from polyrestore.imaging import ImageMetadata, encode_image, read_image, read_sizes
 from polyrestore.imaging.read import require_size
@@ -181,6 +182,7 @@ def _probe(restorer: Restorer, tile_px: int, weights: Mapping[str, float] | None
         started = time.perf_counter()
         restorer.recognise(image[0].cpu())
         per_image_s += time.perf_counter() - started
+    release_freed_memory()
     return _Probe(side, seconds, per_image_s, memory.tensors, memory.most - memory.tensors)
 
 

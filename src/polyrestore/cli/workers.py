@@ -80,7 +80,7 @@ def plan_run(
         restorer, paths, weights=weights, explain=task.explain, max_megapixels=task.max_megapixels
     )
     plan = share_out(number, task, restorer, found)
-    tiles = f"the largest image, in tiles of {restorer.tile_px} px (see --tile-px),"
+    tiles = "the largest image, even in tiles (--tile-px takes smaller ones),"
     each = f" in each of {len(plan.shares)} workers" if plan.shares else ""
     require_memory((plan.estimate or found).needed_bytes, restorer.device, tiles + each)
     return plan if large else replace(plan, estimate=None)

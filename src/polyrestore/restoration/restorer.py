@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from polyrestore.restoration.naming import named_composition
 from polyrestore.restoration.pages import as_pages, restore_pages
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.settings import recognition_settings, with_settings
-from polyrestore.restoration.tiling import DEFAULT_TILE_PX, run_parts
+from polyrestore.restoration.tiling import DEFAULT_TILE_PX, LARGE_TILE_PX, is_large, run_parts
 from polyrestore.restoration.views import require_quality, run_views
 from polyrestore.runtimes.registry import open_runtime
 
@@ -52,13 +53,12 @@ class Restorer:
             bundle's own: fields of :class:`~polyrestore.recognition.RecognitionSettings`, such as
             ``{"top_k": 1, "temperature": 0.05}``.
         device: where it computes.
-        tile_px: largest side of a tile; where None was given, what suits the network, but for
-            images that :meth:`tile_px_for` takes whole.
-        runtime: what runs the network, with ``runtime`` one of
-            :data:`~polyrestore.runtimes.registry.RUNTIMES` and ``precision`` one of
+        tile_px: largest side of a tile; where None was given, what suits the network, but for images that
+            :meth:`tile_px_for` takes whole, or in smaller tiles.
+        runtime: what runs the network: one of :data:`~polyrestore.runtimes.registry.RUNTIMES`, in one of
             :data:`~polyrestore.runtimes.base.PRECISIONS`.
-        quality: one of :data:`~polyrestore.restoration.views.QUALITIES`; with ``"best"``, every result is the
-            mean over eight views of the image.
+        quality: in how many views an image is restored, one of
+            :data:`~polyrestore.restoration.views.QUALITIES`.
         on_tile: called after each tile of an image with how many are finished and how many there are; for
             each view anew.
 
@@ -122,12 +122,14 @@ class Restorer:
     def tile_px_for(self, height_px: int, width_px: int) -> int:
         """Return the largest side of a tile for an image of this size.
 
-        A network that has to see the whole image anyway takes it at once where the memory allows it, unless
-        a size of tiles was asked for.
+        A network that has to see the whole image anyway takes it at once where the memory allows it, and
+        tiles of a large image are smaller, unless a size of tiles was asked for.
         """
-        if not self._tiles_asked_for and self.runtime.runs_whole(height_px, width_px):
+        if self._tiles_asked_for:
+            return self.tile_px
+        if self.runtime.runs_whole(height_px, width_px):
             return max(height_px, width_px)
-        return self.tile_px
+        return min(self.tile_px, LARGE_TILE_PX) if is_large(height_px, width_px) else self.tile_px
 
     def recognise(self, image: ImageLike, settings: RecognitionSettings | None = None) -> Recognition:
         """Say which degradations an image shows, and with which weights the adapters should act.
@@ -212,9 +214,7 @@ class Restorer:
         started = time.perf_counter()
         pixels = self._restore(source, fill_hidden(source), first.weights, strength, dtype)
         seconds = time.perf_counter() - started
-        return Restored(
-            pixels, first.weights, first.recognition, seconds, source.metadata, source.notes, bare=first.bare
-        )
+        return replace(first, pixels=pixels, seconds=seconds, metadata=source.metadata, notes=source.notes)
 
     def restore_pages(
         self, image: ImageLike, as_: str | Mapping[str, float] | None = None, strength: float = 1.0
@@ -272,12 +272,8 @@ class Restorer:
         source = as_image(image, as_levels=True)
         restored = self.restore(source, as_, strength)
         shown = fill_hidden(source)
-
-        def run(weights: Mapping[str, float]) -> Tensor:
-            with self._lock, self.runtime.composed(weights):
-                return self._paint(Canvas(shown, image=source, strength=strength))
-
-        return explained(convert_levels(source.pixels, torch.float32), restored, run)
+        given, dtype = convert_levels(source.pixels, torch.float32), torch.float32
+        return explained(given, restored, lambda only: self._compose(source, shown, only, strength, dtype))
 
     @contextmanager
     def composed(self, weights: Mapping[str, float]) -> Iterator[Callable[[Tensor], Tensor]]:
@@ -301,7 +297,7 @@ class Restorer:
             CompositionError: an unknown adapter, or a weight that is negative or not finite.
         """
         with self._lock, self.runtime.composed(weights):
-            yield self._run
+            yield lambda pixels: self._paint(Canvas(pixels))
 
     def apply(self, images: Sequence[Tensor], weights: Mapping[str, float]) -> list[Tensor]:
         """Run images through one composition as it is given, merged once for all of them.
@@ -325,11 +321,13 @@ class Restorer:
     ) -> Tensor:
         if not weights and not self.is_bare:
             return convert_levels(source.pixels, dtype)
+        return self._compose(source, shown, weights, strength, dtype)
+
+    def _compose(
+        self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype
+    ) -> Tensor:
         with self._lock, self.runtime.composed(weights):
             return self._paint(Canvas(shown, dtype, image=source, strength=strength))
-
-    def _run(self, pixels: Tensor) -> Tensor:
-        return self._paint(Canvas(pixels))
 
     def _paint(self, canvas: Canvas) -> Tensor:
         run = run_views if self.quality == "best" else run_parts
