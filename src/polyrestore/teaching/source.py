@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from polyrestore.data import Batch, Pair, mixed_seed
 from polyrestore.data.images import random_patch
 from polyrestore.data.task_source import reflected
+from polyrestore.degradations import degrade
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class PairSource:
         batch_size: samples per batch.
         patch_px: side of the patches.
         seed: with the step and the process, decides everything.
-        clean_share: how often a sample's damaged image is the clean one, so that the adapter learns to leave
-            alone what is not wrong.
+        bystanders: degradations that are not its work.
+        idle_share: how often a sample shows what the adapter is to leave as it is, so that it does little
+            harm where it is called for by mistake: half of them a clean patch, half one with a bystander.
     """
 
     name: str
@@ -32,7 +34,8 @@ class PairSource:
     batch_size: int
     patch_px: int
     seed: int
-    clean_share: float = 0.1
+    bystanders: tuple[str, ...] = ()
+    idle_share: float = 0.2
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -53,13 +56,23 @@ class PairSource:
         generator = Generator().manual_seed(mixed_seed(self.seed, rank, step))
         indices = torch.randint(len(self.pairs), (self.batch_size,), generator=generator).tolist()
         patches = [self._patches(self.pairs[index], generator) for index in indices]
-        degraded, clean = torch.stack(patches, 1)
-        left = torch.rand(self.batch_size, generator=generator) < self.clean_share
-        degraded[left] = clean[left]
-        # The adapter acts on what is clean as well.
+        degraded, clean = torch.stack(patches, 1).unbind()
+        for index, draw in enumerate(torch.rand(self.batch_size, generator=generator).tolist()):
+            if draw < self.idle_share:
+                left = clean[index] if draw < self.idle_share / 2 else self._spoil(clean[index], generator)
+                degraded[index] = clean[index] = left
+        # The adapter acts on what it is to leave alone as well.
         present = torch.ones(self.batch_size, 1)
         return Batch(degraded, clean, torch.zeros(self.batch_size, dtype=torch.long), present)
 
     def _patches(self, pair: Pair, generator: Generator) -> Tensor:
         images = [reflected(image, self.patch_px) for image in (pair.degraded, pair.clean)]
         return random_patch(images, self.patch_px, 1.0, generator)
+
+    def _spoil(self, patch: Tensor, generator: Generator) -> Tensor:
+        """Return a clean patch (3, P, P) with one of the bystanders."""
+        if not self.bystanders:
+            return patch
+        place, severity = torch.rand(2, generator=generator).tolist()
+        name = self.bystanders[int(place * len(self.bystanders))]
+        return degrade(patch[None], {name: severity}, generator)[0]

@@ -17,6 +17,7 @@ from polyrestore.errors import StoppedError
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.teaching.effects import (
     PairFigures,
+    cost_of_mistakes,
     least_harmful_share,
     measure_effects,
     measure_pairs,
@@ -28,7 +29,7 @@ from polyrestore.teaching.report import Effect, TeachingReport
 from polyrestore.teaching.splitting import Split, split_by_scene
 from polyrestore.teaching.training import Trained, Training, train_adapter
 from polyrestore.training.loop.events import Advanced, OnEvent, Started, StopWhen, ignore, never
-from polyrestore.training.recognition.thresholds import choose_threshold, cost_of
+from polyrestore.training.recognition.thresholds import choose_threshold
 
 # Of a lesson's minutes; the others are for looking at images and for measuring.
 TRAINING_SHARE = 0.75
@@ -101,9 +102,11 @@ def teach(lesson: Lesson, on_event: OnEvent = ignore, stop_when: StopWhen = neve
     if bundle.recogniser is not None:
         seen = look_at(bundle, sides[0], lesson.training.seed + 1, tell, changed=True)
         unseen = look_at(bundle, sides[1], lesson.training.seed + 2, tell)
-        prototype = make_prototype(lesson.name, bundle, seen, unseen)
-        adapter = replace(adapter, prototype=prototype)
-        taught = with_adapter(bundle, adapter)
+        prototype = make_prototype(lesson.name, bundle, seen)
+        taught = with_adapter(bundle, replace(adapter, prototype=prototype))
+        cost = cost_of_mistakes(bundle, taught, lesson.name, sides[1], unseen.others)
+        prototype = trust(lesson.name, taught, prototype, seen, unseen, cost)
+        taught = with_adapter(bundle, replace(adapter, prototype=prototype))
         least = least_harmful_share(bundle, taught, lesson.name, unseen.others)
         adapter = replace(adapter, prototype=replace(prototype, least_share=least))
         taught = with_adapter(bundle, adapter)
@@ -116,23 +119,37 @@ def teach(lesson: Lesson, on_event: OnEvent = ignore, stop_when: StopWhen = neve
     return report
 
 
-def make_prototype(name: str, bundle: Bundle, seen: Views, unseen: Views) -> Prototype:
+def make_prototype(name: str, bundle: Bundle, seen: Views) -> Prototype:
     """Make what a taught degradation is recognised by.
 
     Args:
         name: of the degradation.
         bundle: with the recogniser, which stays as it is.
         seen: what the prototype is fitted to.
-        unseen: what the least share is chosen on, by what acting wrongly costs.
     """
     assert bundle.recogniser is not None
     settings = RecognitionSettings(**bundle.recognition_settings)
     embedding = fit_prototype(seen.inputs, seen.negatives, bundle.prototypes, settings)
-    prototypes = {**bundle.prototypes, name: embedding}
-    found = shares_of(name, unseen.inputs, prototypes, settings)
-    wrong = shares_of(name, torch.cat([seen.negatives, unseen.negatives]), prototypes, settings)
-    least = choose_threshold(found, wrong, cost_of(name))
-    return Prototype(embedding, bundle.recogniser.fingerprint(), least, superseded(seen, bundle))
+    return Prototype(embedding, bundle.recogniser.fingerprint(), 1.0, superseded(seen, bundle))
+
+
+def trust(
+    name: str, taught: Bundle, prototype: Prototype, seen: Views, unseen: Views, cost: float
+) -> Prototype:
+    """Choose from which probability on an adapter acts.
+
+    Args:
+        name: of the adapter.
+        taught: the bundle that has it.
+        prototype: of the adapter.
+        seen: what the prototype was fitted to; of that, what does not show the degradation counts.
+        unseen: what it is chosen on.
+        cost: of acting wrongly, in units of what acting rightly gains.
+    """
+    settings = RecognitionSettings(**taught.recognition_settings)
+    found = shares_of(name, unseen.inputs, taught.prototypes, settings)
+    wrong = shares_of(name, torch.cat([seen.negatives, unseen.negatives]), taught.prototypes, settings)
+    return replace(prototype, least_share=choose_threshold(found, wrong, cost))
 
 
 class _Looks:

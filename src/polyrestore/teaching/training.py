@@ -15,6 +15,7 @@ from polyrestore.adapters import Adapter, AdapterBank, LoraConfig
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import Bundle
 from polyrestore.data import Pair
+from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import AdapterError, StoppedError, needs_extra
 from polyrestore.teaching.source import PairSource
 from polyrestore.training.loop.control import RunControl
@@ -30,7 +31,7 @@ from polyrestore.training.weighting import build_weighting
 # What an adapter of the bundle has to gain by itself before the new one starts from it, in dB.
 LEAST_HEAD_START = 0.2
 # What has been learned already is lost at the rate of a new adapter.
-WARM_RATE = 0.3
+WARM_RATE = 0.1
 _CROPS = 12
 
 
@@ -149,7 +150,8 @@ def train_adapter(
     bank = AdapterBank(backbone)
     try:
         start = _begin(bank, name, bundle, shown, wanted, how)
-        source = PairSource(name, pairs, how.batch_size, how.patch_px, how.seed)
+        others = tuple(sorted(bundle.adapters.keys() & DEGRADATIONS.keys()))
+        source = PairSource(name, pairs, how.batch_size, how.patch_px, how.seed, others)
         crops = ValidationSet([], [name], _CROPS, pairs={name: spread(held_back, _CROPS)})
         job = _TeachingJob(backbone, source, crops, bank, "l1", patience=how.patience)
         before = job.validate()["mean"]
