@@ -139,11 +139,13 @@ def test_an_interrupt_ends_the_workers_and_what_they_have_begun(bundle: str, tmp
     def interrupt(record: FileRecord) -> None:
         raise KeyboardInterrupt
 
+    # Other tests may have left processes of their own.
+    before = multiprocessing.active_children()
     for name in ("a", "b", "c"):
         make_image(tmp_path / f"in/{name}.png")
     task = RestoreTask(bundle, "cpu", as_="rain")
     jobs = find_jobs([tmp_path / "in"], tmp_path / "out", recursive=True)
     with Workers(task, [Share(1)]) as workers, pytest.raises(KeyboardInterrupt):
         restore_files(task, jobs, tmp_path / "out", workers.restore, identity={}, on_file=interrupt)
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= set(before)
     assert images(tmp_path / "out") == ["a.png"]

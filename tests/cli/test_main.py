@@ -178,3 +178,17 @@ def test_public_names_are_lazy() -> None:
         "assert 'torch' in sys.modules\n"
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_or_a_path_that_is_not_to_be_had_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert module.run(["inspect", str(tmp_path / ("a" * 300))]) == 1
+    assert capsys.readouterr().err.endswith("File name too long\n")
+
+    def gone() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "getcwd", gone)
+    assert module.run(["list", "degradations"]) == 1
+    assert capsys.readouterr().err.startswith("error: the folder that the command was started in")

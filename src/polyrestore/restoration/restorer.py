@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from polyrestore.restoration.hidden import fill_hidden
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
 from polyrestore.restoration.pages import as_pages, restore_pages
+from polyrestore.restoration.range import stretched
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.settings import recognition_settings, with_settings
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX, LARGE_TILE_PX, is_large, run_parts
@@ -327,14 +328,14 @@ class Restorer:
         self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype
     ) -> Tensor:
         with self._lock, self.runtime.composed(weights):
-            return self._paint(Canvas(shown, dtype, image=source, strength=strength))
+            return self._paint(Canvas(shown, dtype, image=source, strength=strength), weights)
 
-    def _paint(self, canvas: Canvas) -> Tensor:
+    def _paint(self, canvas: Canvas, acting: Iterable[str] = ()) -> Tensor:
         run = run_views if self.quality == "best" else run_parts
         # Not in inference mode, whose tensors nobody could write to afterwards.
         with torch.no_grad():
-            image = canvas.shown.to(self.device)
-            run(self.runtime, image, canvas.put, self.tile_px_for(*image.shape[-2:]), self.on_tile)
+            image, put = stretched(canvas.shown.to(self.device), canvas.put, acting)
+            run(self.runtime, image, put, self.tile_px_for(*image.shape[-2:]), self.on_tile)
         return canvas.pixels
 
     def _recognise(self, pixels: Tensor, settings: RecognitionSettings | None = None) -> Recognition:
