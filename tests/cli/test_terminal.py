@@ -142,10 +142,10 @@ def test_a_signal_ends_a_run_with_its_account(
 ) -> None:
     restore, given = Restorer.restore, iter(["first"])
 
-    def restore_one(self: Restorer, *arguments: Any) -> Any:
+    def restore_one(self: Restorer, *arguments: Any, **options: Any) -> Any:
         if next(given, None) is None:
             os.kill(os.getpid(), signal.Signals[name])
-        return restore(self, *arguments)
+        return restore(self, *arguments, **options)
 
     monkeypatch.setattr(Restorer, "restore", restore_one)
     outcome = call("restore", photographs, "-o", tmp_path / "out", "--bundle", bundle, "--as", "rain")

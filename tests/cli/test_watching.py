@@ -54,7 +54,7 @@ def test_files_are_restored_as_they_arrive_and_a_signal_ends_it_with_the_account
 def test_a_signal_in_the_midst_of_a_file_says_what_was_not_reached(
     call: Call, bundle: str, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Restorer, "restore", interrupt)
