@@ -101,7 +101,8 @@ class Prototype:
     """How what an adapter is for is recognised.
 
     Attributes:
-        embedding: (D,) unit vector, float32; an image like it asks for the adapter.
+        embedding: (D,) unit vector, float32; an image like it asks for the adapter. It may be as long as
+            what a recogniser's ``describe`` returns.
         recogniser_sha256: of the recogniser whose embeddings it is to be compared with.
         least_share: how probable the degradation has to be before the adapter acts, from 0 to 1; None for
             what holds for all adapters of a bundle.

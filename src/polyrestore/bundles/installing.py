@@ -14,7 +14,7 @@ from polyrestore.bundles.loading import load_bundle
 from polyrestore.bundles.manifest import Name
 from polyrestore.bundles.manifest_file import MANIFEST_FILE
 from polyrestore.bundles.shipped import find_bundle, shipped_folder
-from polyrestore.bundles.stating import check_recogniser
+from polyrestore.bundles.stating import check_recogniser, lengths_of
 from polyrestore.degradations import check_name
 from polyrestore.errors import AdapterError, BundleError, OutputError, nearest_names
 
@@ -82,11 +82,11 @@ def with_adapter(bundle: Bundle, adapter: Adapter) -> Bundle:
     settings, prototypes = dict(bundle.recognition_settings), dict(bundle.prototypes)
     if prototype is not None and bundle.recogniser is not None:
         check_recogniser(adapter, bundle.recogniser.fingerprint())
-        length = bundle.recogniser.dimension
-        if prototype.embedding.numel() != length:
+        length, fitting = prototype.embedding.numel(), lengths_of(bundle.recogniser)
+        if length not in fitting:
             raise AdapterError(
-                f"the prototype of adapter {adapter.name!r} has {prototype.embedding.numel()} values, the "
-                f"recogniser of {bundle.name} needs {length}"
+                f"the prototype of adapter {adapter.name!r} has {length} values, the recogniser of "
+                f"{bundle.name} needs {fitting[0]}"
             )
         prototypes[adapter.name] = prototype.embedding
         own: dict[str, Any] = {"minimum_shares": prototype.least_share}

@@ -79,7 +79,7 @@ def load_bundle(name_or_folder: str | Path, *, like: Backbone | None = None) -> 
         backbone=backbone,
         adapters={name: replace(adapter, prototype=None) for name, adapter in adapters.items()},
         recogniser=recogniser,
-        prototypes=_load_prototypes(folder, manifest, adapters),
+        prototypes=_load_prototypes(folder, manifest, adapters, recogniser),
         recognition_settings=gathered_settings(manifest.recognition_settings, adapters),
         info=manifest.info,
     )
@@ -216,7 +216,9 @@ def _check_adapter(folder: Path, name: str, adapter: Adapter, backbone: Backbone
         raise BundleError(f"{folder / ADAPTERS_FOLDER / name} does not fit the bundle: {error}") from error
 
 
-def _load_prototypes(folder: Path, manifest: Manifest, adapters: Mapping[str, Adapter]) -> dict[str, Tensor]:
+def _load_prototypes(
+    folder: Path, manifest: Manifest, adapters: Mapping[str, Adapter], recogniser: BaseRecogniser | None
+) -> dict[str, Tensor]:
     path = folder / PROTOTYPES_FILE
     others = _read_tensors(path) if manifest.other_prototypes else {}
     prototypes = gathered_prototypes(others, adapters)
@@ -226,6 +228,9 @@ def _load_prototypes(folder: Path, manifest: Manifest, adapters: Mapping[str, Ad
             f"{folder} and its {MANIFEST_FILE} disagree about the prototype {name!r}; save it again"
         )
     lengths = {tuple(prototype.shape) for prototype in prototypes.values()}
+    # Those that were taught may be longer than the others.
+    if recogniser is not None and recogniser.detail_dimension and (recogniser.dimension,) in lengths:
+        lengths -= {(recogniser.dimension + recogniser.detail_dimension,)}
     if prototypes and (len(lengths) != 1 or len(next(iter(lengths))) != 1):
         raise BundleError(f"{folder}: prototypes must be vectors of one length, not {sorted(lengths)}")
     return {name: prototypes[name] for name in manifest.prototypes}

@@ -15,6 +15,7 @@ from torch import Tensor
 from polyrestore.adapters import Adapter, Prototype, base_sha256
 from polyrestore.bundles.bundle import Bundle
 from polyrestore.errors import AdapterError
+from polyrestore.recognition import BaseRecogniser
 
 _SHARES = "minimum_shares"
 _SUPERSEDES = "supersedes"
@@ -89,6 +90,11 @@ def check_recogniser(adapter: Adapter, fingerprint: str) -> None:
             f"the prototype of adapter {adapter.name!r} was made by the recogniser with SHA-256 "
             f"{stated[:12]}..., but this one is {fingerprint[:12]}...; make it again with the recogniser here"
         )
+
+
+def lengths_of(recogniser: BaseRecogniser) -> tuple[int, int]:
+    """Return how long a prototype for a recogniser is, and how long with the detail."""
+    return recogniser.dimension, recogniser.dimension + recogniser.detail_dimension
 
 
 def _by_adapter(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -36,10 +36,13 @@ class Reading:
         embedding: (D,) unit vector, to be compared with prototypes.
         severities: by degradation, how strong it is if it is there, from 0 to 1; empty where the recogniser
             does not estimate it.
+        detail: (H,) unit vector of what the embedding leaves out, for prototypes that are longer than it:
+            they are compared with both, one after the other; None where there is no more.
     """
 
     embedding: Tensor
     severities: Mapping[str, float] = field(default_factory=dict)
+    detail: Tensor | None = None
 
 
 class BaseRecogniser(nn.Module):
@@ -51,6 +54,7 @@ class BaseRecogniser(nn.Module):
         bounds: what each option may be; where it is empty, the constructor alone decides.
         options: the plain values that rebuild it.
         dimension: length of the embedding.
+        detail_dimension: length of what :meth:`describe` has beside the embedding.
     """
 
     kind: ClassVar[str]
@@ -58,6 +62,7 @@ class BaseRecogniser(nn.Module):
     bounds: ClassVar[Mapping[str, Bound]] = {}
     options: dict[str, object]
     dimension: int
+    detail_dimension: int = 0
 
     @classmethod
     def build(cls, options: Mapping[str, Any]) -> Self:
@@ -85,6 +90,13 @@ class BaseRecogniser(nn.Module):
     def embed(self, image: Tensor) -> Tensor:
         """Return unit vectors (B, D) for whole images (B, 3, H, W) of any size, RGB in [0, 1]."""
         raise NotImplementedError
+
+    def describe(self, image: Tensor) -> Tensor:
+        """Return the embedding and the detail one after the other, (B, D + H), of images (B, 3, H, W).
+
+        The embedding was made to tell known degradations apart; what is taught later may need more.
+        """
+        return self.embed(image)
 
     def read(self, image: Tensor) -> Reading:
         """Return the embedding of one image (1, 3, H, W), and the severities where they are estimated."""

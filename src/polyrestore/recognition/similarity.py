@@ -150,21 +150,31 @@ def recognise(
 
     Args:
         recogniser: gives the embedding d.
-        prototypes: (D,) unit vectors by name; "clean" is optional.
+        prototypes: (D,) unit vectors by name, or (D + H,) where there is a detail; "clean" is optional.
         image: (1, 3, H, W), RGB in [0, 1], the whole image.
         settings: temperature, K and thresholds.
     """
     reading = recogniser.read(image)
-    return replace(weigh(reading.embedding, prototypes, settings), severities=dict(reading.severities))
+    described = reading.embedding
+    if reading.detail is not None:
+        described = torch.cat([described, reading.detail])
+    return replace(weigh(described, prototypes, settings), severities=dict(reading.severities))
 
 
 def weigh(embedding: Tensor, prototypes: Mapping[str, Tensor], settings: RecognitionSettings) -> Recognition:
-    """Turn an embedding (D,) into weights; see :func:`recognise`."""
+    """Turn an embedding (D,), or one that is followed by its detail (D + H,), into weights.
+
+    Each prototype is compared with as much of it as the prototype is long; see :func:`recognise`.
+    """
     names = sorted(prototypes)
     if not names:
         return Recognition({}, {}, {})
-    bank = torch.stack([prototypes[name] for name in names]).to(embedding)
-    return weigh_similarities(dict(zip(names, (bank @ embedding).tolist(), strict=True)), settings)
+    return weigh_similarities({name: similarity(embedding, prototypes[name]) for name in names}, settings)
+
+
+def similarity(embedding: Tensor, prototype: Tensor) -> float:
+    """Return the cosine similarity of a prototype to as much of an embedding (D,) as it is long."""
+    return float(prototype.to(embedding) @ embedding[: len(prototype)])
 
 
 def weigh_similarities(similarities: Mapping[str, float], settings: RecognitionSettings) -> Recognition:

@@ -11,6 +11,7 @@ from torch import Tensor
 from polyrestore.bundles import Bundle
 from polyrestore.data import Pair
 from polyrestore.recognition import RecognitionSettings
+from polyrestore.recognition.similarity import similarity
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.teaching.recognising import Shown, shares_of, weights_of
 from polyrestore.teaching.report import Effect
@@ -112,7 +113,7 @@ def cost_of_mistakes(
     """
     harm = _Harm(untaught, taught, name)
     gains = [harm.named_gain(pair.degraded, pair.clean) for pair in spread(pairs, _PROBED)]
-    likely = sorted(shown, key=lambda each: -float(each.embedding @ taught.prototypes[name]))[:_PROBED]
+    likely = sorted(shown, key=lambda each: -similarity(each.embedding, taught.prototypes[name]))[:_PROBED]
     losses = [max(0.0, -harm.named_gain(each.image, each.clean)) for each in likely]
     gain, loss = sum(gains) / max(1, len(gains)), sum(losses) / max(1, len(losses))
     return 10.0 if gain <= 0 else min(10.0, max(1.0, 10 * loss / gain))

@@ -1,8 +1,8 @@
 """How a taught degradation is recognised: a prototype for the frozen recogniser, and when it is trusted.
 
 The mean embedding of the damaged images would lie near whatever they resemble. What is looked for instead is
-the direction that tells them best from everything that they are not: logistic regression on the embeddings,
-with the prototype as its only weights, so that it is a prototype like all others.
+the direction that tells them best from everything that they are not: logistic regression on the embeddings
+and their detail, with the prototype as its only weights, so that it is a prototype like all others.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from polyrestore.data import Pair, mixed_seed
 from polyrestore.data.negatives import NEGATIVES, draw_negative
 from polyrestore.degradations import DEGRADATIONS, degrade
 from polyrestore.recognition import CLEAN, RecognitionSettings, weigh_similarities
+from polyrestore.recognition.similarity import similarity
 from polyrestore.teaching.training import spread
 
 SEVERITIES = (0.25, 0.5, 0.8)
@@ -41,7 +42,7 @@ class Shown:
         group: ``clean``, ``drawn``, or the degradation that it shows.
         image: uint8 (3, H, W).
         clean: the same without damage.
-        embedding: (D,) what the recogniser makes of it.
+        embedding: (D,) what the recogniser makes of it, its detail included.
     """
 
     group: str
@@ -92,7 +93,7 @@ def look_at(
 
     def embed(image: Tensor) -> Tensor:
         tell()
-        return recogniser.embed(image[None].float() / 255)[0]
+        return recogniser.describe(image[None].float() / 255)[0]
 
     shown = spread(pairs, _PAIRS)
     rows, others = [], []
@@ -179,10 +180,13 @@ def _competition(
     """Return what the similarity to the new prototype has to exceed, for rows (N, D) of embeddings."""
 
     def competing(rows: Tensor) -> Tensor:
+        def along(prototype: Tensor) -> Tensor:
+            return rows[:, : len(prototype)] @ prototype
+
         if settings.activation == "sigmoid":
-            return rows @ prototypes[CLEAN] if CLEAN in prototypes else torch.zeros(len(rows))
-        bank = torch.stack(list(prototypes.values()))
-        return torch.logsumexp(rows @ bank.T / settings.temperature, 1) * settings.temperature
+            return along(prototypes[CLEAN]) if CLEAN in prototypes else torch.zeros(len(rows))
+        columns = torch.stack([along(each) for each in prototypes.values()], 1)
+        return torch.logsumexp(columns / settings.temperature, 1) * settings.temperature
 
     return competing
 
@@ -210,7 +214,7 @@ def weights_of(
 
 def similarities_of(row: Tensor, prototypes: Mapping[str, Tensor]) -> dict[str, float]:
     """Return the similarity of an embedding (D,) to each prototype."""
-    return {name: float(row @ each) for name, each in prototypes.items()}
+    return {name: similarity(row, each) for name, each in prototypes.items()}
 
 
 def superseded(views: Views, bundle: Bundle) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from polyrestore.data import Batch, Pair, mixed_seed
 from polyrestore.data.images import random_patch
 from polyrestore.data.task_source import reflected
-from polyrestore.degradations import degrade
+from polyrestore.degradations import degrade_batch
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,12 @@ class PairSource:
         batch_size: samples per batch.
         patch_px: side of the patches.
         seed: with the step and the process, decides everything.
-        bystanders: degradations that are not its work.
-        idle_share: how often a sample shows what the adapter is to leave as it is, so that it does little
-            harm where it is called for by mistake: half of them a clean patch, half one with a bystander.
+        bystanders: degradations that are the work of other adapters.
+        idle_share: how often a sample is clean and to be left as it is, so that the adapter does little harm
+            where it is called for by mistake.
+        beside_share: how often a batch shows a bystander as well, or instead: its adapter acts beside the new
+            one, which must not disturb it.
+        weight: with which the adapters act when there are two of them.
     """
 
     name: str
@@ -35,7 +38,9 @@ class PairSource:
     patch_px: int
     seed: int
     bystanders: tuple[str, ...] = ()
-    idle_share: float = 0.2
+    idle_share: float = 0.1
+    beside_share: float = 0.25
+    weight: float = 1.0
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -44,8 +49,8 @@ class PairSource:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The degradation that it shows."""
-        return (self.name,)
+        """The degradations that it shows, in the order of a batch's columns."""
+        return (self.name, *self.bystanders)
 
     def drawing_shares(self) -> Tensor:
         """Return how often each task is drawn, (1,)."""
@@ -57,22 +62,30 @@ class PairSource:
         indices = torch.randint(len(self.pairs), (self.batch_size,), generator=generator).tolist()
         patches = [self._patches(self.pairs[index], generator) for index in indices]
         degraded, clean = torch.stack(patches, 1).unbind()
-        for index, draw in enumerate(torch.rand(self.batch_size, generator=generator).tolist()):
-            if draw < self.idle_share:
-                left = clean[index] if draw < self.idle_share / 2 else self._spoil(clean[index], generator)
-                degraded[index] = clean[index] = left
+        idle = torch.rand(self.batch_size, generator=generator) < self.idle_share
+        beside = self._bystander(step)
+        if beside:
+            # In half of the samples there is the bystander alone.
+            idle = torch.rand(self.batch_size, generator=generator) < 0.5
+        degraded[idle] = clean[idle]
+        acting = torch.zeros(self.batch_size, len(self.names))
         # The adapter acts on what it is to leave alone as well.
-        present = torch.ones(self.batch_size, 1)
-        return Batch(degraded, clean, torch.zeros(self.batch_size, dtype=torch.long), present)
+        acting[:, 0] = self.weight if beside else 1.0
+        if beside:
+            acting[:, self.names.index(beside)] = self.weight
+            severities = torch.rand((self.batch_size, 1), generator=generator)
+            degraded = degrade_batch(degraded, severities, (beside,), generator)
+        task = torch.zeros(self.batch_size, dtype=torch.long)
+        return Batch(degraded, clean, task, (acting > 0).float(), acting=acting)
+
+    def _bystander(self, step: int) -> str:
+        """Return what else a step's batch shows, in all processes; empty for nothing."""
+        generator = Generator().manual_seed(mixed_seed(self.seed, "beside", step))
+        draw, place = torch.rand(2, generator=generator).tolist()
+        if not self.bystanders or draw >= self.beside_share:
+            return ""
+        return self.bystanders[int(place * len(self.bystanders))]
 
     def _patches(self, pair: Pair, generator: Generator) -> Tensor:
         images = [reflected(image, self.patch_px) for image in (pair.degraded, pair.clean)]
         return random_patch(images, self.patch_px, 1.0, generator)
-
-    def _spoil(self, patch: Tensor, generator: Generator) -> Tensor:
-        """Return a clean patch (3, P, P) with one of the bystanders."""
-        if not self.bystanders:
-            return patch
-        place, severity = torch.rand(2, generator=generator).tolist()
-        name = self.bystanders[int(place * len(self.bystanders))]
-        return degrade(patch[None], {name: severity}, generator)[0]

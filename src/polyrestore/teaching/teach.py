@@ -12,7 +12,8 @@ from polyrestore.adapters import Adapter, Prototype, base_sha256
 from polyrestore.bundles import Bundle, load_bundle, save_bundle
 from polyrestore.bundles.installing import open_own, taken_name, with_adapter
 from polyrestore.bundles.manifest_file import MANIFEST_FILE
-from polyrestore.degradations import check_name
+from polyrestore.data import Pair
+from polyrestore.degradations import DEGRADATIONS, check_name
 from polyrestore.errors import StoppedError
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.teaching.effects import (
@@ -95,28 +96,43 @@ def teach(lesson: Lesson, on_event: OnEvent = ignore, stop_when: StopWhen = neve
     split = split_by_scene([pair.name for pair in found.pairs], found.targets, lesson.training.seed)
     sides = [[found.pairs[index] for index in side] for side in (split.training, split.held_back)]
     how = replace(lesson.training, minutes=lesson.minutes * TRAINING_SHARE)
-    trained = train_adapter(lesson.name, bundle, sides[0], sides[1], how, lesson.images, on_event, stop_when)
-    adapter = replace(trained.adapter, base_sha256=base_sha256(bundle.backbone))
-    taught, others = with_adapter(bundle, adapter), {}
     tell = _Looks(lesson.name, on_event, stop_when)
+    bystanders = {name for name in bundle.adapters if name in DEGRADATIONS}
+    seen = None
     if bundle.recogniser is not None:
         seen = look_at(bundle, sides[0], lesson.training.seed + 1, tell, changed=True)
+        bystanders -= {*superseded(seen, bundle)}
+    trained = train_adapter(
+        lesson.name, bundle, sides[0], sides[1], tuple(sorted(bystanders)), how, lesson.images, on_event,
+        stop_when,
+    )  # fmt: skip
+    adapter = replace(trained.adapter, base_sha256=base_sha256(bundle.backbone))
+    others: dict[str, Effect] = {}
+    if seen is not None:
         unseen = look_at(bundle, sides[1], lesson.training.seed + 2, tell)
-        prototype = make_prototype(lesson.name, bundle, seen)
-        taught = with_adapter(bundle, replace(adapter, prototype=prototype))
-        cost = cost_of_mistakes(bundle, taught, lesson.name, sides[1], unseen.others)
-        prototype = trust(lesson.name, taught, prototype, seen, unseen, cost)
-        taught = with_adapter(bundle, replace(adapter, prototype=prototype))
-        least = least_harmful_share(bundle, taught, lesson.name, unseen.others)
-        adapter = replace(adapter, prototype=replace(prototype, least_share=least))
-        taught = with_adapter(bundle, adapter)
-        others = measure_effects(bundle, taught, lesson.name, unseen.others)
-    figures = measure_pairs(bundle, taught, lesson.name, sides[1], tell)
+        adapter = _recognisable(adapter, bundle, sides[1], seen, unseen)
+        others = measure_effects(bundle, with_adapter(bundle, adapter), lesson.name, unseen.others)
+    figures = measure_pairs(bundle, with_adapter(bundle, adapter), lesson.name, sides[1], tell)
     report = _report(lesson, split, trained, figures, others, adapter, found.notes)
     # Another lesson may have ended in the meantime.
     own = load_bundle(lesson.into) if (lesson.into / MANIFEST_FILE).exists() else bundle
     save_bundle(lesson.into, with_adapter(own, replace(adapter, record=report.to_record())))
     return report
+
+
+def _recognisable(
+    adapter: Adapter, bundle: Bundle, held_back: Sequence[Pair], seen: Views, unseen: Views
+) -> Adapter:
+    """Return a trained adapter with its prototype, and with a least share that does no other image harm."""
+    name, prototype = adapter.name, make_prototype(adapter.name, bundle, seen)
+
+    def taught() -> Bundle:
+        return with_adapter(bundle, replace(adapter, prototype=prototype))
+
+    cost = cost_of_mistakes(bundle, taught(), name, held_back, unseen.others)
+    prototype = trust(name, taught(), prototype, seen, unseen, cost)
+    least = least_harmful_share(bundle, taught(), name, unseen.others)
+    return replace(adapter, prototype=replace(prototype, least_share=least))
 
 
 def make_prototype(name: str, bundle: Bundle, seen: Views) -> Prototype:

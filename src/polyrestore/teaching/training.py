@@ -15,8 +15,8 @@ from polyrestore.adapters import Adapter, AdapterBank, LoraConfig
 from polyrestore.backbones.layers import use_channels_last
 from polyrestore.bundles import Bundle
 from polyrestore.data import Pair
-from polyrestore.degradations import DEGRADATIONS
 from polyrestore.errors import AdapterError, StoppedError, needs_extra
+from polyrestore.recognition import RecognitionSettings
 from polyrestore.teaching.source import PairSource
 from polyrestore.training.loop.control import RunControl
 from polyrestore.training.loop.events import OnEvent, StopWhen
@@ -118,6 +118,7 @@ def train_adapter(
     bundle: Bundle,
     pairs: Sequence[Pair],
     held_back: Sequence[Pair],
+    bystanders: tuple[str, ...],
     how: Training,
     folder: Path,
     on_event: OnEvent,
@@ -130,6 +131,8 @@ def train_adapter(
         bundle: its backbone stays as it is.
         pairs: to learn from.
         held_back: to look at while training.
+        bystanders: adapters of the bundle that may act beside the new one, on degradations that can be
+            synthesised.
         how: sizes and limits.
         folder: where the pairs lie, for the recipe.
         on_event: told what happens.
@@ -150,8 +153,15 @@ def train_adapter(
     bank = AdapterBank(backbone)
     try:
         start = _begin(bank, name, bundle, shown, wanted, how)
-        others = tuple(sorted(bundle.adapters.keys() & DEGRADATIONS.keys()))
-        source = PairSource(name, pairs, how.batch_size, how.patch_px, how.seed, others)
+        # They act beside the new one now and then, and stay as they are.
+        for other in bystanders:
+            bank.add(bundle.adapters[other])
+            for parameter in bank.parameters(other):
+                parameter.requires_grad_(False)
+        in_full = RecognitionSettings(**bundle.recognition_settings).in_full
+        source = PairSource(
+            name, pairs, how.batch_size, how.patch_px, how.seed, bystanders, weight=1.0 if in_full else 0.5
+        )
         crops = ValidationSet([], [name], _CROPS, pairs={name: spread(held_back, _CROPS)})
         job = _TeachingJob(backbone, source, crops, bank, "l1", patience=how.patience)
         before = job.validate()["mean"]

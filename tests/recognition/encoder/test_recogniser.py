@@ -1,6 +1,7 @@
 """The recogniser on a pre-trained trunk: any size, no mixing of a batch, and severities."""
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from polyrestore.errors import RecognitionError
+from polyrestore.adapters import LoraConfig
+from polyrestore.bundles import load_bundle, save_bundle
+from polyrestore.errors import BundleError, RecognitionError
 from polyrestore.recognition.encoder import EncoderRecogniser
 from polyrestore.recognition.encoder.statistics import COUNT, measure_statistics
 from polyrestore.recognition.encoder.views import CROPS, cut_crops, reduce_whole
+from polyrestore.restoration.restorer import Restorer
+from tests.support.tiny_bundle import tiny_bundle
 
 
 def tiny() -> EncoderRecogniser:
@@ -121,3 +126,23 @@ def test_impossible_taps_are_refused(taps: tuple[int, ...]) -> None:
 def test_options_out_of_bounds_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(RecognitionError, match=f"'encoder' cannot be built: .*{next(iter(options))}"):
         EncoderRecogniser.build(options)
+
+
+def test_a_longer_prototype_is_compared_with_the_detail_as_well(tmp_path: Path) -> None:
+    network, image = tiny(), torch.rand(1, 3, 80, 80)
+    with torch.no_grad():
+        reading, described = network.read(image), network.describe(image)[0]
+    assert reading.detail is not None
+    assert torch.equal(torch.cat([reading.embedding, reading.detail]), described)
+    assert len(described) == network.dimension + network.detail_dimension
+    assert float(reading.detail.norm()) == pytest.approx(1, abs=1e-5)
+    long = torch.nn.functional.normalize(described, dim=0)
+    bundle = tiny_bundle({"noise": LoraConfig(rank=1)}, recogniser=network)
+    bundle.prototypes["noise"] = long
+    loaded = load_bundle(save_bundle(tmp_path / "long", bundle, torch.float32))
+    found = Restorer(loaded).recognise(image[0]).similarities
+    assert found["noise"] == pytest.approx(2**0.5, abs=1e-3)
+    assert found["clean"] == pytest.approx(float(reading.embedding @ bundle.prototypes["clean"]), abs=1e-3)
+    bundle.prototypes["clean"] = torch.ones(5)
+    with pytest.raises(BundleError, match="vectors of one length"):
+        save_bundle(tmp_path / "wrong", bundle)

@@ -43,6 +43,10 @@ class Member(nn.Module):
         inner = functional.dropout(inner, dropout, dropout > 0)
         return functional.normalize(self.output(inner), dim=1), self.severity(inner)
 
+    def units(self, features: Tensor) -> Tensor:
+        """Return what the hidden layer makes of features (B, F)."""
+        return functional.gelu(self.hidden(features))
+
 
 class EncoderRecogniser(BaseRecogniser):
     """Embed images by what several blocks of a trunk pre-trained on photographs make of them.
@@ -88,6 +92,7 @@ class EncoderRecogniser(BaseRecogniser):
         }
         self.severities = tuple(severities)
         self.dimension = members * dimension
+        self.detail_dimension = members * hidden
         self.trunk = Trunk(tuple(taps))
         length = 3 * 3 * sum(self.trunk.widths()) + statistics.COUNT
         self.register_buffer("centre", torch.zeros(length))
@@ -100,11 +105,17 @@ class EncoderRecogniser(BaseRecogniser):
         """Return unit vectors (B, D) for whole images (B, 3, H, W), RGB in [0, 1]."""
         return self.embed_features(self.extract_features(image))
 
+    def describe(self, image: Tensor) -> Tensor:
+        """Return the embedding, and the members' hidden units as one unit vector, one after the other."""
+        features = self.extract_features(image)
+        return torch.cat([self.embed_features(features), self.detail_of(features)], 1)
+
     def read(self, image: Tensor) -> Reading:
-        """Return the embedding of one image (1, 3, H, W) and the estimated severities."""
+        """Return the embedding of one image (1, 3, H, W), its detail and the estimated severities."""
         features = self.extract_features(image)
         severities = self.estimate_severities(features)[0].tolist()
-        return Reading(self.embed_features(features)[0], dict(zip(self.severities, severities, strict=True)))
+        named = dict(zip(self.severities, severities, strict=True))
+        return Reading(self.embed_features(features)[0], named, self.detail_of(features)[0])
 
     def extract_features(self, image: Tensor) -> Tensor:
         """Return the features (B, F) of whole images (B, 3, H, W), before they are standardised."""
@@ -120,6 +131,12 @@ class EncoderRecogniser(BaseRecogniser):
         standardised = self.standardise(features)
         vectors = torch.cat([member(standardised)[0] for member in self.members], 1)
         return vectors.float() / math.sqrt(len(self.members))
+
+    def detail_of(self, features: Tensor) -> Tensor:
+        """Return the members' hidden units as unit vectors (B, H) of features (B, F), not standardised."""
+        standardised = self.standardise(features)
+        hidden = [member.units(standardised) for member in self.members if isinstance(member, Member)]
+        return functional.normalize(torch.cat(hidden, 1).float(), dim=1)
 
     def estimate_severities(self, features: Tensor) -> Tensor:
         """Return severities (B, K) from 0 to 1 of features (B, F), not standardised."""
