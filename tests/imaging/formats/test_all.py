@@ -197,8 +197,8 @@ def test_larger_images_than_the_limit_are_refused_with_the_way_to_raise_it() -> 
 def test_images_that_do_not_fit_into_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     content = io.BytesIO()
     PILImage.new("1", (5000, 4000)).save(content, "PNG")
-    monkeypatch.setattr(devices, "available_bytes", lambda device: 800_000_000)
-    with pytest.raises(ImageError, match=r"need about 0.9 GB of memory; 0.8 GB are free"):
+    monkeypatch.setattr(devices, "available_bytes", lambda device: 400_000_000)
+    with pytest.raises(ImageError, match=r"need about 0.5 GB of memory; 0.4 GB are free"):
         read_image(content.getvalue())
     monkeypatch.setattr(devices, "available_bytes", lambda device: None)
     assert read_image(content.getvalue()).pixels.shape == (3, 4000, 5000)
