@@ -174,7 +174,7 @@ def weigh(embedding: Tensor, prototypes: Mapping[str, Tensor], settings: Recogni
 
 def similarity(embedding: Tensor, prototype: Tensor) -> float:
     """Return the cosine similarity of a prototype to as much of an embedding (D,) as it is long."""
-    return float(prototype.to(embedding) @ embedding[: len(prototype)])
+    return float((prototype.to(embedding) @ embedding[: len(prototype)]).detach())
 
 
 def weigh_similarities(similarities: Mapping[str, float], settings: RecognitionSettings) -> Recognition:
