@@ -33,6 +33,7 @@ MEANINGS: dict[str, str] = {
     "raw_developed": "camera raw developed to 16-bit sRGB",
     "renamed": "written under another name",
     "resolution_lost": "resolution in dpi lost",
+    "timeout": "took longer than a file may",
     "timing_lost": "how long frames are shown lost",
     "uncertain": "may have a degradation that was not acted on",
     "unchanged": "nothing to restore, copied byte for byte",

@@ -41,6 +41,20 @@ def stage_once(target, token, content):
 one_file.stage_bytes = stage_once
 """
 
+SLOW = """
+import time
+from polyrestore.bulk import one_file
+
+read = one_file.read_content
+
+def read_slowly(path):
+    if path.name == "slow.png":
+        time.sleep(600)
+    return read(path)
+
+one_file.read_content = read_slowly
+"""
+
 
 def run(folder: Path, name: str, task: RestoreTask, restore: Engine) -> RunSummary:
     jobs = find_jobs([folder / "in"], folder / name, recursive=True)
@@ -149,3 +163,15 @@ def test_an_interrupt_ends_the_workers_and_what_they_have_begun(bundle: str, tmp
         restore_files(task, jobs, tmp_path / "out", workers.restore, identity={}, on_file=interrupt)
     assert set(multiprocessing.active_children()) <= set(before)
     assert images(tmp_path / "out") == ["a.png"]
+
+
+def test_a_process_that_takes_too_long_is_killed(bundle: str, tmp_path: Path) -> None:
+    for name in ("a", "slow", "z"):
+        make_image(tmp_path / f"in/{name}.png")
+    (tmp_path / "slow.py").write_text(SLOW)
+    task = RestoreTask(bundle, "cpu", as_="rain", plugins=(str(tmp_path / "slow.py"),))
+    with Workers(task, [Share(1)], timeout_s=3.0) as workers:
+        summary = run(tmp_path, "out", task, workers.restore)
+    assert (summary.found, summary.restored, summary.failed) == (3, 2, 1)
+    assert [note.code for note in records(tmp_path / "out")["slow.png"].notes] == ["timeout"]
+    assert images(tmp_path / "out") == ["a.png", "z.png"]

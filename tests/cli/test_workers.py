@@ -11,6 +11,8 @@ import pytest
 from polyrestore import devices
 from polyrestore.bulk import estimate
 from polyrestore.bulk.engines import shares
+from polyrestore.bulk.engines import workers as engine
+from polyrestore.bulk.engines.workers import Workers
 from polyrestore.bulk.estimate import Estimate
 from polyrestore.bulk.one_file import RestoreTask
 from polyrestore.cli import estimating, progress, workers
@@ -49,6 +51,29 @@ def test_a_number_of_workers_that_cannot_be_is_refused(
     assert outcome.code == 2
     assert "must be from 1 to 1024 or auto" in outcome.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "inf", "nan"])
+def test_a_time_limit_that_cannot_be_is_refused(
+    call: Call, photographs: Path, tmp_path: Path, given: str
+) -> None:
+    outcome = call("restore", photographs, "-o", tmp_path / "out", "--timeout", given)
+    assert (outcome.code, "must be above 0" in outcome.err) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_time_limit_without_workers_starts_one(bundle: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+
+    class Told(Workers):
+        def __init__(self, *arguments: object) -> None:
+            given.extend(arguments[1:])
+            super().__init__(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "Workers", Told)
+    task = RestoreTask(bundle, "cpu")
+    with workers.open_engine(task, task.open(), (), print, 7.0):
+        assert given == [[shares.Share(shares.usable_cores(), "cpu")], print, 7.0]
 
 
 def test_auto_takes_as_many_as_memory_allows_and_says_why(

@@ -27,7 +27,15 @@ from polyrestore.cli.estimating import estimate_text, show_plan
 from polyrestore.cli.progress import LONGEST_TABLE, RunProgress
 from polyrestore.cli.terminal import conclude, error_line, note_line, say
 from polyrestore.cli.watching import watch_folders
-from polyrestore.cli.workers import WorkersOption, open_engine, plan_run, share_out, workers_number
+from polyrestore.cli.workers import (
+    TimeoutOption,
+    WorkersOption,
+    open_engine,
+    plan_run,
+    require_timeout,
+    share_out,
+    workers_number,
+)
 from polyrestore.errors import ImageError
 from polyrestore.plugins import loaded_plugins
 
@@ -99,6 +107,7 @@ def restore_command(
     top_k: TopK = None,
     normalisation: Normalisation = None,
     workers: WorkersOption = None,
+    timeout_s: TimeoutOption = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on, and restore files as they arrive in the folders.")
     ] = False,
@@ -114,6 +123,7 @@ def restore_command(
     from polyrestore.bulk.files import find_jobs
 
     number = workers_number(workers)
+    require_timeout(timeout_s)
     if watch and dry_run:
         raise typer.BadParameter("cannot be had with --dry-run", param_hint="--watch")
     # Before what takes seconds to import: a name that was mistyped is told at once.
@@ -143,12 +153,21 @@ def restore_command(
         keep_times=keep_times,
     )
     if watch:
-        watch_folders(task, inputs, output, number, recursive=recursive, overwrite=overwrite, as_json=as_json)
+        watch_folders(
+            task,
+            inputs,
+            output,
+            number,
+            timeout_s,
+            recursive=recursive,
+            overwrite=overwrite,
+            as_json=as_json,
+        )
     elif dry_run:
         share = partial(share_out, number)
         show_plan(task, jobs, output, left_out, share, overwrite=overwrite, as_json=as_json)
     else:
-        _run(task, jobs, output, left_out, number, overwrite=overwrite, as_json=as_json)
+        _run(task, jobs, output, left_out, number, timeout_s, overwrite=overwrite, as_json=as_json)
 
 
 def _run(
@@ -157,6 +176,7 @@ def _run(
     output: Path,
     left_out: Counter[str],
     number: int | None,
+    timeout_s: float | None,
     *,
     overwrite: bool,
     as_json: bool,
@@ -174,8 +194,9 @@ def _run(
     progress = RunProgress(len(jobs))
     bare = restorer.is_bare
     account = Account(progress, output, left_out, task.explain, bare, as_json, plan.estimate)
+    opening = open_engine(task, restorer, plan.shares, progress.on_tile, timeout_s)
     try:
-        with progress.shown(), open_engine(task, restorer, plan.shares, progress.on_tile) as engine:
+        with progress.shown(), opening as engine:
             restore_files(
                 task,
                 jobs,

@@ -21,6 +21,7 @@ def watch_folders(
     folders: Sequence[Path],
     output: Path,
     number: int | None,
+    timeout_s: float | None = None,
     *,
     recursive: bool,
     overwrite: bool,
@@ -36,6 +37,7 @@ def watch_folders(
         folders: to be watched.
         output: the output folder.
         number: of workers, from :func:`~polyrestore.cli.workers.workers_number`.
+        timeout_s: how long one file may take.
         recursive: whether folders within folders are watched.
         overwrite: whether files that no run wrote may be replaced.
         as_json: print JSON at the end.
@@ -54,8 +56,9 @@ def watch_folders(
     progress = RunProgress(0)
     account = Account(progress, output, arrivals.left_out, task.explain, restorer.is_bare, as_json)
     progress_line(f"watching {', '.join(map(str, folders))}; Ctrl-C ends it")
+    opening = open_engine(task, restorer, shares, progress.on_tile, timeout_s)
     try:
-        with progress.shown(), open_engine(task, restorer, shares, progress.on_tile) as engine:
+        with progress.shown(), opening as engine:
             while True:
                 jobs = arrivals.take()
                 if not jobs:

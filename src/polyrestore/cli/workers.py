@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +33,26 @@ WorkersOption = Annotated[
         help="Restore in N processes, each with its share of the cores; auto takes as many as are worth it.",
     ),
 ]
+
+
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        help="Give up a file that takes longer; without --workers, one worker is started for that.",
+    ),
+]
+
+
+def require_timeout(timeout_s: float | None) -> None:
+    """Refuse a time limit that no file could keep.
+
+    Raises:
+        BadParameter: it is not above 0, or not finite.
+    """
+    if timeout_s is not None and not 0 < timeout_s < math.inf:
+        raise typer.BadParameter(f"must be above 0, not {timeout_s:g}", param_hint="--timeout")
 
 
 def workers_number(given: str | None) -> int | None:
@@ -154,16 +175,24 @@ def _choose(shares: Sequence[Share], task: RestoreTask, found: Estimate) -> tupl
 
 @contextmanager
 def open_engine(
-    task: RestoreTask, restorer: Restorer, shares: Sequence[Share], on_tile: Callable[[int, int], None]
+    task: RestoreTask,
+    restorer: Restorer,
+    shares: Sequence[Share],
+    on_tile: Callable[[int, int], None],
+    timeout_s: float | None = None,
 ) -> Iterator[Engine]:
-    """Yield what restores files, in workers where there are shares, and else here.
+    """Yield what restores files, in workers where there are shares or files have a time limit, and else here.
 
     Args:
         task: how.
         restorer: ``task.open()``.
         shares: what each worker is given.
         on_tile: as of a restorer, or of :class:`~polyrestore.bulk.engines.workers.Workers`.
+        timeout_s: how long one file may take.
     """
+    if timeout_s is not None and not shares:
+        # Nothing but the end of its process stops a decoder or a network.
+        shares = make_all_shares(1, task, restorer)
     if not shares:
         from polyrestore.bulk.engines.local import restore_here
 
@@ -172,5 +201,5 @@ def open_engine(
         return
     from polyrestore.bulk.engines.workers import Workers
 
-    with Workers(task, shares, on_tile) as workers:
+    with Workers(task, shares, on_tile, timeout_s) as workers:
         yield workers.restore
