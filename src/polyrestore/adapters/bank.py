@@ -252,6 +252,7 @@ class AdapterBank:
         """
         composition = checked_composition(weights, self._configs)
         state = self.base_state_dict()
+        merged = self._merged and composition == self._composition
         with torch.no_grad():
             # A layer with several parents has a key at each of them.
             for path, layer in self.backbone.named_modules(remove_duplicate=False):
@@ -259,7 +260,7 @@ class AdapterBank:
                     continue
                 acting = {name: value for name, value in composition.items() if layer.has_part(name)}
                 merging = {name: value for name, value in acting.items() if layer.part(name).mergeable}
-                state[f"{path}.weight"] = layer.merged_weight(merging)
+                state[f"{path}.weight"] = layer.weight.data if merged else layer.merged_weight(merging)
                 for name in self.names:
                     if layer.has_part(name) and not layer.part(name).mergeable:
                         scaled = layer.part(name).scaled_state(acting.get(name, 0.0))

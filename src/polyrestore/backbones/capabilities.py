@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -105,6 +105,31 @@ class Contrastive(Protocol):
 
     def restore_and_contrast(self, query_crop: Tensor, key_crop: Tensor) -> tuple[Tensor, Tensor]:
         """Return the restored query crops and the contrastive loss."""
+
+
+@runtime_checkable
+class HasCore(Protocol):
+    """A backbone whose costly part is a function of tensors that can be made into a graph once.
+
+    The core has no size arithmetic and no branch on values, so that its trace holds for all sizes. The
+    network's ``forward`` does what is left, and calls the core as often as it needs it.
+
+    Attributes:
+        core_runner: called by ``forward`` in place of :meth:`core`, where it is not None.
+    """
+
+    core_runner: Callable[[Tensor, Tensor], Tensor] | None
+
+    def core(self, images: Tensor, context: Tensor) -> Tensor:
+        """Run the core.
+
+        Args:
+            images: (B, C, H, W); H and W are whole multiples of the description's ``size_multiple``.
+            context: (B, D), one vector for each image.
+
+        Returns:
+            (B, 3, H, W).
+        """
 
 
 def reference_of(network: nn.Module) -> BaseReference | None:

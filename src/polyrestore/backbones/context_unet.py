@@ -127,6 +127,7 @@ class ContextUNet(Backbone):
         dtypes: tuple[torch.dtype, ...] = (torch.float32,),
     ) -> None:
         super().__init__()
+        self.core_runner: Callable[[Tensor, Tensor], Tensor] | None = None
         counts = encoder_blocks, middle_blocks, decoder_blocks
         self.options = level_options(width, *counts) | {"context_dim": context_dim, "shuffle": shuffle}
         self.shuffle = shuffle
@@ -173,7 +174,12 @@ class ContextUNet(Backbone):
             (B, 3, H, W), to be added to the toned copy.
         """
         height, width = images.shape[-2:]
-        features = self.pad(images)
+        run = self.core if self.core_runner is None else self.core_runner
+        return run(self.pad(images), context)[..., :height, :width]
+
+    def core(self, images: Tensor, context: Tensor) -> Tensor:
+        """Run the levels on images (B, 6, H, W) of whole multiples under a context (B, D): (B, 3, H, W)."""
+        features = images
         if self.shuffle > 1:
             features = functional.pixel_unshuffle(features, self.shuffle)
         features = walk_levels(
@@ -188,7 +194,7 @@ class ContextUNet(Backbone):
         correction = self.ending(features)
         if self.shuffle > 1:
             correction = functional.pixel_shuffle(correction, self.shuffle)
-        return cast(Tensor, correction[..., :height, :width])
+        return cast(Tensor, correction)
 
 
 def context_unet_options_of(shapes: Shapes) -> dict[str, object]:
