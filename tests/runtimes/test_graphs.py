@@ -111,8 +111,9 @@ def test_a_graph_is_kept_for_other_adapters_values_and_made_again_where_it_is_da
     assert converted == [name]
     content = kept.read_bytes()
     kept.write_bytes(content.replace(content[500:516], b"\xff" * 16))
+    assert read_parts(kept.stem) is None
     assert torch.equal(run(bundle), first)
-    assert kept.read_bytes() == content
+    assert read_parts(kept.stem) is not None
     assert converted == 2 * [name]
     with torch.no_grad():
         bundle.backbone.get_parameter("middle.0.conv2.weight").mul_(1.1)
