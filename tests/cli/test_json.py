@@ -155,3 +155,12 @@ def test_every_command_has_the_option_or_prints_no_table() -> None:
     }
     without = {name for name, callback in commands.items() if "as_json" not in callback.__code__.co_varnames}
     assert without == {"train"}
+
+
+def test_export_tells_its_files(call: Call, bundle: str, tmp_path: Path) -> None:
+    place = tmp_path / "model.pt"
+    values = printed(
+        call("export", "torch", "--as", "rain", "-o", place, "--bundle", bundle, "--json"), "export"
+    )
+    assert (values["files"], values["weights"]) == ([str(place)], {"rain": 1.0})
+    assert 0 <= values["difference"] <= 1 / 255

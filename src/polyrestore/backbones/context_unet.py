@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from polyrestore.backbones.base import Backbone, BackboneDescription
 from polyrestore.backbones.bounds import CONTEXT_DIM, SHUFFLE
-from polyrestore.backbones.layers import COLOUR_LEVELS, colour_levels
+from polyrestore.backbones.layers import COLOUR_LEVELS, average_pool, colour_levels
 from polyrestore.backbones.levels import (
     LEVEL_BOUNDS,
     level_options,
@@ -54,7 +54,7 @@ class ContextEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map whole images (B, 3, H, W) in [0, 1] to (B, D)."""
-        thumbnail = functional.adaptive_avg_pool2d(image, THUMBNAIL_PX)
+        thumbnail = average_pool(image, THUMBNAIL_PX)
         features = functional.gelu(self.conv1(thumbnail * 2 - 1))
         features = functional.gelu(self.conv2(features))
         features = functional.gelu(self.conv3(features)).flatten(2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -69,6 +71,8 @@ def pad_to_multiple(image: Tensor, multiple: int, minimum_px: int = 1, mode: str
         mode: ``replicate``, ``constant`` (zeros), or ``reflect``, which repeats edge pixels where the image
             is too small to be mirrored.
     """
+    if _is_tracing() and mode == "replicate":
+        return _extend(image, multiple, minimum_px)
     height, width = image.shape[-2:]
     target_height = -(-max(height, minimum_px) // multiple) * multiple
     target_width = -(-max(width, minimum_px) // multiple) * multiple
@@ -80,8 +84,44 @@ def pad_to_multiple(image: Tensor, multiple: int, minimum_px: int = 1, mode: str
     return functional.pad(image, padding, mode=mode)
 
 
+def average_pool(image: Tensor, side_px: int) -> Tensor:
+    """Return means over a grid of cells: (B, C, H, W) to (B, C, S, S), as adaptive pooling has them."""
+    if not _is_tracing():
+        return functional.adaptive_avg_pool2d(image, side_px)
+    # Of sizes that are not known before a run, it is a product with a matrix on either side.
+    rows, columns = (_pooling_matrix(image.shape[axis], side_px) for axis in (2, 3))
+    return rows @ (image @ columns.T)
+
+
+def size_of(image: Tensor) -> Tensor:
+    """Return the height and the width of (B, C, H, W) as (2,) of its type, also in the graph of a trace."""
+    if not _is_tracing():
+        return image.new_tensor(image.shape[-2:])
+    return torch.stack([torch.as_tensor(side) for side in image.shape[-2:]]).to(image)
+
+
+def _is_tracing() -> bool:
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _pooling_matrix(length: int, side_px: int) -> Tensor:
+    cells, places = torch.arange(side_px)[:, None], torch.arange(length)
+    first, last = cells * length // side_px, ((cells + 1) * length + side_px - 1) // side_px
+    inside = ((places >= first) & (places < last)).float()
+    return inside / inside.sum(1, keepdim=True)
+
+
+def _extend(image: Tensor, multiple: int, minimum_px: int) -> Tensor:
+    """Repeat the last row and column, in steps of a graph that hold for all sizes."""
+    for axis in (2, 3):
+        length = torch.as_tensor(image.shape[axis])
+        wanted = (length.clamp(min=minimum_px) + multiple - 1) // multiple * multiple
+        image = image.index_select(axis, torch.minimum(torch.arange(cast(int, wanted)), length - 1))
+    return image
+
+
 def colour_levels(thumbnail: Tensor) -> Tensor:
     """Return five brightness levels per channel, from near black to near white: (B, 3, h, w) to (B, 15)."""
     ordered = thumbnail.flatten(2).sort(dim=2).values
-    last = ordered.shape[2] - 1
+    last = int(ordered.shape[2]) - 1
     return torch.cat([ordered[:, :, round(share * last)] for share in _LEVEL_SHARES], dim=1)

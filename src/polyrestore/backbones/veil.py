@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyrestore.backbones.context_unet import scale_down
-from polyrestore.backbones.layers import COLOUR_LEVELS, colour_levels
+from polyrestore.backbones.layers import COLOUR_LEVELS, average_pool, colour_levels, size_of
 
 OVERVIEW_PX = 96
 LEAST_TRANSMISSION = 0.06
@@ -63,7 +63,7 @@ class VeilEstimator(nn.Module):
         half = self.level2(self.down1(fine))
         quarter = self.middle(self.down2(half))
         ordered = dark.flatten(1).sort(dim=1).values
-        levels = [ordered[:, round(share * (ordered.shape[1] - 1)), None] for share in (0.1, 0.5, 0.99)]
+        levels = [ordered[:, round(share * (int(ordered.shape[1]) - 1)), None] for share in (0.1, 0.5, 0.99)]
         thickest = thickest_colours(overview, dark)
         pooled = [quarter.mean((2, 3)), quarter.amax((2, 3)), colour_levels(overview), *levels, *thickest]
         overall = torch.cat(pooled, dim=1)
@@ -72,7 +72,9 @@ class VeilEstimator(nn.Module):
         logits = self.ending(fine) + self.density(overall)[:, :, None, None]
         # The light is at least as bright as what is seen through most of it.
         beyond = self.airlight2(functional.gelu(self.airlight1(overall)))
-        light = torch.sigmoid(torch.logit(thickest[0].clamp(0.02, 0.98)) + beyond)
+        seen_light = thickest[0].clamp(0.02, 0.98)
+        # In these words, since not every engine that a graph is made for knows the logit.
+        light = torch.sigmoid((seen_light / (1 - seen_light)).log() + beyond)
         # Most photographs are lit brightly and show more scene than veil; training starts there.
         transmission = torch.sigmoid(logits + 1).clamp(min=0.04)
         return transmission, light[:, :, None, None]
@@ -101,11 +103,11 @@ class Veil(nn.Module):
     def context(self, image: Tensor) -> Tensor:
         """Map whole images (B, 3, H, W) in [0, 1] to (B, VEIL_DIM), for the tile that is the whole."""
         strength = cast(Tensor, self.gate(image.new_ones(len(image), 1)))
-        place = image.new_tensor([[*image.shape[-2:], 0, 0]]).expand(len(image), 4)
+        place = torch.cat([size_of(image), image.new_zeros(2)]).expand(len(image), 4)
         if _closed(strength):
             nothing = image.new_zeros(len(image), VEIL_DIM - 5)
             return torch.cat([strength, nothing[:, :3], place, nothing[:, 3:]], dim=1)
-        overview = functional.adaptive_avg_pool2d(image, OVERVIEW_PX)
+        overview = average_pool(image, OVERVIEW_PX)
         transmission, light = self.estimator(overview)
         denser = transmission**_DENSER
         maps = [each.flatten(1) for each in guided_coefficients(overview, denser)]
@@ -183,7 +185,7 @@ def thickest_colours(image: Tensor, dark: Tensor) -> list[Tensor]:
     colours, ordered = image.flatten(2), dark.flatten(1)
     found = []
     for share in _THICKEST:
-        count = max(1, round(share * ordered.shape[1]))
+        count = max(1, round(share * int(ordered.shape[1])))
         places = ordered.topk(count, dim=1).indices[:, None].expand(-1, 3, -1)
         found.append(colours.gather(2, places).mean(2))
     return found

@@ -58,7 +58,7 @@ class RestoreTask:
         device: where to compute; None takes a GPU where there is one.
         tile_px: largest side of a tile; None for what suits the network.
         steps: of a generative network; None for the bundle's own.
-        runtime: what runs the network.
+        runtime: what runs the network; ``"auto"`` for the fastest one here.
         precision: the number format that it computes in.
         quality: in how many views; one of :data:`~polyrestore.restoration.views.QUALITIES`.
         settings: recognition settings in place of the bundle's own.
@@ -140,7 +140,7 @@ class RestoreTask:
             "bundle_sha256": fingerprint(restorer.bundle),
             "as": None if self.as_ is None else restorer.named(self.as_),
             "strength": self.strength,
-            "runtime": self.runtime,
+            "runtime": runtime.name,
             "precision": runtime.precision,
             "quality": restorer.quality,
             "device": runtime.device.type,

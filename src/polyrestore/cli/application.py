@@ -12,6 +12,7 @@ from polyrestore.cli.adapters import adapters_app
 from polyrestore.cli.data import data_app
 from polyrestore.cli.degrade import degrade_command
 from polyrestore.cli.evaluate import evaluate_command
+from polyrestore.cli.export import export_command
 from polyrestore.cli.importing import import_command
 from polyrestore.cli.inspect import inspect_command
 from polyrestore.cli.listing import list_command
@@ -36,6 +37,7 @@ app.command("evaluate")(evaluate_command)
 app.command("train")(train_command)
 app.command("teach")(teach_command)
 app.command("import")(import_command)
+app.command("export")(export_command)
 app.command("route")(route_command)
 app.command("list")(list_command)
 app.add_typer(adapters_app)

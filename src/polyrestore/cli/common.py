@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyrestore.cli.terminal import stdout, visible
+from polyrestore.cli.terminal import note_line, stdout, visible
+
+if TYPE_CHECKING:
+    from polyrestore.bulk.one_file import RestoreTask
+    from polyrestore.restoration.restorer import Restorer
 
 Bundle = Annotated[
     str, typer.Option("--bundle", metavar="NAME|FOLDER", help="The model: a shipped bundle or a folder.")
@@ -52,6 +57,18 @@ def require_bundle(bundle: str, as_: str | None = None) -> None:
     # Of a bundle without any there is more to say than that one is missing.
     if as_ is not None and adapters:
         require_named(as_, adapters)
+
+
+def open_task(task: RestoreTask) -> tuple[RestoreTask, Restorer]:
+    """Open a task, and settle which runtime it is for all processes that do it; a new choice is told.
+
+    Raises:
+        PolyrestoreError: it cannot be opened.
+    """
+    restorer = task.open()
+    if restorer.runtime.chosen is not None:
+        note_line(restorer.runtime.chosen)
+    return replace(task, runtime=restorer.runtime.name), restorer
 
 
 def weights_text(weights: Mapping[str, float], nothing: str = "clean") -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from polyrestore.cli.common import print_json, print_table
+from polyrestore.cli.common import open_task, print_json, print_table
 from polyrestore.cli.progress import LONGEST_TABLE, duration
 from polyrestore.cli.terminal import conclude, error_line, say
 
@@ -88,7 +88,7 @@ def show_plan(
     from polyrestore.bulk.files import describe_kinds
     from polyrestore.bulk.plan import PlannedFile, plan_files
 
-    restorer = task.open()
+    task, restorer = open_task(task)
     identity = task.identity(restorer)
     counts: Counter[str] = Counter()
     shown: list[PlannedFile] = []

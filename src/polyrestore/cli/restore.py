@@ -19,6 +19,7 @@ from polyrestore.cli.common import (
     Normalisation,
     Temperature,
     TopK,
+    open_task,
     print_json,
     recognition_settings,
     require_bundle,
@@ -78,6 +79,12 @@ def restore_command(
         int | None,
         typer.Option(metavar="N", min=1, help="Steps of a generative network; the bundle's own by default."),
     ] = None,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What runs the network: torch, openvino, onnx, or the fastest, auto."
+        ),
+    ] = "torch",
     precision: Annotated[
         str,
         typer.Option(metavar="FORMAT", help="float32, or where the device is fast at it float16, bfloat16."),
@@ -140,6 +147,7 @@ def restore_command(
         device=device,
         tile_px=tile_px,
         steps=steps,
+        runtime=runtime,
         precision=precision,
         quality=quality,
         settings=recognition_settings(temperature, top_k, normalisation),
@@ -183,7 +191,7 @@ def _run(
 ) -> None:
     from polyrestore.bulk.run import restore_files
 
-    restorer = task.open()
+    task, restorer = open_task(task)
     identity = task.identity(restorer)
     paths = [job.input for job in jobs]
     plan = plan_run(number, task, restorer, paths, identity["as"])

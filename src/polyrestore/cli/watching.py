@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyrestore.cli.account import Account
+from polyrestore.cli.common import open_task
 from polyrestore.cli.progress import RunProgress
 from polyrestore.cli.terminal import note_line, progress_line
 from polyrestore.cli.workers import make_all_shares, open_engine
@@ -50,7 +51,7 @@ def watch_folders(
     from polyrestore.bulk.run import restore_files
 
     arrivals = Arrivals(folders, output, recursive=recursive, settle_s=SECONDS_TO_SETTLE)
-    restorer = task.open()
+    task, restorer = open_task(task)
     identity = task.identity(restorer)
     shares = make_all_shares(number, task, restorer)
     progress = RunProgress(0)

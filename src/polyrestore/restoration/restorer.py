@@ -56,8 +56,8 @@ class Restorer:
         device: where it computes.
         tile_px: largest side of a tile; where None was given, what suits the network, but for images that
             :meth:`tile_px_for` takes whole, or in smaller tiles.
-        runtime: what runs the network: one of :data:`~polyrestore.runtimes.registry.RUNTIMES`, in one of
-            :data:`~polyrestore.runtimes.base.PRECISIONS`.
+        runtime: what runs the network: one of :data:`~polyrestore.runtimes.registry.RUNTIMES`, or ``"auto"``
+            for the fastest one here; in one of :data:`~polyrestore.runtimes.base.PRECISIONS`.
         quality: in how many views an image is restored, one of
             :data:`~polyrestore.restoration.views.QUALITIES`.
         on_tile: called after each tile of an image with how many are finished and how many there are; for
@@ -91,7 +91,6 @@ class Restorer:
         self.tile_px = tile_px or bundle.backbone.description.tile_px or DEFAULT_TILE_PX
         adapters = bundle.adapters.values()
         self.runtime = open_runtime(runtime, bundle.backbone, adapters, self.device, precision)
-        self._runtime_name = runtime
         self._recogniser = None
         if bundle.recogniser is not None:
             self._recogniser = copy.deepcopy(bundle.recogniser).eval().requires_grad_(False).to(self.device)
@@ -102,7 +101,7 @@ class Restorer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         tile_px = self.tile_px if self._tiles_asked_for else None
-        how = (str(self.device), tile_px, self._runtime_name, self.runtime.precision, self.quality)
+        how = (str(self.device), tile_px, self.runtime.name, self.runtime.precision, self.quality)
         return _unpickled, (WithPlugins(self.bundle), *how)
 
     @property
@@ -373,7 +372,7 @@ def load(
         tile_px: largest side of a tile; None for what suits the network.
         steps: how many times an image goes through a generative network; None for the bundle's own number.
         settings: recognition settings in place of the bundle's, such as ``{"top_k": 1}``.
-        runtime: what runs the network, one of :data:`~polyrestore.runtimes.registry.RUNTIMES`.
+        runtime: what runs the network: one of :data:`~polyrestore.runtimes.registry.RUNTIMES`, or ``"auto"``.
         precision: the number format that it computes in: ``"float32"``, or where the device and the network
             support it ``"float16"`` or ``"bfloat16"``.
         quality: ``"normal"``, or ``"best"`` for the mean over eight views of the image, which takes eight

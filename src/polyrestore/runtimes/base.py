@@ -29,7 +29,14 @@ class Runtime(Protocol):
     """A network with its adapters, ready to run on one device.
 
     It may hold one composition at a time. Whoever shares it between threads lets them take turns.
+
+    Attributes:
+        name: of the runtime, as in the registry.
+        chosen: why this runtime was just chosen among others, as a sentence; None where it was not.
     """
+
+    name: str
+    chosen: str | None
 
     @property
     def description(self) -> BackboneDescription:

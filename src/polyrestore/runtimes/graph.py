@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -53,9 +53,6 @@ class GraphRuntime(TorchRuntime):
         BackboneError: no graph can be made of the network.
         MissingExtraError: the engine is not installed.
     """
-
-    name: ClassVar[str]
-    """Of the runtime, as in the registry."""
 
     def __init__(
         self,

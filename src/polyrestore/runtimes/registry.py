@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 
@@ -13,11 +13,15 @@ from polyrestore.errors import (
     unknown_name,
 )
 from polyrestore.runtimes.base import Runtime
+from polyrestore.runtimes.choosing import Maker, choose_runtime
 from polyrestore.runtimes.onnx import OnnxRuntime
 from polyrestore.runtimes.openvino import OpenVinoRuntime
 from polyrestore.runtimes.torch import TorchRuntime
 
-RUNTIMES: dict[str, Callable[[Backbone, Iterable[Adapter], torch.device, str], Runtime]] = {
+AUTO = "auto"
+"""In place of a runtime's name: the one that is fastest here."""
+
+RUNTIMES: dict[str, Maker] = {
     "torch": TorchRuntime,
     "openvino": OpenVinoRuntime,
     "onnx": OnnxRuntime,
@@ -28,7 +32,7 @@ RUNTIMES: dict[str, Callable[[Backbone, Iterable[Adapter], torch.device, str], R
 def open_runtime(
     name: str, backbone: Backbone, adapters: Iterable[Adapter], device: torch.device, precision: str
 ) -> Runtime:
-    """Make the runtime with this name.
+    """Make the runtime with this name; for :data:`AUTO`, the one that is fastest for this network here.
 
     Raises:
         UnknownNameError: there is no such runtime or precision.
@@ -36,6 +40,12 @@ def open_runtime(
         BackboneError: the network cannot be run in this way on this device.
         MissingExtraError: the runtime's library is not installed.
     """
+    known = tuple(adapters)
+    if name == AUTO:
+        choice = choose_runtime(RUNTIMES, backbone, known, device, precision)
+        runtime = RUNTIMES[choice.runtime](backbone, known, device, precision)
+        runtime.chosen = None if choice.remembered else choice.sentence()
+        return runtime
     if name not in RUNTIMES:
-        raise unknown_name("runtime", name, RUNTIMES, UnknownRuntimeError)
-    return RUNTIMES[name](backbone, adapters, device, precision)
+        raise unknown_name("runtime", name, (*RUNTIMES, AUTO), UnknownRuntimeError)
+    return RUNTIMES[name](backbone, known, device, precision)

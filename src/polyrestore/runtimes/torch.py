@@ -35,6 +35,7 @@ class TorchRuntime:
     """
 
     equal_tiles = False
+    name = "torch"
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class TorchRuntime:
     ) -> None:
         self.device = device or torch.device("cpu")
         self.precision = precision
+        self.chosen: str | None = None
         require_precision(precision, backbone.description, self.device)
         self._backbone = _on_device(_copied(backbone), self.device)
         self._bank = AdapterBank(self._backbone)
