@@ -30,7 +30,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
         OutputError: the folder cannot be made, or the file cannot be written (full disk, no permission).
     """
     token = secrets.token_hex(4)
-    with _staged(target, token) as temporary:
+    with staged_path(target, token) as temporary:
         yield temporary
     put_in_place(target, token)
 
@@ -46,7 +46,7 @@ def stage_bytes(target: Path, token: str, content: bytes) -> None:
     Raises:
         OutputError: the folder cannot be made, or the file cannot be written; nothing is left of it then.
     """
-    with _staged(target, token) as temporary:
+    with staged_path(target, token) as temporary:
         temporary.write_bytes(content)
 
 
@@ -102,7 +102,16 @@ def discard_all_staged(folder: Path, token: str) -> None:
 
 
 @contextlib.contextmanager
-def _staged(target: Path, token: str) -> Iterator[Path]:
+def staged_path(target: Path, token: str) -> Iterator[Path]:
+    """Yield a path beside ``target`` to write to, for :func:`put_in_place` to make that the file.
+
+    Args:
+        target: the file to be.
+        token: as for :func:`stage_bytes`.
+
+    Raises:
+        OutputError: the folder cannot be made, or the file cannot be written; nothing is left of it then.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield _temporary(target, token)

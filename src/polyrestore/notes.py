@@ -22,8 +22,11 @@ MEANINGS: dict[str, str] = {
     "end_missing": "the end of the file was missing, but none of the picture",
     "exif_lost": "EXIF lost",
     "frames_lost": "only the first frame used",
+    "frames_undecoded": "frames of a video that could not be decoded left out",
     "grey_to_rgb": "grey image written as RGB",
+    "hdr": "HDR video restored as if it were not",
     "name_differs": "the name's ending is not that of the content",
+    "not_explained": "video restored without explaining it",
     "pages_lost": "reduced copies or masks of pages lost",
     "palette_expanded": "palette expanded to full colour",
     "parts_lost": "what describes old pixels, or is damaged or unknown, lost",
@@ -33,11 +36,15 @@ MEANINGS: dict[str, str] = {
     "raw_developed": "camera raw developed to 16-bit sRGB",
     "renamed": "written under another name",
     "resolution_lost": "resolution in dpi lost",
+    "samples_reduced": "samples of a video written in fewer bits or with fewer colours",
+    "streams_lost": "streams of a video that its new kind of file cannot hold lost",
     "timeout": "took longer than a file may",
+    "times_rounded": "times of frames rounded to milliseconds",
     "timing_lost": "how long frames are shown lost",
     "uncertain": "may have a degradation that was not acted on",
     "unchanged": "nothing to restore, copied byte for byte",
     "unknown": "other notes, see the report",
+    "video_cut": "the end of a video was missing, restored up to there",
 }
 """What each code says of several files at once; codes never change their meaning, and none is used again."""
 

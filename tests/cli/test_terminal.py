@@ -179,8 +179,8 @@ def test_a_log_file_gets_a_line_now_and_then_within_a_picture_too(
     assert call(*arguments, tmp_path / "quick").err == ""
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
     lines = [line.partition(", after ")[0] for line in call(*arguments, tmp_path / "slow").err.splitlines()]
-    assert "0 of 2 files done; tile 1 of 4 of the next one" in lines
-    assert "1 of 2 files done; tile 4 of 4 of the next one" in lines
+    assert "0 of 2 files done; part 1 of 4 of the next one" in lines
+    assert "1 of 2 files done; part 4 of 4 of the next one" in lines
     assert not any("2 of 2" in line for line in lines)
 
 
@@ -200,7 +200,7 @@ def test_a_terminal_gets_bars_that_are_gone_afterwards(
         run_progress.on_tile(1, 3)
         run_progress.on_tile(2, 5)
     assert "restoring" in shown.getvalue()
-    assert "tiles of one file" in shown.getvalue()
+    assert "parts of one file" in shown.getvalue()
     assert "2/5" in shown.getvalue()
     assert "1/3" not in shown.getvalue()
     assert "files done" not in shown.getvalue()

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path, PurePath
 
 from polyrestore.errors import ImageError, OutputError
-from polyrestore.imaging import READABLE_SUFFIXES, sniff_format, writable_format
+from polyrestore.imaging import READABLE_SUFFIXES, read_start, sniff_format, writable_format
+from polyrestore.video.kinds import VIDEO_SUFFIXES, container_of, is_installed, is_video, named_for_video
 
 _KINDS_NAMED = 6
 # Of the file systems in use, those that count bytes.
@@ -22,12 +23,42 @@ class FileJob:
     """One file to restore, as text, because a run may hold a million of them.
 
     Attributes:
-        input: the image, as an absolute path.
+        input: the image or video, as an absolute path.
         output: where the result goes, relative to the output folder.
+        named: whether the user named the result, which then gets no number.
     """
 
     input: str
     output: str
+    named: bool = False
+
+
+def find_named_job(inputs: Sequence[str | Path], output: Path) -> FileJob | None:
+    """Return the job of a single video whose result was named as a file; None for a run into a folder.
+
+    Args:
+        inputs: files and folders.
+        output: the result of a video, or a folder. What is a folder already, or has no ending of a video, is
+            one.
+
+    Raises:
+        OutputError: no video is written with that ending.
+    """
+    if len(inputs) != 1 or output.suffix.lower() not in VIDEO_SUFFIXES or os.path.isdir(output):
+        return None
+    path = os.path.abspath(inputs[0])
+    if os.path.isdir(path) or not is_video(path, _start_of(path)):
+        return None
+    container_of(output)
+    return FileJob(path, output.name, named=True)
+
+
+def _start_of(path: str) -> bytes:
+    try:
+        return read_start(path)
+    except ImageError:
+        # What it is called says enough; why it cannot be read is told when it is its turn.
+        return b""
 
 
 def find_jobs(
@@ -40,7 +71,8 @@ def find_jobs(
 ) -> list[FileJob]:
     """Return one job per input file, each with an output name of its own.
 
-    Files named directly are taken whatever their ending; folders give the images that they hold, and with
+    Files named directly are taken whatever their ending; folders give the images, and where
+    PyAV is installed the videos, that they hold, and with
     ``recursive`` those of their sub-folders under the same relative names. The output folder is never
     searched. What does not exist or cannot be listed becomes a job as well, to be reported as failed.
 
@@ -151,6 +183,8 @@ def named_for_content(output: PurePath, content: bytes, file_format: str | None 
         content: the input's bytes, or the first ones.
         file_format: the format of all results; None for that of the input, or what is written in its place.
     """
+    if is_video(output, content):
+        return named_for_video(output)
     found = sniff_format(content)
     return output if found is None else named_for_format(output, file_format or found)
 
@@ -182,6 +216,7 @@ def _shown_ending(ending: str) -> str:
 
 def _images_in(folder: str, output_root: str, recursive: bool, left_out: Counter[str]) -> Iterator[str]:
     unlisted: list[str] = []
+    endings = READABLE_SUFFIXES | VIDEO_SUFFIXES if is_installed() else READABLE_SUFFIXES
     for parent, folders, names in os.walk(folder, onerror=lambda error: unlisted.append(error.filename)):
         # Sorted, so that a second run gives every file the same output name.
         folders[:] = sorted(
@@ -195,7 +230,7 @@ def _images_in(folder: str, output_root: str, recursive: bool, left_out: Counter
             if name.startswith("."):
                 continue
             ending = os.path.splitext(name)[1].lower()
-            if ending in READABLE_SUFFIXES:
+            if ending in endings:
                 yield os.path.join(parent, name)
             else:
                 left_out[ending] += 1

@@ -47,6 +47,7 @@ from polyrestore.plugins import load_plugin
 from polyrestore.restoration.explanation import Encode
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.restorer import Restorer, load
+from polyrestore.video.encoders import require_video_codec
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,14 @@ class RestoreTask:
             None for what neither damages the picture again nor wastes space.
         max_megapixels: larger images are refused; None for Pillow's limit.
         keep_times: give results the times of access and change that their inputs have.
+        video_codec: of videos, a key of :data:`~polyrestore.video.encoders.ENCODERS`; None for what suits
+            the result.
+        video_quality: of videos, on the scale of their codec, lower for better; None for its usual one.
 
     Raises:
         CompositionError: the strength is outside [0, 1].
         UnknownFormatError: there is no such format, or it cannot be written.
-        OutputError: the JPEG quality is not from 1 to 100.
+        OutputError: the JPEG quality is not from 1 to 100, or the codec of videos has no such quality.
     """
 
     bundle: str = "default"
@@ -95,6 +99,8 @@ class RestoreTask:
     jpeg_quality: Quality = None
     max_megapixels: float | None = None
     keep_times: bool = False
+    video_codec: str | None = None
+    video_quality: int | None = None
 
     def __post_init__(self) -> None:
         # Not a number lies outside too.
@@ -103,6 +109,7 @@ class RestoreTask:
         if self.format is not None:
             object.__setattr__(self, "format", format_named(self.format).name)
         require_quality(self.jpeg_quality)
+        require_video_codec(self.video_codec, self.video_quality)
 
     def open(self) -> Restorer:
         """Load the plugins and open the bundle in this process.
@@ -153,6 +160,10 @@ class RestoreTask:
             identity["format"] = self.format
         if self.jpeg_quality is not None:
             identity["jpeg_quality"] = self.jpeg_quality
+        if self.video_codec is not None:
+            identity["video_codec"] = self.video_codec
+        if self.video_quality is not None:
+            identity["video_quality"] = self.video_quality
         if self.plugins:
             # Their code may be the network, of which the bundle holds the weights only.
             identity["plugins_sha256"] = sorted(sha256_of(Path(path)) for path in self.plugins)
@@ -164,7 +175,7 @@ class SettledJob:
     """One file to restore, with what the owner of the report knows about it.
 
     Attributes:
-        input: the image, as an absolute path.
+        input: the image or video, as an absolute path.
         folder: the output folder.
         output: where the result will be, relative to the output folder, in the format that it will have.
         token: eight hexadecimal digits that no other job has; part of the temporary names.
@@ -195,7 +206,7 @@ class SettledJob:
 
 
 def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None = None) -> FileRecord:
-    """Restore one file, in whichever process this is; every error with the file becomes a record.
+    """Restore one image file, in whichever process this is; every error with the file becomes a record.
 
     The input is read once: its hash, its pixels and a copy of it come from the same bytes. The result lies
     beside its place, as :meth:`SettledJob.staged` says. The record lacks what only the owner of the report
@@ -212,7 +223,7 @@ def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None =
     restorer = restorer or task.open()
     sha256 = None
     try:
-        times_ns = _read_times(job.input) if task.keep_times else None
+        times_ns = read_times(job.input) if task.keep_times else None
         content = read_content(job.input)
         sha256 = hashlib.sha256(content).hexdigest()
         if job.finished is not None and sha256 == job.finished.sha256:
@@ -364,7 +375,12 @@ def _stage(job: SettledJob, record: FileRecord, contents: Sequence[Encode]) -> N
         raise
 
 
-def _read_times(path: Path) -> tuple[int, int]:
+def read_times(path: Path) -> tuple[int, int]:
+    """Return when a file was last read and changed, in nanoseconds.
+
+    Raises:
+        ImageError: it is not there.
+    """
     try:
         found = path.stat()
     except (OSError, ValueError) as error:

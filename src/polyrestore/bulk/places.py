@@ -15,8 +15,10 @@ from polyrestore.bulk.record import EXPLAINED_FOLDER, FileRecord
 from polyrestore.bulk.report import Report
 from polyrestore.errors import ImageError, OutputError
 from polyrestore.files import sha256_of
-from polyrestore.imaging import read_image
+from polyrestore.imaging import read_image, read_start
 from polyrestore.notes import Note
+from polyrestore.video.kinds import is_video
+from polyrestore.video.reading import VideoReader
 
 _NUMBER = re.compile(r"-\d+\Z")
 _CHANGED = Note("changed", "the result was changed after it had been written, and is kept as it is")
@@ -70,6 +72,8 @@ class Places:
         Raises:
             OutputError: it would cost somebody a file, or lead out of the folder.
         """
+        if job.named:
+            return wanted, self._settle_named(job, wanted)
         name = wanted if str(wanted) == job.output else free_name(wanted, self._taken)
         if PurePath(job.output).name != os.path.basename(job.input):
             # Numbered already, among the files of this run; an earlier one may have had others.
@@ -84,6 +88,21 @@ class Places:
         if finished is None:
             self.require_target(name)
         return name, finished
+
+    def _settle_named(self, job: FileJob, name: PurePath) -> FileRecord | None:
+        """Return what an earlier run wrote of the same input to a place that the user named."""
+        earlier = self._report.earlier(name.as_posix())
+        if earlier is not None and earlier.input != job.input:
+            if not self._overwrite and os.path.lexists(self.folder / name):
+                raise OutputError(
+                    f"{self.folder / name} is the result of {earlier.input}; "
+                    "name another file or allow overwriting"
+                )
+            earlier = None
+        finished = self._finished(earlier)
+        if finished is None:
+            self.require_target(name)
+        return finished
 
     def with_what_is_left(self, record: FileRecord, output: PurePath) -> FileRecord:
         """Return the record of an input that failed with the earlier result that there is of it.
@@ -190,8 +209,11 @@ class Places:
 
 
 def _is_image(path: Path) -> bool:
-    """Say whether a file can be read to its end, so that it is not just damaged."""
+    """Say whether a file can be read to its end, a video at its beginning, so that it is not just damaged."""
     try:
+        if is_video(path, read_start(path)):
+            VideoReader(path).facts()
+            return True
         read_image(path)
     except ImageError:
         return False

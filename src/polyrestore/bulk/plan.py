@@ -17,6 +17,8 @@ from polyrestore.bulk.report import PENDING_NAME, REPORT_NAME, Report
 from polyrestore.files import sha256_of
 from polyrestore.imaging import read_sizes, read_start
 from polyrestore.imaging.read import require_size
+from polyrestore.video.kinds import container_of, is_video
+from polyrestore.video.reading import VideoReader
 
 Action = Literal["restore", "skip", "fail"]
 
@@ -81,6 +83,10 @@ def _plan(task: RestoreTask, job: FileJob, places: Places) -> PlannedFile:
         if finished is not None and sha256_of(Path(job.input)) == finished.sha256:
             return PlannedFile(job.input, finished.output, "skip")
         places.require_target(name)
+        if is_video(job.input, read_start(job.input)):
+            VideoReader(Path(job.input)).facts()
+            container_of(name)
+            return PlannedFile(job.input, name.as_posix(), "restore")
         for size_px in read_sizes(job.input):
             require_size(size_px, Path(job.input), task.max_megapixels)
     except Exception as error:

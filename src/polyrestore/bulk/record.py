@@ -37,6 +37,8 @@ class FileRecord:
         sha256: of the input's bytes.
         output_sha256: of the result's bytes, as they were written.
         identity: everything that decides about the pixels of the result beside the input.
+        shots: of a video, what was done from one cut to the next: when it begins and ends, in seconds from
+            the first frame, how many frames it has, and its composition; empty of an image.
     """
 
     input: str
@@ -53,6 +55,7 @@ class FileRecord:
     sha256: str | None = None
     output_sha256: str | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
+    shots: tuple[Mapping[str, Any], ...] = ()
 
     def to_line(self) -> str:
         """Return the record as JSON without line breaks; names that are not UTF-8 survive as escapes."""
@@ -82,7 +85,8 @@ class FileRecord:
             if not _FITS[name](value):
                 raise ValueError(f"{name} is {value!r}")
         known["notes"] = _notes(known.get("notes", ()), values.get("note_codes"))
-        known["explanation"] = tuple(known.get("explanation", ()))
+        for name in ("explanation", "shots"):
+            known[name] = tuple(known.get(name, ()))
         return cls(**known)
 
 
@@ -166,4 +170,5 @@ _FITS: dict[str, Callable[[object], bool]] = {
     "sha256": _or_none(_is_text),
     "output_sha256": _or_none(_is_text),
     "identity": lambda value: isinstance(value, dict),
+    "shots": lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value),
 }

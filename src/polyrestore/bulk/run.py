@@ -14,6 +14,7 @@ from typing import Any
 
 from polyrestore.bulk.files import FileJob, named_for_content
 from polyrestore.bulk.one_file import RestoreTask, SettledJob, describe_failure
+from polyrestore.bulk.one_video import forget_video
 from polyrestore.bulk.places import Places
 from polyrestore.bulk.record import FileRecord, Status
 from polyrestore.bulk.report import Report
@@ -140,6 +141,8 @@ class _Run:
                 put_in_place(place, token)
             self.places.explained.remove(job.output, keep=record.explanation)
             put_in_place(*staged[-1])
+            if record.shots:
+                forget_video(self.folder, job.output)
         except BaseException as error:
             for place, token in staged:
                 discard_staged(place, token)

@@ -48,6 +48,7 @@ class RunProgress:
         self.counts: Counter[str] = Counter()
         self.records: list[FileRecord] = []
         self.notes = NoteCounts()
+        self._parts = _Parts()
         self._bars: Progress | None = None
         self._started = self._told = time.monotonic()
 
@@ -78,17 +79,18 @@ class RunProgress:
             self._tell(self.text())
 
     def on_tile(self, done: int, total: int) -> None:
-        """Show how far the picture at hand has come.
+        """Show how far the file at hand has come.
 
         Args:
-            done: tiles of it that are finished.
-            total: tiles that it has.
+            done: tiles of an image, or frames of a video, that are finished.
+            total: how many it has.
         """
         if total < _FEWEST_TILES:
             return
         if self._bars is not None:
             self._bars.update(self._bars.task_ids[1], completed=done, total=total, visible=True)
-        self._tell(f"{self.text()}; tile {done} of {total} of the next one")
+        left = self._parts.time_left(done, total)
+        self._tell(f"{self.text()}; part {done} of {total} of the next one{left}")
 
     def text(self) -> str:
         """Return "12 of 300 files done, 1 failed"."""
@@ -137,12 +139,30 @@ class RunProgress:
             return
         with progress_bars(console) as bars:
             bars.add_task("restoring", total=self.found)
-            bars.add_task("tiles of one file", visible=False)
+            bars.add_task("parts of one file", visible=False)
             self._bars = bars
             try:
                 yield
             finally:
                 self._bars = None
+
+
+class _Parts:
+    """When the first parts of the file at hand were finished, for the time that the others will take."""
+
+    def __init__(self) -> None:
+        self._total = self._first = self._latest = 0
+        self._since = 0.0
+
+    def time_left(self, done: int, total: int) -> str:
+        """Return ", about 3 min left"; nothing where it is too early to say."""
+        now = time.monotonic()
+        if total != self._total or done < self._latest:
+            self._total, self._first, self._since = total, done, now
+        self._latest = done
+        if done <= self._first or done >= total:
+            return ""
+        return f", about {duration((now - self._since) / (done - self._first) * (total - done))} left"
 
 
 def duration(seconds: float) -> str:

@@ -47,8 +47,10 @@ if TYPE_CHECKING:
 
 
 def restore_command(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Image files and folders.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the restored images.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Images, videos and folders.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results; of one video, also a file.")
+    ],
     as_: Annotated[
         str | None,
         typer.Option(
@@ -110,6 +112,14 @@ def restore_command(
         float | None,
         typer.Option(metavar="N", min=0, help="Take images up to this size; 179 by default."),
     ] = None,
+    video_codec: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of videos: libx264, libx265, libvpx-vp9, libsvtav1, mpeg4, ffv1."),
+    ] = None,
+    video_quality: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Of videos, on their codec's scale (crf); less is better."),
+    ] = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     normalisation: Normalisation = None,
@@ -123,11 +133,11 @@ def restore_command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Restore images. Run again, it continues: finished files are skipped.
+    """Restore images and videos. Run again, it continues: finished files are skipped.
 
     Results go to the output folder under the same names, with a report in report.jsonl.
     """
-    from polyrestore.bulk.files import find_jobs
+    from polyrestore.bulk.files import find_jobs, find_named_job
 
     number = workers_number(workers)
     require_timeout(timeout_s)
@@ -135,7 +145,10 @@ def restore_command(
         raise typer.BadParameter("cannot be had with --dry-run", param_hint="--watch")
     # Before what takes seconds to import: a name that was mistyped is told at once.
     left_out: Counter[str] = Counter()
-    jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out, none=watch)
+    if (named := find_named_job(inputs, output)) is not None and not watch:
+        jobs, output = [named], output.parent
+    else:
+        jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out, none=watch)
     if not watch:
         _refuse_unreadable(inputs, jobs, as_json=as_json)
     require_bundle(bundle, as_)
@@ -159,6 +172,8 @@ def restore_command(
         jpeg_quality=_quality(jpeg_quality),
         max_megapixels=max_megapixels,
         keep_times=keep_times,
+        video_codec=video_codec,
+        video_quality=video_quality,
     )
     if watch:
         watch_folders(

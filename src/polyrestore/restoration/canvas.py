@@ -22,6 +22,7 @@ class Canvas:
         dtype: of the result: float32, or uint8 or uint16 for levels.
         image: what was to be restored; levels of a grey file are kept in one channel, which three share.
         strength: how far to go, from 0 to 1; None for all the way.
+        grey: whether what is shown has no colour; None to look.
 
     Attributes:
         shown: the same.
@@ -35,13 +36,14 @@ class Canvas:
         *,
         image: Image | None = None,
         strength: float | None = None,
+        grey: bool | None = None,
     ) -> None:
         self.shown = shown
         self._dtype = dtype
         self._image = image
         self._strength = strength
         self._visible = None if image is None else visible_pixels(image)
-        self._grey = is_grey(shown)
+        self._grey = is_grey(shown) if grey is None else grey
         one_channel = image is not None and image.metadata.grey and dtype in LARGEST_LEVEL
         channels, height, width = shown.shape
         self._planes = torch.empty(

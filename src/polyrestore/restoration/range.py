@@ -24,9 +24,8 @@ _STRETCHED_TO = 0.9
 def stretched(image: Tensor, put: Put, acting: Iterable[str]) -> tuple[Tensor, Put]:
     """Return what to restore in place of an image, and what takes the parts of the result.
 
-    They are those that are given where the image uses its range, and where an adapter acts that may change
-    how bright a picture is: what happens in a scene has to do with its light, and of a name that no
-    degradation of the package has nothing is known.
+    They are those that are given where the image uses its range, or may not be stretched (see
+    :func:`gain_for`).
 
     Args:
         image: (3, H, W), floats in [0, 1] or levels.
@@ -34,14 +33,50 @@ def stretched(image: Tensor, put: Put, acting: Iterable[str]) -> tuple[Tensor, P
         acting: the adapters of the composition.
     """
     names = tuple(acting)
-    if not names or any(name not in DEGRADATIONS or DEGRADATIONS[name].stage == "scene" for name in names):
+    if not may_be_stretched(names):
         return image, put
-    brightest = max(float(to_floats(image[:, band]).max()) for band in bands_of(image.shape[1]))
-    if not 0 < brightest < LEAST_RANGE:
+    return stretched_by(image, put, gain_for(brightest_of(image), names))
+
+
+def stretched_by(image: Tensor, put: Put, gain: float) -> tuple[Tensor, Put]:
+    """Return the same for a gain that is known; with a gain of 1, what is given.
+
+    Args:
+        image: (3, H, W), floats in [0, 1] or levels.
+        put: takes the parts of what the image becomes.
+        gain: from :func:`gain_for`.
+    """
+    if gain == 1:
         return image, put
-    gain = _STRETCHED_TO / brightest
 
     def put_back(rows: slice, columns: slice, part: Tensor) -> None:
         put(rows, columns, part / gain)
 
     return to_floats(image) * gain, put_back
+
+
+def gain_for(brightest: float, acting: Iterable[str]) -> float:
+    """Return what to multiply a picture with before it is restored; 1 where it stays as it is.
+
+    Args:
+        brightest: its largest value, from 0 to 1.
+        acting: the adapters of the composition.
+    """
+    if not (may_be_stretched(acting) and 0 < brightest < LEAST_RANGE):
+        return 1.0
+    return _STRETCHED_TO / brightest
+
+
+def may_be_stretched(acting: Iterable[str]) -> bool:
+    """Return whether no adapter acts that may change how bright a picture is.
+
+    What happens in a scene has to do with its light, and of a name that no degradation of the package has
+    nothing is known.
+    """
+    names = tuple(acting)
+    return bool(names) and all(name in DEGRADATIONS and DEGRADATIONS[name].stage != "scene" for name in names)
+
+
+def brightest_of(image: Tensor) -> float:
+    """Return the largest value of an image (3, H, W), floats or levels, as a float in [0, 1]."""
+    return max(float(to_floats(image[:, band]).max()) for band in bands_of(image.shape[1]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,16 +26,16 @@ from polyrestore.imaging.levels import convert_levels, to_floats
 from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.canvas import Canvas
+from polyrestore.restoration.composed import Composed
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.hidden import fill_hidden
 from polyrestore.restoration.inputs import ImageLike, as_image
 from polyrestore.restoration.naming import named_composition
 from polyrestore.restoration.pages import as_pages, restore_pages
-from polyrestore.restoration.range import stretched
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.settings import recognition_settings, with_settings
-from polyrestore.restoration.tiling import DEFAULT_TILE_PX, LARGE_TILE_PX, is_large, run_parts
-from polyrestore.restoration.views import require_quality, run_views
+from polyrestore.restoration.tiling import DEFAULT_TILE_PX, LARGE_TILE_PX, is_large
+from polyrestore.restoration.views import require_quality
 from polyrestore.runtimes.registry import open_runtime
 
 
@@ -276,7 +276,7 @@ class Restorer:
         return explained(given, restored, lambda only: self._compose(source, shown, only, strength, dtype))
 
     @contextmanager
-    def composed(self, weights: Mapping[str, float]) -> Iterator[Callable[[Tensor], Tensor]]:
+    def composed(self, weights: Mapping[str, float]) -> Iterator[Composed]:
         """Let one composition act for the length of a block, merged once for all the images in it.
 
         Nothing is recognised, and the weights need not add up to 1; without any, the bare backbone runs.
@@ -297,7 +297,7 @@ class Restorer:
             CompositionError: an unknown adapter, or a weight that is negative or not finite.
         """
         with self._lock, self.runtime.composed(weights):
-            yield lambda pixels: self._paint(Canvas(pixels))
+            yield self._composed()
 
     def apply(self, images: Sequence[Tensor], weights: Mapping[str, float]) -> list[Tensor]:
         """Run images through one composition as it is given, merged once for all of them.
@@ -327,15 +327,10 @@ class Restorer:
         self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype
     ) -> Tensor:
         with self._lock, self.runtime.composed(weights):
-            return self._paint(Canvas(shown, dtype, image=source, strength=strength), weights)
+            return self._composed().paint(Canvas(shown, dtype, image=source, strength=strength), weights)
 
-    def _paint(self, canvas: Canvas, acting: Iterable[str] = ()) -> Tensor:
-        run = run_views if self.quality == "best" else run_parts
-        # Not in inference mode, whose tensors nobody could write to afterwards.
-        with torch.no_grad():
-            image, put = stretched(canvas.shown.to(self.device), canvas.put, acting)
-            run(self.runtime, image, put, self.tile_px_for(*image.shape[-2:]), self.on_tile)
-        return canvas.pixels
+    def _composed(self) -> Composed:
+        return Composed(self.runtime, self.quality, self.tile_px_for, self.on_tile)
 
     def _recognise(self, pixels: Tensor, settings: RecognitionSettings | None = None) -> Recognition:
         if self._recogniser is None:

@@ -174,6 +174,8 @@ def run_parts(
     put: Put,
     tile_px: int = DEFAULT_TILE_PX,
     on_tile: Callable[[int, int], None] | None = None,
+    *,
+    context: Tensor | None = None,
 ) -> None:
     """Run an image in tiles through a network, and hand out each part of the result as it is finished.
 
@@ -188,6 +190,7 @@ def run_parts(
         tile_px: largest side of what one call of the network yields; it reads its halo beyond that.
         on_tile: called after each tile with how many are finished and how many there are; it begins anew
             where tiles had to be halved.
+        context: (B, D), in place of the global context of the image itself.
 
     Raises:
         BackboneError: a tile is not finite in float32.
@@ -202,7 +205,7 @@ def run_parts(
     size_px = min(tile_px, max(image.shape[-2:]))
     while True:
         try:
-            return _run_with_tiles_of(runtime, images, put_each, size_px, on_tile or _nobody)
+            return _run_with_tiles_of(runtime, images, put_each, size_px, on_tile or _nobody, context)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -222,7 +225,12 @@ def _nobody(done: int, total: int) -> None:
 
 
 def _run_with_tiles_of(
-    runtime: Runtime, image: Tensor, put: Put, tile_px: int, on_tile: Callable[[int, int], None]
+    runtime: Runtime,
+    image: Tensor,
+    put: Put,
+    tile_px: int,
+    on_tile: Callable[[int, int], None],
+    context: Tensor | None,
 ) -> None:
     height, width = image.shape[-2:]
     facts = runtime.description
@@ -235,8 +243,8 @@ def _run_with_tiles_of(
         facts.minimum_size_px,
         equal=runtime.equal_tiles,
     )
-    whole = len(tiles) == 1 and runtime.runs_whole(height, width)
-    context = None if whole else runtime.context(to_floats(image))
+    if context is None and not (len(tiles) == 1 and runtime.runs_whole(height, width)):
+        context = runtime.context(to_floats(image))
     source = runtime.pad(to_floats(image)) if runtime.equal_tiles else image
     if context is not None and not facts.exact_tiles and len(tiles) > 1:
         blended = _blended(runtime, to_floats(source), tiles, context, on_tile)

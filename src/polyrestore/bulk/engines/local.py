@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from polyrestore.bulk.one_file import RestoreTask, SettledJob, restore_file
+from polyrestore.bulk.any_file import restore_any
+from polyrestore.bulk.one_file import RestoreTask, SettledJob
 from polyrestore.bulk.record import FileRecord
 from polyrestore.restoration.restorer import Restorer
 
@@ -27,4 +28,4 @@ def restore_here(
     """
     opened = restorer or task.open()
     for job in jobs:
-        yield job, restore_file(task, job, opened)
+        yield job, restore_any(task, job, opened)

@@ -46,7 +46,7 @@ def serve(connection: Connection, task: bytes) -> None:
             this.
         task: pickled.
     """
-    from polyrestore.bulk.one_file import restore_file
+    from polyrestore.bulk.any_file import restore_any
     from polyrestore.errors import DeviceError, PolyrestoreError
 
     # The other end is closed when nobody waits for an answer any more.
@@ -63,7 +63,7 @@ def serve(connection: Connection, task: bytes) -> None:
         restorer.on_tile = lambda done, total: connection.send((done, total))
         connection.send(None)
         while True:
-            connection.send(restore_file(what, connection.recv(), restorer))
+            connection.send(restore_any(what, connection.recv(), restorer))
 
 
 def _end_with_parent() -> None:
