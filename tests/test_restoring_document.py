@@ -68,7 +68,7 @@ def test_the_commands_and_the_python_run_and_lines_hold_what_the_tables_say(plac
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, {})
     assert printed.getvalue().split() == ["1", str(Path("restored", "report.jsonl"))]
-    optional = ["tile_px", "format", "jpeg_quality", "plugins_sha256"]
+    optional = ["tile_px", "format", "jpeg_quality", "video_codec", "video_quality", "plugins_sha256"]
     assert [*values["identity"], *optional] == first_column("identity")
 
 

@@ -281,12 +281,12 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
 def test_what_a_folder_holds_beside_images_is_told(
     call: Callable[..., Outcome], bundle: str, photographs: Path, tmp_path: Path
 ) -> None:
-    (photographs / "holiday.mp4").write_bytes(b"no kind that can be read")
+    (photographs / "holiday.pdf").write_bytes(b"no kind that can be read")
     outcome = call(
         "restore", photographs, "-o", tmp_path / "out", "--bundle", bundle, "--as", "rain", "--strength", 0
     )
     assert outcome.code == 0, outcome.err
-    assert "1 file of another kind left out (1 .mp4)" in outcome.out
+    assert "1 file of another kind left out (1 .pdf)" in outcome.out
 
 
 @pytest.mark.parametrize("arguments", [("",), ("a.png", "--bundle=")])

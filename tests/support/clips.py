@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ def scene(seed: int = 0, size_px: tuple[int, int] = SIZE_PX, level: float = 128)
     width, height = size_px
     coarse = np.random.default_rng(seed).normal(level, 40, (height // 8 + 2, width // 8 + 2, 3))
     fine = np.kron(coarse, np.ones((8, 8, 1)))[:height, :width]
-    return np.clip(fine, 0, 255).astype(np.uint8)
+    return cast("NDArray[np.uint8]", np.clip(fine, 0, 255).astype(np.uint8))
 
 
 def noisy(
@@ -112,7 +112,9 @@ def decoded(path: Path) -> tuple[list[int], list[NDArray[np.uint8]], Any]:
     """Return the times of a video's frames in milliseconds, the frames (H, W, 3), and the last PyAV frame."""
     import av
 
-    times, pictures, frame = [], [], None
+    times: list[int] = []
+    pictures: list[NDArray[np.uint8]] = []
+    frame: Any = None
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             times.append(round(float(frame.time) * 1000))

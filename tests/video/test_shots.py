@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ def picture(seed: int, level: float = 110, spread: float = 40) -> Picture:
     """Return a soft picture wider than a frame, so that it can be panned over: (3, H, 2 W)."""
     coarse = np.random.default_rng(seed).normal(0, 1, (3, HEIGHT // 12 + 1, 2 * WIDTH // 12 + 1))
     fine = np.kron(coarse, np.ones((1, 12, 12)))[:, :HEIGHT, : 2 * WIDTH]
-    return level + spread * fine * np.array([1, 0.3, 0.3])[:, None, None]
+    return cast(Picture, level + spread * fine * np.array([1, 0.3, 0.3])[:, None, None])
 
 
 def still(scene: Picture, count: int, offset: int = 0) -> list[Picture]:
@@ -31,7 +32,8 @@ def pan(scene: Picture, count: int, step: int) -> list[Picture]:
 
 def cuts(frames: Sequence[Picture], sigma: float = 0) -> list[int]:
     generator = np.random.default_rng(5)
-    finder, found = CutFinder(), []
+    finder = CutFinder()
+    found: list[int] = []
     for frame in frames:
         noisy = np.clip(frame + generator.normal(0, sigma or 1e-9, frame.shape), 0, 255)
         planes = [np.round(plane).astype(np.uint8) for plane in noisy]

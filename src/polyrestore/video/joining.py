@@ -43,9 +43,10 @@ class FrameTimes:
     durations: Sequence[int]
 
     def duration(self, number: int) -> int:
-        """Return how long a frame is shown: until the next one; the last one as it says, or like the one before.
+        """Return how long a frame is shown: until the next one; the last one as long as it says.
 
-        What files say of the others is counted from frame to frame in the order of decoding.
+        A last one that says nothing is shown as long as the one before it. What files say of the others is
+        counted from frame to frame in the order of decoding.
         """
         if number + 1 < len(self.times):
             return self.times[number + 1] - self.times[number]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -148,6 +149,7 @@ class VideoReader:
 
     path: Path
     damage: Damage = field(default_factory=Damage)
+    _decode_times: deque[int] = field(default_factory=deque, repr=False)
 
     def facts(self) -> VideoFacts:
         """Return what is known of the first frame.
@@ -169,12 +171,18 @@ class VideoReader:
             ImageError: frames are interlaced, or change their size or kind.
         """
         self.damage = Damage()
+        self._decode_times.clear()
         number, following, last = 0, 0, None
         with opened_video(self.path) as container:
             stream = video_stream(container, self.path)
+            # It has times of decoding only, which belong to the frames in the order in which they are shown.
+            untimed = container.format.name == "avi"
             for frame in self._decoded(container, stream):
                 self._require_alike(frame, facts, number)
                 time = following if frame.pts is None else frame.pts
+                if self._decode_times:
+                    decoded = self._decode_times.popleft()
+                    time = decoded if untimed else time
                 if last is not None and time <= last:
                     self.damage.frames += 1
                     continue
@@ -194,6 +202,8 @@ class VideoReader:
             except FFmpegError as error:
                 self.damage.ended = describe(error)
                 packet = None
+            if packet is not None and packet.size and packet.dts is not None:
+                self._decode_times.append(packet.dts)
             try:
                 yield from stream.decode(packet)
             except EOFError:

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -23,6 +22,7 @@ from polyrestore.video.survey import Shot, Survey, look_through
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 # A container tells its length in milliseconds or so, and sound may be longer than the pictures.
 _SECONDS_MISSING = 0.5
+_SECONDS_MISSING_OF_FRAMES = 0.1
 _SHARE_MISSING = 0.02
 
 
@@ -227,10 +227,13 @@ def _facts_notes(facts: VideoFacts, survey: Survey, encoding: Encoding) -> tuple
 
 
 def _is_cut(facts: VideoFacts, frames: int, seconds: float) -> bool:
-    if facts.told_frames:
-        return frames < facts.told_frames * (1 - _SHARE_MISSING)
-    told = Fraction(facts.told_seconds or 0)
-    return bool(told) and seconds < float(told) * (1 - _SHARE_MISSING) - _SECONDS_MISSING
+    """Return whether there are fewer frames and less time than the file says, where it says both."""
+    if facts.told_seconds is None:
+        return False
+    share = 1 - _SHARE_MISSING
+    missing_s = _SECONDS_MISSING_OF_FRAMES if facts.told_frames else _SECONDS_MISSING
+    fewer = not facts.told_frames or frames < facts.told_frames * share
+    return fewer and seconds < facts.told_seconds * share - missing_s
 
 
 def _remarks(survey: Survey) -> tuple[Note, ...]:
