@@ -3,7 +3,8 @@
 Both must end with the same bytes and with an account of every file. The images are tiny and so is the
 network, which is not trained: what is tried is the run. One in seven of the poisoned files ends the process
 that reads it, through a plugin that stands for a decoder with a defect. Each time, a worker is killed first
-(SIGKILL), and then the command, which leaves its workers to themselves.
+(SIGKILL), and then the command, which leaves its workers to themselves. With ``--engine ray``, the workers
+are actors of a cluster that the command starts on this machine.
 """
 
 from __future__ import annotations
@@ -167,6 +168,7 @@ def kill_after(arguments: Sequence[str], output: Path, results: int) -> int:
                 worker.kill()
                 killed = True
         time.sleep(0.01)
+    require(killed, "no worker was killed")
     workers = workers_of(process.pid)
     process.kill()
     process.wait()
@@ -177,14 +179,15 @@ def kill_after(arguments: Sequence[str], output: Path, results: int) -> int:
 
 
 def workers_of(pid: int) -> list[Any]:
-    """Return the worker processes of a command, without the one that keeps track of resources."""
+    """Return the worker processes of a command, without those that keep track of resources."""
     import psutil
 
     found = []
-    for process in psutil.Process(pid).children():
+    for process in psutil.Process(pid).children(recursive=True):
         # One that has just ended has no command line any more.
         with contextlib.suppress(psutil.Error):
-            if "spawn_main" in " ".join(process.cmdline()):
+            line = " ".join(process.cmdline())
+            if "spawn_main" in line or line.startswith("ray::_Holder"):
                 found.append(process)
     return found
 
@@ -205,6 +208,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     arguments = [sys.executable, "-c", COMMAND, "--plugin", str(folder / "crashes.py"), "restore"]
     arguments += [str(source), "-r", "--as", "rain", "--workers", str(options.workers)]
     arguments += ["--bundle", str(save_tiny_bundle(folder / "tiny")), "--device", "cpu"]
+    arguments += ["--engine", options.engine]
     calm = restore(arguments, folder / "calm")
     results = account(folder / "calm", kinds, source)
     print(
@@ -229,8 +233,9 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "versions": describe_versions(),
         "files": options.files,
         "poisoned": dict(sorted(poisons.items())),
+        "engine": options.engine,
         "workers": options.workers,
-        "at_one_go": {key: calm[key] for key in ("restored", "failed")},
+        "at_one_go": {key: calm[key] for key in ("restored", "failed", "seconds")},
         "kills": options.kills,
         "workers_killed": options.kills,
         "workers_lived_on_ms": max(lived_ms, default=0),
@@ -246,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--poisoned", type=positive, default=70)
     parser.add_argument("--kills", type=positive, default=10)
     parser.add_argument("--workers", type=positive, default=2)
+    parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
 

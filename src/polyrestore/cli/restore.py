@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from polyrestore.cli.account import Account
+from polyrestore.cli.cluster import AddressOption, EngineOption, is_cluster, open_cluster
 from polyrestore.cli.common import (
     AsJson,
     Bundle,
@@ -43,6 +45,7 @@ from polyrestore.plugins import loaded_plugins
 if TYPE_CHECKING:
     from polyrestore.bulk.files import FileJob
     from polyrestore.bulk.one_file import RestoreTask
+    from polyrestore.bulk.run import Engine
     from polyrestore.imaging import Quality
 
 
@@ -125,6 +128,8 @@ def restore_command(
     normalisation: Normalisation = None,
     workers: WorkersOption = None,
     timeout_s: TimeoutOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on, and restore files as they arrive in the folders.")
     ] = False,
@@ -141,6 +146,9 @@ def restore_command(
 
     number = workers_number(workers)
     require_timeout(timeout_s)
+    # Each machine would choose for itself.
+    refused = {"--watch": watch, "--dry-run": dry_run, "--runtime auto": runtime == "auto"}
+    on_cluster = is_cluster(engine, address, Counter(refused))
     if watch and dry_run:
         raise typer.BadParameter("cannot be had with --dry-run", param_hint="--watch")
     # Before what takes seconds to import: a name that was mistyped is told at once.
@@ -189,6 +197,12 @@ def restore_command(
     elif dry_run:
         share = partial(share_out, number)
         show_plan(task, jobs, output, left_out, share, overwrite=overwrite, as_json=as_json)
+    elif on_cluster:
+        with open_cluster(task, address, number, timeout_s, as_json=as_json) as cluster:
+            facts, progress = cluster.facts, RunProgress(len(jobs))
+            account = Account(progress, output, left_out, explain, facts.bare, as_json)
+            opening = nullcontext(cluster.restore)
+            _restore_all(task, jobs, account, opening, facts.identity, overwrite=overwrite)
     else:
         _run(task, jobs, output, left_out, number, timeout_s, overwrite=overwrite, as_json=as_json)
 
@@ -204,8 +218,6 @@ def _run(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from polyrestore.bulk.run import restore_files
-
     task, restorer = open_task(task)
     identity = task.identity(restorer)
     paths = [job.input for job in jobs]
@@ -218,12 +230,27 @@ def _run(
     bare = restorer.is_bare
     account = Account(progress, output, left_out, task.explain, bare, as_json, plan.estimate)
     opening = open_engine(task, restorer, plan.shares, progress.on_tile, timeout_s)
+    _restore_all(task, jobs, account, opening, identity, overwrite=overwrite)
+
+
+def _restore_all(
+    task: RestoreTask,
+    jobs: Sequence[FileJob],
+    account: Account,
+    opening: AbstractContextManager[Engine],
+    identity: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> None:
+    from polyrestore.bulk.run import restore_files
+
+    progress = account.progress
     try:
         with progress.shown(), opening as engine:
             restore_files(
                 task,
                 jobs,
-                output,
+                account.output,
                 engine,
                 identity=identity,
                 overwrite=overwrite,

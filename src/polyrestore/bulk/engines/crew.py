@@ -194,9 +194,9 @@ class Crew(ABC, Generic[AnyWorker]):
         return None
 
     def _new_one_alone(self) -> AnyWorker:
-        """Return a worker that was just started, where all there are have nothing to do."""
-        if len(self.workers) == self._most:
-            self._dismiss(self.workers[0])
+        """Return the only worker, which was just started, where all there are have nothing to do."""
+        for worker in list(self.workers):
+            self._dismiss(worker)
         return self._add()
 
     def _add(self) -> AnyWorker:
