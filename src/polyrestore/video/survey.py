@@ -189,16 +189,15 @@ def upright(facts: VideoFacts, frame: Frame) -> Tensor:
     return torch.rot90(facts.samples.to_rgb(planes), facts.turns, (1, 2))
 
 
-def with_change(facts: VideoFacts, frame: Frame, before: Tensor, after: Tensor) -> Frame:
+def with_change(facts: VideoFacts, frame: Frame, change: Tensor) -> Frame:
     """Return a frame after what was done to it.
 
     Args:
         facts: of its video.
         frame: before.
-        before: :func:`upright` of it.
-        after: (3, H, W) in [0, 1], what became of that.
+        change: (3, H, W), what is added to :func:`upright` of it.
     """
     planes = [torch.from_numpy(plane) for plane in frame.planes]
-    change = torch.rot90(after - before, -facts.turns, (1, 2))
-    changed = [plane.numpy() for plane in facts.samples.add_change(planes, change)]
+    turned = torch.rot90(change, -facts.turns, (1, 2))
+    changed = [plane.numpy() for plane in facts.samples.add_change(planes, turned)]
     return Frame(frame.number, list(changed), frame.time, frame.duration)
