@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # From the top floor down. Neighbours may use each other in one direction.
 FLOORS = (
     ("", "__main__"),
-    ("cli",),
+    ("cli", "app"),
     ("bulk", "teaching", "video"),
     (
         "restoration",

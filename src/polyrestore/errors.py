@@ -6,16 +6,37 @@ A message says what was wrong, with which value, and what to do. The command lin
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, ClassVar
 
 
 class PolyrestoreError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Attributes:
+        code: what the error is about, for programs: the name of its class in small letters, such as
+            ``missing_extra``. Messages may be reworded, codes keep their meaning.
+    """
+
+    code: ClassVar[str] = "polyrestore"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__.removesuffix("Error")).lower()
 
 
 class ImageError(PolyrestoreError):
     """An image file is missing, unreadable, truncated, too large or of an unsupported kind."""
+
+
+class NotAnImageError(ImageError):
+    """A file is of no format that can be read."""
+
+
+class ImageTooLargeError(ImageError):
+    """An image has more pixels than the limit allows, or than the memory holds."""
 
 
 class OutputError(PolyrestoreError):
@@ -104,6 +125,10 @@ class ProtocolError(PolyrestoreError):
 
 class TrainingError(PolyrestoreError):
     """Training had to stop: a loss was not finite, or a checkpoint does not belong to the recipe."""
+
+
+class ServiceError(PolyrestoreError):
+    """The web page cannot be served in the way that was asked for."""
 
 
 class StoppedError(PolyrestoreError):

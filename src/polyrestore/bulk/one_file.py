@@ -8,16 +8,17 @@ for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from polyrestore.bulk.files import named_for_content, require_inside
+from polyrestore.bulk.one_content import Order, restore_content
 from polyrestore.bulk.record import FileRecord, explanation_place
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.devices import is_out_of_memory
-from polyrestore.errors import CompositionError, ImageError, OutputError, PolyrestoreError
+from polyrestore.errors import CompositionError, ImageError, PolyrestoreError
 from polyrestore.files import (
     discard_all_staged,
     discard_staged,
@@ -26,26 +27,9 @@ from polyrestore.files import (
     sha256_of,
     stage_bytes,
 )
-from polyrestore.imaging import (
-    FORMATS,
-    Image,
-    Pages,
-    Quality,
-    encode_image,
-    encode_pages,
-    format_named,
-    holds_pages,
-    open_pages,
-    read_content,
-    require_quality,
-    writable_format,
-)
-from polyrestore.imaging.levels import equal_pictures
-from polyrestore.imaging.write import stored_type
-from polyrestore.notes import Note
+from polyrestore.imaging import Quality, format_named, read_content, require_quality
 from polyrestore.plugins import load_plugin
 from polyrestore.restoration.explanation import Encode
-from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.restorer import Restorer, load
 from polyrestore.video.encoders import require_video_codec
 
@@ -128,6 +112,24 @@ class RestoreTask:
             runtime=self.runtime,
             precision=self.precision,
             quality=self.quality,
+        )
+
+    def order(self, name: Path, output: Path) -> Order:
+        """Return how one image is restored.
+
+        Args:
+            name: what messages call it.
+            output: the path of its result.
+        """
+        return Order(
+            name,
+            output,
+            self.as_,
+            self.strength,
+            self.explain,
+            self.format,
+            self.jpeg_quality,
+            self.max_megapixels,
         )
 
     def identity(self, restorer: Restorer) -> dict[str, Any]:
@@ -252,34 +254,8 @@ def _restore(
 ) -> FileRecord:
     if named_for_content(job.output, content, task.format) != job.output:
         raise ImageError(f"{job.input} changed while it was being restored")
-    limit = task.max_megapixels
-    with open_pages(content, name=job.input, max_megapixels=limit, as_levels=True) as pages:
-        return _restore_pages(task, job, restorer, pages, content, sha256)
-
-
-def _restore_pages(
-    task: RestoreTask, job: SettledJob, restorer: Restorer, pages: Pages, content: bytes, sha256: str
-) -> FileRecord:
-    image = pages.read(0)
-    explaining: Mapping[str, Encode] = {}
-    if task.explain:
-        explanation = restorer.explain(image, task.as_, task.strength)
-        restored, explaining = explanation.restored, explanation.files()
-    else:
-        kept = stored_type(job.folder / job.output, image.metadata)
-        restored = restorer.restore(image, task.as_, task.strength, dtype=kept)
-    _require_size(job, restored, image)
-    seconds = restored.seconds
-    if len(pages) > 1 and holds_pages(job.folder / job.output, image.metadata):
-        encoded, notes, more_seconds = _encode_pages(task, job, restorer, pages, image, restored, content)
-        seconds += more_seconds
-    else:
-        encoded, notes = _encode_result(task, job, image, restored, content)
-        if len(pages) > 1 and encoded is not content:
-            sentence = f"holds {len(pages)} pictures, only the first is used"
-            notes = (Note("frames_lost", sentence), *notes)
-    if job.output.name != job.input.name:
-        notes = (*notes, Note("renamed", f"written as {job.output.name}"))
+    made = restore_content(content, task.order(job.input, job.folder / job.output), restorer)
+    restored = made.restored
     recognition = restored.recognition
     record = FileRecord(
         input=str(job.input),
@@ -287,76 +263,16 @@ def _restore_pages(
         status="restored",
         weights={name: float(weight) for name, weight in restored.weights.items()},
         similarities={} if recognition is None else _round_values(recognition.similarities),
-        seconds=round(seconds, 4),
+        seconds=round(made.seconds, 4),
         width=int(restored.pixels.shape[2]),
         height=int(restored.pixels.shape[1]),
-        notes=(*notes, *(() if recognition is None else recognition.remarks())),
-        explanation=tuple((explanation_place(job.output) / name).as_posix() for name in explaining),
+        notes=made.notes,
+        explanation=tuple((explanation_place(job.output) / name).as_posix() for name in made.explaining),
         sha256=sha256,
-        output_sha256=hashlib.sha256(encoded).hexdigest(),
+        output_sha256=hashlib.sha256(made.content).hexdigest(),
     )
-    _stage(job, record, [*explaining.values(), lambda: encoded])
+    _stage(job, record, [*made.explaining.values(), lambda: made.content])
     return record
-
-
-def _encode_result(
-    task: RestoreTask, job: SettledJob, image: Image, restored: Restored, content: bytes
-) -> tuple[bytes, tuple[Note, ...]]:
-    """Return the bytes of the result, and what a reader should know about them."""
-    # Encoding an image that nothing was done to could only make it worse.
-    if _may_be_copied(task, image) and equal_pictures(restored.pixels.cpu(), image.pixels):
-        return content, (Note("unchanged", "nothing to restore, copied byte for byte"),)
-    path = job.folder / job.output
-    quality = task.jpeg_quality if path.suffix.lower() in FORMATS["JPEG"].suffixes else None
-    content, lost = encode_image(path, restored.pixels, image.metadata, quality=quality)
-    return content, (*image.notes, *lost)
-
-
-def _encode_pages(
-    task: RestoreTask,
-    job: SettledJob,
-    restorer: Restorer,
-    pages: Pages,
-    image: Image,
-    first: Restored,
-    content: bytes,
-) -> tuple[bytes, tuple[Note, ...], float]:
-    """Return the bytes of a file of several pictures, what a reader should know, and the time it took.
-
-    They are read, restored and encoded one by one; the time is that of restoring those after the first.
-    """
-    untouched = first.unchanged or task.strength == 0
-    if untouched and _may_be_copied(task, image) and pages.all_upright():
-        return content, (Note("unchanged", "nothing to restore, copied byte for byte"),), 0.0
-    seconds = [0.0]
-    told = dict.fromkeys(image.notes)
-
-    def restored_pages() -> Iterator[Restored]:
-        yield first
-        for number in range(1, len(pages)):
-            page = pages.read(number)
-            kept = stored_type(job.folder / job.output, page.metadata)
-            restored = restorer.restore_alike(page, first, task.strength, dtype=kept)
-            _require_size(job, restored, page)
-            told.update(dict.fromkeys(page.notes))
-            seconds.append(restored.seconds)
-            yield restored
-
-    encoded, lost = encode_pages(job.folder / job.output, restored_pages())
-    return encoded, (*told, *lost), sum(seconds)
-
-
-def _require_size(job: SettledJob, restored: Restored, image: Image) -> None:
-    if restored.pixels.shape != image.pixels.shape:
-        sizes = f"{tuple(restored.pixels.shape)} from {tuple(image.pixels.shape)}"
-        raise OutputError(f"{job.input}: restored to {sizes}")
-
-
-def _may_be_copied(task: RestoreTask, image: Image) -> bool:
-    """Return whether an input that nothing is done to may be its own result."""
-    own = image.metadata.format
-    whole = not any(note.code in ("end_missing", "pixels_missing") for note in image.notes)
-    return whole and image.metadata.orientation == 1 and writable_format(task.format or own).name == own
 
 
 def _stage(job: SettledJob, record: FileRecord, contents: Sequence[Encode]) -> None:

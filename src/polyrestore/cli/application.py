@@ -9,6 +9,7 @@ import typer
 
 from polyrestore import __version__
 from polyrestore.cli.adapters import adapters_app
+from polyrestore.cli.app import app_command
 from polyrestore.cli.data import data_app
 from polyrestore.cli.degrade import degrade_command
 from polyrestore.cli.evaluate import evaluate_command
@@ -40,6 +41,7 @@ app.command("import")(import_command)
 app.command("export")(export_command)
 app.command("route")(route_command)
 app.command("list")(list_command)
+app.command("app")(app_command)
 app.add_typer(adapters_app)
 app.add_typer(data_app)
 

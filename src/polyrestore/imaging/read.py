@@ -13,7 +13,7 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from polyrestore.errors import ImageError, MissingExtraError
+from polyrestore.errors import ImageError, ImageTooLargeError, MissingExtraError, NotAnImageError
 from polyrestore.imaging.content import read_content
 from polyrestore.imaging.formats.base import FileFormat
 from polyrestore.imaging.formats.registry import FORMATS, find_format
@@ -80,11 +80,11 @@ def require_format(content: bytes, known: str | Path) -> FileFormat:
         known: what messages call the file.
 
     Raises:
-        ImageError: it is none that can be read.
+        NotAnImageError: it is none that can be read.
     """
     file_format = find_format(content)
     if file_format is None:
-        raise ImageError(f"{known}: not a readable {', '.join(FORMATS)} image")
+        raise NotAnImageError(f"{known}: not a readable {', '.join(FORMATS)} image")
     return file_format
 
 
@@ -108,7 +108,7 @@ def explain_errors(known: str | Path, file_format: FileFormat) -> Iterator[None]
     except MissingExtraError as error:
         raise MissingExtraError(f"{known}: {error.purpose}", error.library, error.extra) from error
     except ImageError as error:
-        raise error if str(known) in str(error) else ImageError(f"{known}: {error}") from error
+        raise error if str(known) in str(error) else type(error)(f"{known}: {error}") from error
     except UnidentifiedImageError as error:
         # Pillow says no more than that, and says so about an object in memory.
         raise ImageError(f"{known}: begins as {file_format.name} does, but cannot be read as it") from error
@@ -121,17 +121,24 @@ def explain_errors(known: str | Path, file_format: FileFormat) -> Iterator[None]
         raise ImageError(f"{known}: the image is truncated or damaged ({reason})") from error
 
 
-def read_sizes(path: str | Path) -> list[tuple[int, int]]:
+def read_sizes(source: str | Path | bytes, *, name: str | Path | None = None) -> list[tuple[int, int]]:
     """Return the widths and heights of all pictures of a file that are restored, without decoding them.
 
     Those are all pages or frames where the format's writer holds several, and the first one elsewhere.
+
+    Args:
+        source: the file's path, or its bytes.
+        name: what messages call the file; the path by default.
 
     Raises:
         ImageError: the file cannot be opened, or is no image.
     """
     from polyrestore.imaging.page_files import JOINED_FORMATS
 
-    content = read_content(path)
+    if isinstance(source, bytes):
+        content, path = source, Path("image" if name is None else name)
+    else:
+        content, path = read_content(source), Path(source if name is None else name)
     file_format = require_format(content, path)
     with explain_errors(path, file_format), file_format.open(content) as opened:
         if file_format.name not in JOINED_FORMATS:
@@ -156,7 +163,7 @@ def require_size(size_px: tuple[int, int], name: Path, max_megapixels: float | N
         max_megapixels: the limit; None for Pillow's.
 
     Raises:
-        ImageError: it is larger, or needs more memory than is free.
+        ImageTooLargeError: it is larger, or needs more memory than is free.
     """
     if max_megapixels is None:
         most = PILImage.MAX_IMAGE_PIXELS
@@ -166,7 +173,7 @@ def require_size(size_px: tuple[int, int], name: Path, max_megapixels: float | N
     size = f"{width}x{height} are {megapixels:g} megapixels"
     if megapixels > max_megapixels:
         wanted = int(megapixels) + 1
-        raise ImageError(
+        raise ImageTooLargeError(
             f"{name}: {size} and the limit is {max_megapixels:g}; --max-megapixels {wanted} raises it"
         )
     if megapixels > _LARGE_MEGAPIXELS:
@@ -180,7 +187,7 @@ def _require_room(megapixels: float, what: str) -> None:
 
     needed, free = int(megapixels * 1e6 * _BYTES_PER_PIXEL), available_bytes(torch.device("cpu"))
     if free is not None and needed > free:
-        raise ImageError(
+        raise ImageTooLargeError(
             f"{what}, which need about {gigabytes(needed)} of memory; {gigabytes(free)} are free"
         )
 
