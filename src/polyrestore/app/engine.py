@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from polyrestore.bulk.one_file import RestoreTask
     from polyrestore.imaging import Image
     from polyrestore.recognition import Recognition
+    from polyrestore.restoration.restorer import Restorer
 
 Result = TypeVar("Result")
 Gone = Callable[[], Awaitable[object]]
@@ -103,12 +104,13 @@ class Engine:
     Args:
         task: what the command line would restore with: the bundle, the device, its options.
         limits: what is refused.
+        preview_px: the longest side of images that overtake; None to measure what takes half a second.
 
     Raises:
         PolyrestoreError: the bundle cannot be used, or the device is not there.
     """
 
-    def __init__(self, task: RestoreTask, limits: Limits) -> None:
+    def __init__(self, task: RestoreTask, limits: Limits, preview_px: int | None = None) -> None:
         self.task = task
         self.limits = limits
         self.restorer = task.open()
@@ -117,7 +119,7 @@ class Engine:
         self.jobs: dict[str, Job] = {}
         # Some formats read much of a file before they know how large the picture is.
         self._opening = asyncio.Semaphore(2)
-        self.preview_px = self._measure_preview()
+        self.preview_px = preview_px or measure_preview_px(self._small)
 
     @property
     def waiting(self) -> int:
@@ -226,18 +228,23 @@ class Engine:
             require_size(size, Path(name), self.limits.max_megapixels)
         return sum(width * height for width, height in sizes)
 
-    def _measure_preview(self) -> int:
-        """Return the longest side of an image that is restored within half a second here."""
-        pixels = torch.rand(3, _PROBE_PX, _PROBE_PX, generator=torch.Generator().manual_seed(0))
-        weights = {name: 1.0 for name in self._small.adapters[:1]}
-        seconds = math.inf
-        # The first time, memory has to be found as well; and what else the machine does takes some time.
-        for _ in range(3):
-            started = time.perf_counter()
-            self._small.apply([pixels.to(self._small.device)], weights)
-            seconds = min(seconds, time.perf_counter() - started)
-        side = _PROBE_PX * (_PREVIEW_S / max(seconds, 1e-6)) ** 0.5
-        return int(min(LARGEST_PREVIEW_PX, max(SMALLEST_PREVIEW_PX, side // 32 * 32)))
+
+def measure_preview_px(restorer: Restorer) -> int:
+    """Return the longest side of an image that is restored within half a second here.
+
+    Args:
+        restorer: what restores it.
+    """
+    pixels = torch.rand(3, _PROBE_PX, _PROBE_PX, generator=torch.Generator().manual_seed(0))
+    weights = {name: 1.0 for name in restorer.adapters[:1]}
+    seconds = math.inf
+    # The first time, memory has to be found as well; and what else the machine does takes some time.
+    for _ in range(3):
+        started = time.perf_counter()
+        restorer.apply([pixels.to(restorer.device)], weights)
+        seconds = min(seconds, time.perf_counter() - started)
+    side = _PROBE_PX * (_PREVIEW_S / max(seconds, 1e-6)) ** 0.5
+    return int(min(LARGEST_PREVIEW_PX, max(SMALLEST_PREVIEW_PX, side // 32 * 32)))
 
 
 def reduce_image(image: Image, side_px: int) -> bytes:

@@ -131,6 +131,8 @@ class Lane:
             await asyncio.wait((result, watcher), return_when=asyncio.FIRST_COMPLETED)
             if not result.done():
                 raise StoppedError("nobody waits for the image any more")
+            if result.cancelled():
+                raise StoppedError("the page is being closed")
             return result.result()
         finally:
             watcher.cancel()

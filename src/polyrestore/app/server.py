@@ -74,11 +74,19 @@ def make_api(engine: Engine) -> FastAPI:
         answer.headers.update(error.headers or {})
         return answer
 
+    files = {path.name: path for path in PAGE.iterdir() if path.is_file() and path.name != "login.html"}
+
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
+        return FileResponse(files["index.html"])
 
-    app.mount("/", StaticFiles(directory=PAGE))
+    @app.get("/{name}", include_in_schema=False)
+    async def file(name: str) -> FileResponse:
+        if name not in files:
+            raise RefusedError("not_found", f"there is no {name!r}", {"name": name})
+        return FileResponse(files[name])
+
+    app.mount("/words", StaticFiles(directory=PAGE / "words"))
     return app
 
 
