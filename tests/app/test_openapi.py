@@ -48,7 +48,7 @@ def test_requests_of_all_kinds_are_answered_as_described(site: Site, mode: Gener
             # Where nothing is asked for, nothing can be wrong.
             assert mode is GenerationMode.NEGATIVE
             without += 1
-    assert count == 7
+    assert count == 8
     assert without <= 3
 
 
