@@ -68,8 +68,8 @@ def test_the_commands_and_the_python_run_and_lines_hold_what_the_tables_say(plac
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, {})
     assert printed.getvalue().split() == ["1", str(Path("restored", "report.jsonl"))]
-    optional = ["tile_px", "format", "jpeg_quality", "video_codec", "video_quality", "plugins_sha256"]
-    assert [*values["identity"], *optional] == first_column("identity")
+    of_results = ["format", "scale", "jpeg_quality", "video_codec", "video_quality"]
+    assert [*values["identity"], "tile_px", *of_results, "plugins_sha256"] == first_column("identity")
 
 
 def test_workers_are_used_as_the_document_on_them_says(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from polyrestore.plugins import load_plugin
     from polyrestore.recognition import Recognition, RecognitionSettings
     from polyrestore.restoration.explanation import Explanation
+    from polyrestore.restoration.opening import load
     from polyrestore.restoration.restored import Restored
-    from polyrestore.restoration.restorer import Restorer, load
+    from polyrestore.restoration.restorer import Restorer
     from polyrestore.training.run import run_recipe
 
 __version__ = "0.1.0"
@@ -67,7 +68,7 @@ _PLACES = {
     "degrade": "polyrestore.degradations",
     "import_checkpoint": "polyrestore.bundles",
     "list_bundles": "polyrestore.bundles",
-    "load": "polyrestore.restoration.restorer",
+    "load": "polyrestore.restoration.opening",
     "load_adapter": "polyrestore.adapters",
     "load_bundle": "polyrestore.bundles",
     "load_plugin": "polyrestore.plugins",

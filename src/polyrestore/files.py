@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from polyrestore.errors import OutputError
+from polyrestore.errors import ImageError, OutputError
 
 TEMPORARY_MARK = ".part-"
 _LONGEST_ENDING = 16
@@ -57,6 +57,19 @@ def set_staged_times(target: Path, token: str, times_ns: tuple[int, int]) -> Non
         OutputError: they cannot be set.
     """
     _set_times(_temporary(target, token), times_ns, target)
+
+
+def read_times(path: Path) -> tuple[int, int]:
+    """Return when a file was last read and changed, in nanoseconds.
+
+    Raises:
+        ImageError: it is not there.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise ImageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    return found.st_atime_ns, found.st_mtime_ns
 
 
 def set_times(target: Path, times_ns: tuple[int, int]) -> None:

@@ -40,6 +40,7 @@ class FakeRestored:
         default_factory=lambda: FakeRecognition({"noise": 0.75}, {"noise": 0.9, "clean": 0.1})
     )
     seconds: float = 0.5
+    metadata: ImageMetadata = field(default_factory=ImageMetadata)
 
 
 @dataclass
@@ -57,9 +58,13 @@ class FakeRestorer:
 
     restore_one: Callable[[torch.Tensor], Any]
     explain_one: Callable[[torch.Tensor], Any] | None = None
+    scale: int = 1
 
     def restore(self, image: Image, as_: object, strength: float, *, dtype: torch.dtype) -> Any:
-        return self.restore_one(to_floats(image.pixels))
+        restored = self.restore_one(to_floats(image.pixels))
+        if isinstance(restored, FakeRestored):
+            restored.metadata = image.metadata
+        return restored
 
     def explain(self, image: Image, as_: object, strength: float) -> Any:
         assert self.explain_one is not None

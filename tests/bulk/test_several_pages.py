@@ -18,7 +18,8 @@ from polyrestore.bulk.one_file import RestoreTask
 from polyrestore.bulk.record import FileRecord
 from polyrestore.bulk.run import restore_files
 from polyrestore.imaging import open_pages, write_pages
-from polyrestore.restoration.restorer import Restorer, load
+from polyrestore.restoration.opening import load
+from polyrestore.restoration.restorer import Restorer
 
 
 def pages(count: int = 3) -> list[PILImage.Image]:

@@ -12,7 +12,7 @@ import pytest
 
 from polyrestore.errors import PolyrestoreError
 from polyrestore.files import open_regular, read_bytes, read_text, require_regular, sha256_of
-from polyrestore.restoration.restorer import load
+from polyrestore.restoration.opening import load
 from tests.cli.conftest import Outcome
 
 pytestmark = [

@@ -24,7 +24,8 @@ from polyrestore.errors import (
 )
 from polyrestore.imaging import ImageMetadata, read_image, write_image
 from polyrestore.recognition import RecognitionSettings
-from polyrestore.restoration.restorer import Restorer, load
+from polyrestore.restoration.opening import load
+from polyrestore.restoration.restorer import Restorer
 from polyrestore.restoration.tiling import DEFAULT_TILE_PX, LARGE_TILE_PX
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.restoration.conftest import FakeRecognition, restorable_bundle
@@ -254,7 +255,7 @@ def test_recognition_settings_can_be_given(bundle: Bundle) -> None:
 
 def test_settings_reach_the_recognition_through_load(monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = restorable_bundle()
-    monkeypatch.setattr("polyrestore.restoration.restorer.load_bundle", lambda name: bundle)
+    monkeypatch.setattr("polyrestore.restoration.opening.load_bundle", lambda name: bundle)
     assert load("any", "cpu", settings={"temperature": 3})._settings.temperature == 3
     assert load("any", "cpu")._settings == RecognitionSettings()
 

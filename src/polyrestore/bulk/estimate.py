@@ -121,17 +121,21 @@ def estimate(
     """
     sizes = [_megapixels(path, max_megapixels) for path in _some(paths)]
     largest = max((each for pages in sizes for each in pages), default=0.0)
-    whole = max(1, round((largest * 1e6) ** 0.5))
+    enlarged = restorer.scale**2
+    whole = max(1, round((largest * 1e6 * enlarged) ** 0.5))
     read_px, tile_px = _read_pixels(restorer.runtime, whole, restorer.tile_px_for(whole, whole))
     probe = _probe(restorer, tile_px, weights)
     megapixels = _scaled([sum(pages) for pages in sizes], paths)
     # A shown image is encoded once; reading it back, which is timed too, stands for the sheet of them all.
     shown = count_runs(weights or dict.fromkeys(restorer.adapters[:1], 0.5)) if explain else 0
     shown_megapixels = shown * _scaled([sum(pages[:1]) for pages in sizes], paths)
-    network_s = probe.seconds / probe.side_px**2 * 1e6 * read_px / whole**2 * QUALITIES[restorer.quality]
+    # What is enlarged is restored at its own size before.
+    runs = QUALITIES[restorer.quality] * (enlarged + (enlarged > 1))
+    network_s = probe.seconds / probe.side_px**2 * 1e6 * read_px / whole**2 * runs
     on_cpu = restorer.device.type == "cpu"
     tile_bytes = int(probe.tensor_bytes / probe.side_px**2 * tile_px) + probe.beside_bytes
-    needed = tile_bytes + int(largest * 1e6 * (_BYTES_PER_PIXEL + shown * _BYTES_PER_SHOWN_PIXEL))
+    bytes_per_pixel = _BYTES_PER_PIXEL * enlarged + shown * _BYTES_PER_SHOWN_PIXEL
+    needed = tile_bytes + int(largest * 1e6 * bytes_per_pixel)
     file_s = _file_seconds(paths)
     shown_s = 0.0 if not shown else network_s + _file_seconds(["explanation.png"])
     used = resident_bytes() if on_cpu else restorer.runtime.weight_bytes

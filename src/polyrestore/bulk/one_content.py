@@ -22,6 +22,7 @@ from polyrestore.imaging import (
     writable_format,
 )
 from polyrestore.imaging.levels import equal_pictures
+from polyrestore.imaging.read import require_size
 from polyrestore.imaging.write import stored_type
 from polyrestore.notes import Note
 from polyrestore.restoration.explanation import Encode
@@ -42,7 +43,7 @@ class Order:
         format: the name of the format that was asked for; None for that of the input, or what is written in
             its place.
         jpeg_quality: of a result that is a JPEG file, as :func:`~polyrestore.imaging.encode_image` takes it.
-        max_megapixels: a larger image is refused; None for Pillow's limit.
+        max_megapixels: a larger image is refused, and a larger result; None for Pillow's limit.
     """
 
     name: Path
@@ -92,6 +93,7 @@ def restore_content(content: bytes, order: Order, restorer: Restorer) -> Restore
 
 def _restore_pages(content: bytes, order: Order, restorer: Restorer, pages: Pages) -> RestoredContent:
     image = pages.read(0)
+    _require_result(order, restorer, image)
     explaining: Mapping[str, Encode] = {}
     if order.explain:
         explanation = restorer.explain(image, order.as_, order.strength)
@@ -99,13 +101,13 @@ def _restore_pages(content: bytes, order: Order, restorer: Restorer, pages: Page
     else:
         kept = stored_type(order.output, image.metadata)
         restored = restorer.restore(image, order.as_, order.strength, dtype=kept)
-    _require_size(order, restored, image)
+    _require_size(order, restorer, restored, image)
     seconds = restored.seconds
     if len(pages) > 1 and holds_pages(order.output, image.metadata):
         encoded, notes, more_seconds = _encode_pages(order, restorer, pages, image, restored, content)
         seconds += more_seconds
     else:
-        encoded, notes = _encode_result(order, image, restored, content)
+        encoded, notes = _encode_result(order, restorer, image, restored, content)
         if len(pages) > 1 and encoded is not content:
             sentence = f"holds {len(pages)} pictures, only the first is used"
             notes = (Note("frames_lost", sentence), *notes)
@@ -117,14 +119,14 @@ def _restore_pages(content: bytes, order: Order, restorer: Restorer, pages: Page
 
 
 def _encode_result(
-    order: Order, image: Image, restored: Restored, content: bytes
+    order: Order, restorer: Restorer, image: Image, restored: Restored, content: bytes
 ) -> tuple[bytes, tuple[Note, ...]]:
     """Return the bytes of the result, and what a reader should know about them."""
     # Encoding an image that nothing was done to could only make it worse.
-    if _may_be_copied(order, image) and equal_pictures(restored.pixels.cpu(), image.pixels):
+    if _may_be_copied(order, restorer, image) and equal_pictures(restored.pixels.cpu(), image.pixels):
         return content, (Note("unchanged", "nothing to restore, copied byte for byte"),)
     quality = order.jpeg_quality if order.output.suffix.lower() in FORMATS["JPEG"].suffixes else None
-    encoded, lost = encode_image(order.output, restored.pixels, image.metadata, quality=quality)
+    encoded, lost = encode_image(order.output, restored.pixels, restored.metadata, quality=quality)
     return encoded, (*image.notes, *lost)
 
 
@@ -136,7 +138,7 @@ def _encode_pages(
     They are read, restored and encoded one by one; the time is that of restoring those after the first.
     """
     untouched = first.unchanged or order.strength == 0
-    if untouched and _may_be_copied(order, image) and pages.all_upright():
+    if untouched and _may_be_copied(order, restorer, image) and pages.all_upright():
         return content, (Note("unchanged", "nothing to restore, copied byte for byte"),), 0.0
     seconds = [0.0]
     told = dict.fromkeys(image.notes)
@@ -147,7 +149,7 @@ def _encode_pages(
             page = pages.read(number)
             kept = stored_type(order.output, page.metadata)
             restored = restorer.restore_alike(page, first, order.strength, dtype=kept)
-            _require_size(order, restored, page)
+            _require_size(order, restorer, restored, page)
             told.update(dict.fromkeys(page.notes))
             seconds.append(restored.seconds)
             yield restored
@@ -156,14 +158,25 @@ def _encode_pages(
     return encoded, (*told, *lost), sum(seconds)
 
 
-def _require_size(order: Order, restored: Restored, image: Image) -> None:
-    if restored.pixels.shape != image.pixels.shape:
+def _require_result(order: Order, restorer: Restorer, image: Image) -> None:
+    """Refuse an image whose result would be larger than images may be."""
+    scale = restorer.scale
+    if scale > 1:
+        height, width = (scale * side for side in image.pixels.shape[-2:])
+        require_size((width, height), Path(f"{order.name}, {scale} times as large"), order.max_megapixels)
+
+
+def _require_size(order: Order, restorer: Restorer, restored: Restored, image: Image) -> None:
+    channels, height, width = image.pixels.shape
+    if restored.pixels.shape != (channels, restorer.scale * height, restorer.scale * width):
         sizes = f"{tuple(restored.pixels.shape)} from {tuple(image.pixels.shape)}"
         raise OutputError(f"{order.name}: restored to {sizes}")
 
 
-def _may_be_copied(order: Order, image: Image) -> bool:
+def _may_be_copied(order: Order, restorer: Restorer, image: Image) -> bool:
     """Return whether an input that nothing is done to may be its own result."""
+    if restorer.scale > 1:
+        return False
     own = image.metadata.format
     whole = not any(note.code in ("end_missing", "pixels_missing") for note in image.notes)
     return whole and image.metadata.orientation == 1 and writable_format(order.format or own).name == own

@@ -22,6 +22,7 @@ from polyrestore.errors import CompositionError, ImageError, PolyrestoreError
 from polyrestore.files import (
     discard_all_staged,
     discard_staged,
+    read_times,
     set_staged_times,
     set_times,
     sha256_of,
@@ -30,7 +31,8 @@ from polyrestore.files import (
 from polyrestore.imaging import Quality, format_named, read_content, require_quality
 from polyrestore.plugins import load_plugin
 from polyrestore.restoration.explanation import Encode
-from polyrestore.restoration.restorer import Restorer, load
+from polyrestore.restoration.opening import load
+from polyrestore.restoration.restorer import Restorer
 from polyrestore.video.encoders import require_video_codec
 
 
@@ -46,6 +48,7 @@ class RestoreTask:
         runtime: what runs the network; ``"auto"`` for the fastest one here.
         precision: the number format that it computes in.
         quality: in how many views; one of :data:`~polyrestore.restoration.views.QUALITIES`.
+        scale: how many times as wide and high as its input a result is.
         settings: recognition settings in place of the bundle's own.
         plugins: Python files that are loaded before the bundle is opened.
         as_: the composition to use instead of the recognised one.
@@ -55,14 +58,14 @@ class RestoreTask:
             input, or what is written in its place.
         jpeg_quality: of results that are JPEG files: from 1 to 100, or ``"keep"`` for the input's own tables;
             None for what neither damages the picture again nor wastes space.
-        max_megapixels: larger images are refused; None for Pillow's limit.
+        max_megapixels: larger images are refused, and results that would be larger; None for Pillow's limit.
         keep_times: give results the times of access and change that their inputs have.
         video_codec: of videos, a key of :data:`~polyrestore.video.encoders.ENCODERS`; None for what suits
             the result.
         video_quality: of videos, on the scale of their codec, lower for better; None for its usual one.
 
     Raises:
-        CompositionError: the strength is outside [0, 1].
+        CompositionError: the strength is outside [0, 1], or what is enlarged should be explained.
         UnknownFormatError: there is no such format, or it cannot be written.
         OutputError: the JPEG quality is not from 1 to 100, or the codec of videos has no such quality.
     """
@@ -74,6 +77,7 @@ class RestoreTask:
     runtime: str = "torch"
     precision: str = "float32"
     quality: str = "normal"
+    scale: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     as_: str | Mapping[str, float] | None = None
@@ -90,6 +94,8 @@ class RestoreTask:
         # Not a number lies outside too.
         if not 0 <= self.strength <= 1:
             raise CompositionError(f"strength must be between 0 and 1, not {self.strength:g}")
+        if self.explain and self.scale != 1:
+            raise CompositionError("images are explained at their own size; leave out --scale or --explain")
         if self.format is not None:
             object.__setattr__(self, "format", format_named(self.format).name)
         require_quality(self.jpeg_quality)
@@ -112,6 +118,7 @@ class RestoreTask:
             runtime=self.runtime,
             precision=self.precision,
             quality=self.quality,
+            scale=self.scale,
         )
 
     def order(self, name: Path, output: Path) -> Order:
@@ -158,14 +165,9 @@ class RestoreTask:
             # Elsewhere a tile of any size gives what the whole image gives. What was not asked for stays
             # open, because some networks then take an image whole where the memory allows it.
             identity["tile_px"] = self.tile_px
-        if self.format is not None:
-            identity["format"] = self.format
-        if self.jpeg_quality is not None:
-            identity["jpeg_quality"] = self.jpeg_quality
-        if self.video_codec is not None:
-            identity["video_codec"] = self.video_codec
-        if self.video_quality is not None:
-            identity["video_quality"] = self.video_quality
+        for name in ("format", "scale", "jpeg_quality", "video_codec", "video_quality"):
+            if (chosen := getattr(self, name)) != getattr(RestoreTask, name):
+                identity[name] = chosen
         if self.plugins:
             # Their code may be the network, of which the bundle holds the weights only.
             identity["plugins_sha256"] = sorted(sha256_of(Path(path)) for path in self.plugins)
@@ -289,19 +291,6 @@ def _stage(job: SettledJob, record: FileRecord, contents: Sequence[Encode]) -> N
         for place, token in staged:
             discard_staged(place, token)
         raise
-
-
-def read_times(path: Path) -> tuple[int, int]:
-    """Return when a file was last read and changed, in nanoseconds.
-
-    Raises:
-        ImageError: it is not there.
-    """
-    try:
-        found = path.stat()
-    except (OSError, ValueError) as error:
-        raise ImageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    return found.st_atime_ns, found.st_mtime_ns
 
 
 def _round_values(similarities: Mapping[str, float]) -> dict[str, float]:

@@ -9,9 +9,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from polyrestore.bulk.files import require_inside
-from polyrestore.bulk.one_file import RestoreTask, SettledJob, describe_failure, read_times
+from polyrestore.bulk.one_file import RestoreTask, SettledJob, describe_failure
 from polyrestore.bulk.record import FileRecord
-from polyrestore.files import set_staged_times, set_times, sha256_of, staged_path
+from polyrestore.errors import ImageError
+from polyrestore.files import read_times, set_staged_times, set_times, sha256_of, staged_path
 from polyrestore.notes import Note
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.video.restoring import RestoredVideo, VideoOptions, restore_video
@@ -60,6 +61,8 @@ def _folder_of(path: Path) -> Path:
 
 
 def _restore(task: RestoreTask, job: SettledJob, restorer: Restorer, sha256: str) -> FileRecord:
+    if task.scale != 1:
+        raise ImageError(f"{job.input}: videos are not enlarged; leave out --scale")
     place = job.folder / job.output
     require_inside(job.folder, place)
     folder = _folder_of(place)

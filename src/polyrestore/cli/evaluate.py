@@ -101,7 +101,7 @@ def _restored(
     begin: Begin,
 ) -> Iterator[SetResult]:
     from polyrestore.evaluation.measure import measure_set
-    from polyrestore.restoration.restorer import load
+    from polyrestore.restoration.opening import load
 
     restorer = load(bundle, device)
     for each in sets:

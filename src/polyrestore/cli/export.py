@@ -31,7 +31,7 @@ def export_command(
     require_bundle(bundle, as_)
 
     from polyrestore.restoration.exporting import export_model
-    from polyrestore.restoration.restorer import load
+    from polyrestore.restoration.opening import load
 
     restorer = load(bundle, "cpu")
     exported = export_model(restorer, format_, restorer.named(as_), output)

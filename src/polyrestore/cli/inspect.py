@@ -42,7 +42,7 @@ def inspect_command(
     recognition = recognition_settings(temperature, top_k, normalisation)
     if any(_can_be_opened(path) for path in images):
         require_bundle(bundle)
-        from polyrestore.restoration.restorer import load
+        from polyrestore.restoration.opening import load
 
         restorer = load(bundle, device, settings=recognition)
         entries = [_entry(path, lambda path: _inspect(path, restorer)) for path in images]

@@ -98,6 +98,9 @@ def restore_command(
         str,
         typer.Option(metavar="NAME", help="normal, or best: the mean over eight views, eight times as slow."),
     ] = "normal",
+    scale: Annotated[
+        int, typer.Option(metavar="N", min=1, max=4, help="Enlarge results so many times: 2, 3 or 4.")
+    ] = 1,
     format_: Annotated[
         str | None,
         typer.Option("--format", metavar="FORMAT", help="Write all results so: png, jpeg, tiff, webp, ..."),
@@ -171,6 +174,7 @@ def restore_command(
         runtime=runtime,
         precision=precision,
         quality=quality,
+        scale=scale,
         settings=recognition_settings(temperature, top_k, normalisation),
         plugins=loaded_plugins(),
         as_=as_,

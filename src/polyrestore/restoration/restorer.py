@@ -11,22 +11,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from polyrestore.backbones.capabilities import use_steps
-from polyrestore.bundles import Bundle, load_bundle
+from polyrestore.bundles import Bundle
 from polyrestore.devices import usable_device
 from polyrestore.errors import BundleError, CompositionError
 from polyrestore.imaging import Image
-from polyrestore.imaging.levels import convert_levels, to_floats
+from polyrestore.imaging.levels import LARGEST_LEVEL, convert_levels, to_floats
 from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.canvas import Canvas
 from polyrestore.restoration.composed import Composed
+from polyrestore.restoration.enlarging import ENLARGED_AS, enlarge, enlarge_metadata, require_scale
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.hidden import fill_hidden
 from polyrestore.restoration.inputs import ImageLike, as_image
@@ -60,6 +59,8 @@ class Restorer:
             for the fastest one here; in one of :data:`~polyrestore.runtimes.base.PRECISIONS`.
         quality: in how many views an image is restored, one of
             :data:`~polyrestore.restoration.views.QUALITIES`.
+        scale: how many times as wide and high as the input a result is, see
+            :mod:`polyrestore.restoration.enlarging`.
         on_tile: called after each tile of an image with how many are finished and how many there are; for
             each view anew.
 
@@ -67,6 +68,7 @@ class Restorer:
         BundleError: the bundle's settings do not fit, or there is no recogniser for the given ones.
         RecognitionError: a given setting is unknown or outside its range.
         UnknownNameError: there is no such runtime, precision or quality.
+        CompositionError: there is no such scale, or the bundle cannot enlarge.
         BackboneError: the network or the device does not support the precision.
         DeviceError: the device is not there.
     """
@@ -81,10 +83,13 @@ class Restorer:
         runtime: str = "torch",
         precision: str = "float32",
         quality: str = "normal",
+        scale: int = 1,
     ) -> None:
         require_quality(quality)
+        require_scale(scale, bundle.adapters)
         self.on_tile: Callable[[int, int], None] | None = None
         self.quality = quality
+        self.scale = scale
         self.bundle = with_settings(bundle, settings) if settings else bundle
         self.device = usable_device(device)
         self._tiles_asked_for = tile_px is not None
@@ -101,8 +106,8 @@ class Restorer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         tile_px = self.tile_px if self._tiles_asked_for else None
-        how = (str(self.device), tile_px, self.runtime.name, self.runtime.precision, self.quality)
-        return _unpickled, (WithPlugins(self.bundle), *how)
+        how = (self.runtime.name, self.runtime.precision, self.quality, self.scale)
+        return _unpickled, (WithPlugins(self.bundle), str(self.device), tile_px, *how)
 
     @property
     def is_bare(self) -> bool:
@@ -181,15 +186,16 @@ class Restorer:
         source = as_image(image, as_levels=True)
         started = time.perf_counter()
         shown = fill_hidden(source)
-        recognition, weights = None, named or {}
+        recognition, weights = None, dict(named or {})
         if named is None and not self.is_bare:
             recognition = self._recognise(shown)
             weights = dict(recognition.weights)
+        if self.scale > 1:
+            weights[ENLARGED_AS] = 1.0
         pixels = self._restore(source, shown, weights, strength, dtype)
         seconds = time.perf_counter() - started
-        return Restored(
-            pixels, weights, recognition, seconds, source.metadata, source.notes, bare=self.is_bare
-        )
+        metadata = enlarge_metadata(source.metadata, self.scale)
+        return Restored(pixels, weights, recognition, seconds, metadata, source.notes, bare=self.is_bare)
 
     def restore_alike(
         self,
@@ -214,7 +220,8 @@ class Restorer:
         started = time.perf_counter()
         pixels = self._restore(source, fill_hidden(source), first.weights, strength, dtype)
         seconds = time.perf_counter() - started
-        return replace(first, pixels=pixels, seconds=seconds, metadata=source.metadata, notes=source.notes)
+        metadata = enlarge_metadata(source.metadata, self.scale)
+        return replace(first, pixels=pixels, seconds=seconds, metadata=metadata, notes=source.notes)
 
     def restore_pages(
         self, image: ImageLike, as_: str | Mapping[str, float] | None = None, strength: float = 1.0
@@ -268,7 +275,10 @@ class Restorer:
 
         Raises:
             PolyrestoreError: as in :meth:`restore`.
+            CompositionError: results are enlarged.
         """
+        if self.scale > 1:
+            raise CompositionError("what adapters do is shown at an image's own size; leave out the scale")
         source = as_image(image, as_levels=True)
         restored = self.restore(source, as_, strength)
         shown = fill_hidden(source)
@@ -279,7 +289,7 @@ class Restorer:
     def composed(self, weights: Mapping[str, float]) -> Iterator[Composed]:
         """Let one composition act for the length of a block, merged once for all the images in it.
 
-        Nothing is recognised, and the weights need not add up to 1; without any, the bare backbone runs.
+        Nothing is recognised or enlarged. Weights need not add up to 1; without any, the bare backbone runs.
         Other threads wait until the block has ended; recognising does not.
 
         Example:
@@ -319,9 +329,24 @@ class Restorer:
     def _restore(
         self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype
     ) -> Tensor:
+        if self.scale > 1:
+            return self._enlarge(source, shown, weights, strength, dtype)
         if not weights and not self.is_bare:
             return convert_levels(source.pixels, dtype)
         return self._compose(source, shown, weights, strength, dtype)
+
+    def _enlarge(
+        self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype
+    ) -> Tensor:
+        # Between the two steps, levels of 8 bits would be too coarse.
+        kept = torch.uint16 if dtype in LARGEST_LEVEL else dtype
+        before = {name: weight for name, weight in weights.items() if name != ENLARGED_AS}
+        pixels = self._compose(source, shown, before, strength, kept) if before else source.pixels
+        own = replace(source, pixels=convert_levels(pixels, kept))
+        large = Image(enlarge(own.pixels, self.scale), enlarge_metadata(source.metadata, self.scale))
+        filled = fill_hidden(own)
+        seen = large.pixels if filled is own.pixels else enlarge(filled, self.scale)
+        return self._compose(large, seen, {ENLARGED_AS: 1.0}, strength, dtype)
 
     def _compose(
         self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype
@@ -341,54 +366,20 @@ class Restorer:
 
 
 def _unpickled(
-    bundle: WithPlugins, device: str, tile_px: int | None, runtime: str, precision: str, quality: str
+    bundle: WithPlugins,
+    device: str,
+    tile_px: int | None,
+    runtime: str,
+    precision: str,
+    quality: str,
+    scale: int,
 ) -> Restorer:
     return Restorer(
-        bundle.value, device, tile_px=tile_px, runtime=runtime, precision=precision, quality=quality
-    )
-
-
-def load(
-    name_or_folder: str | Path = "default",
-    device: str | torch.device | None = None,
-    *,
-    tile_px: int | None = None,
-    steps: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-    runtime: str = "torch",
-    precision: str = "float32",
-    quality: str = "normal",
-) -> Restorer:
-    """Load a bundle, by the name of a shipped one or from a folder, and return its restorer.
-
-    Args:
-        name_or_folder: ``"default"``, another shipped bundle's name, or a bundle's folder.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None takes a GPU where there is one.
-        tile_px: largest side of a tile; None for what suits the network.
-        steps: how many times an image goes through a generative network; None for the bundle's own number.
-        settings: recognition settings in place of the bundle's, such as ``{"top_k": 1}``.
-        runtime: what runs the network: one of :data:`~polyrestore.runtimes.registry.RUNTIMES`, or ``"auto"``.
-        precision: the number format that it computes in: ``"float32"``, or where the device and the network
-            support it ``"float16"`` or ``"bfloat16"``.
-        quality: ``"normal"``, or ``"best"`` for the mean over eight views of the image, which takes eight
-            times as long.
-
-    Raises:
-        RecognitionError: a setting is unknown or outside its range.
-        BundleError: the bundle is missing, incomplete, corrupt or of a newer format.
-        BackboneError: the network knows no steps, or it or the device does not support the precision.
-        UnknownNameError: there is no such runtime, precision or quality.
-        DeviceError: the device is not there.
-    """
-    bundle = load_bundle(name_or_folder)
-    if steps is not None:
-        use_steps(bundle.backbone, steps)
-    return Restorer(
-        bundle,
+        bundle.value,
         device,
         tile_px=tile_px,
-        settings=settings,
         runtime=runtime,
         precision=precision,
         quality=quality,
+        scale=scale,
     )
