@@ -23,7 +23,8 @@ from polyrestore.app.server import make_server, open_socket
 from polyrestore.bulk.one_file import RestoreTask
 from polyrestore.bundles import save_bundle
 from polyrestore.imaging import ImageMetadata, encode_image
-from polyrestore.restoration.restorer import Restorer, load
+from polyrestore.restoration.opening import load
+from polyrestore.restoration.restorer import Restorer
 from tests.support.tiny_bundle import tiny_bundle
 
 
