@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 FLOORS = (
     ("", "__main__"),
     ("cli", "app"),
-    ("bulk", "teaching", "video"),
+    ("bulk", "teaching", "testing", "video"),
     (
         "restoration",
         "training",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import polyrestore
-from polyrestore import errors
+from polyrestore import errors, testing
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,7 +18,8 @@ def test_no_public_name_disappears() -> None:
     missing = [name for name in listed if attrgetter(name)(polyrestore) is None]
     assert missing == []
     of_errors = [f"errors.{name}" for name in vars(errors) if name.endswith("Error")]
-    found = sorted([*polyrestore.__all__, *of_errors])
+    of_testing = [f"testing.{name}" for name in testing.__all__ if name not in vars(errors)]
+    found = sorted([*polyrestore.__all__, *of_errors, *of_testing])
     assert found == listed, "add new names to tests/public_names.txt"
     assert dir(polyrestore) == sorted(polyrestore.__all__)
 

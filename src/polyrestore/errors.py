@@ -111,6 +111,10 @@ class PluginError(PolyrestoreError):
     """A Python file that should add to the registries is missing or fails."""
 
 
+class ContractError(PolyrestoreError, AssertionError):
+    """A network, adapter kind or degradation is not what others rely on, as a check has found."""
+
+
 class RecipeError(PolyrestoreError):
     """A training recipe has an unknown key or a value that cannot be used."""
 

@@ -19,6 +19,7 @@ from polyrestore.adapters import (
 )
 from polyrestore.backbones import BACKBONES, build_backbone
 from polyrestore.errors import AdapterError
+from polyrestore.testing import check_adapter
 from tests.support.networks import TINY, random_image, tiny
 
 CONFIGS: dict[str, AdapterConfig] = {
@@ -75,30 +76,8 @@ def test_the_promises_hold(name: str, kind: str, rain: float, haze: float, seed:
 
 @every_backbone
 @every_kind
-def test_weights_per_sample_equal_separate_runs(name: str, kind: str) -> None:
-    bank, images = bank_of(name, kind), random_image(20, 24, batch=3)
-    compositions = [{"rain": 1.0}, {}, {"rain": 0.3, "haze": 0.7}]
-    with torch.no_grad():
-        bank.activate_per_sample(compositions)
-        together = bank.backbone(images)
-        for index, weights in enumerate(compositions):
-            bank.activate(weights)
-            alone = bank.backbone(images[index : index + 1])
-            torch.testing.assert_close(together[index : index + 1], alone, atol=1e-5, rtol=1e-5)
-
-
-@every_backbone
-@every_kind
-def test_restoring_runs_every_layer_with_an_adapter(name: str, kind: str) -> None:
-    bank = bank_of(name, kind)
-    bank.activate({"rain": 1.0})
-    # Large enough for more than one token at TransWeather's 1/64: a choice among one has no gradient.
-    bank.backbone(random_image(130, 24)).square().sum().backward()
-    # The gradient reaches every part: no adapter sits where it could not learn.
-    for layer in bank.backbone.modules():
-        if isinstance(layer, AdaptedLayer):
-            gradients = [parameter.grad for parameter in layer.part("rain").parameters()]
-            assert any(gradient is not None and bool(gradient.any()) for gradient in gradients)
+def test_a_kind_is_what_others_rely_on(name: str, kind: str) -> None:
+    check_adapter(kind, CONFIGS[kind], tiny(name, TINY[name]))
 
 
 @every_backbone

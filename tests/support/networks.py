@@ -15,6 +15,9 @@ from polyrestore.backbones import BACKBONES, Backbone, BorrowsModel, build_backb
 from polyrestore.errors import BackboneError
 from polyrestore.restoration.tiling import run_tiled
 from polyrestore.runtimes.torch import TorchRuntime
+from polyrestore.testing.images import random_image as random_image
+from polyrestore.testing.networks import check_size_is_kept as check_size_is_kept
+from polyrestore.testing.networks import check_tiles, measure_radius_px
 
 TINY: dict[str, dict[str, Any]] = {name: dict(kind.tiny_options) for name, kind in BACKBONES.items()}
 """Options of a network of each kind that is small enough for tests."""
@@ -35,13 +38,6 @@ def tiny(name: str, options: dict[str, object], seed: int = 0) -> Backbone:
                 if key.endswith(("beta", "gamma")):
                     parameter.add_(1)
     return backbone.eval()
-
-
-def random_image(height: int, width: int, batch: int = 1, seed: int = 0) -> Tensor:
-    """Noise that brightens from corner to corner, so that no tile has the statistics of the whole."""
-    noise = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
-    slope = torch.linspace(0, 1, height)[:, None] + torch.linspace(0, 1, width)
-    return noise * slope / 2
 
 
 def parameter_count(name: str, **options: object) -> int:
@@ -69,53 +65,20 @@ def check_strict_load(name: str, options: dict[str, object]) -> None:
     assert torch.equal(target(image), source(image))
 
 
-def check_size_is_kept(backbone: Backbone, height: int, width: int) -> None:
-    image = random_image(height, width)
-    with torch.no_grad():
-        restored = backbone(image)
-    assert restored.shape == image.shape
-    assert torch.isfinite(restored).all()
-
-
 def check_reach(backbone: Backbone) -> None:
     """Some pixel reaches as far as is described, and none further, whatever place it has in a cell."""
-    backbone = backbone.double()
-    radius, cell = backbone.description.receptive_radius_px, backbone.description.size_multiple
-    side, row = (-(-2 * radius // cell) + 3) * cell, cell
-    image = random_image(2 * cell, side).double()
-    with torch.no_grad():
-        context = backbone.context(image).expand(cell, -1)
-    images = image.repeat(cell, 1, 1, 1).requires_grad_(True)
-    centres = side // 2 // cell * cell + torch.arange(cell)
-    backbone(images, context)[torch.arange(cell), :, row, centres].sum().backward()
-    assert images.grad is not None
-    sample, column = images.grad.abs().amax((1, 2)).nonzero(as_tuple=True)
-    assert int((column - centres[sample]).abs().max()) == radius
+    assert measure_radius_px(backbone) == backbone.description.receptive_radius_px
 
 
 def check_tiles_equal_the_whole(backbone: Backbone, height: int, width: int, tile_px: int) -> None:
+    check_tiles(backbone, height, width, tile_px)
     image = random_image(height, width, batch=2)
     with torch.no_grad():
         whole = backbone(image)
-        tiled = run_tiled(TorchRuntime(backbone), image, tile_px)
         alone = run_tiled(TorchRuntime(_Forgetful(backbone)), image, tile_px)
-    assert float((tiled - whole).abs().max()) < 1e-4
     # Without the statistics of the whole the same tiles are visibly wrong, so the comparison means something.
     assert float((alone - whole).abs().max()) > 1e-3
     assert float((whole - image).abs().max()) > 1e-2
-
-
-def check_padding(backbone: Backbone, height: int, width: int) -> None:
-    """An image that was padded beforehand gives what the network gives after padding it by itself."""
-    image = random_image(height, width)
-    with torch.no_grad():
-        context = backbone.context(image)
-        whole = backbone(image, context)
-        padded = backbone.pad(image)
-        result = backbone(padded, context)[..., :height, :width]
-    facts = backbone.description
-    assert all(size % facts.size_multiple == 0 for size in padded.shape[-2:])
-    torch.testing.assert_close(result, whole, atol=1e-5, rtol=0)
 
 
 class _Forgetful(Backbone):
