@@ -30,7 +30,18 @@ FLOORS = (
     ("bundles",),
     ("runtimes", "recognition", "adapters", "backbones"),
     ("degradations", "data", "imaging"),
-    ("storage", "devices", "plugins", "notation", "notes", "files", "errors", "lazy"),
+    (
+        "registries",
+        "installed_plugins",
+        "plugins",
+        "storage",
+        "devices",
+        "notation",
+        "notes",
+        "files",
+        "errors",
+        "lazy",
+    ),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -190,7 +190,9 @@ def unknown_name(
         known: every valid name.
         error: the class of errors about what was looked up.
     """
-    return error(f"unknown {kind} {name!r}; {nearest_names(name, known)}")
+    # A registry knows of plugins that might have had the name, and fail.
+    hint = getattr(known, "hint", "")
+    return error(f"unknown {kind} {name!r}; {nearest_names(name, known)}{hint}")
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Networks, strategies and degradations of one's own, from a Python file that adds them to the registries."""
+"""Networks, strategies and degradations of one's own, from a Python file that adds them to the registries.
+
+Those of installed packages are in :mod:`polyrestore.installed_plugins`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from typing import Any
 
 from polyrestore.errors import PluginError
 
-_PREFIX = "polyrestore_plugin_"
+PLUGIN_PREFIX = "polyrestore_plugin_"
+"""How the names of the modules begin that files of plugins become."""
 
 
 def load_plugin(path: Path) -> ModuleType:
@@ -24,7 +28,7 @@ def load_plugin(path: Path) -> ModuleType:
     """
     path = Path(path).resolve()
     # Workers and pickles find the module by its name.
-    name = f"{_PREFIX}{path.stem}"
+    name = f"{PLUGIN_PREFIX}{path.stem}"
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
@@ -43,7 +47,7 @@ def load_plugin(path: Path) -> ModuleType:
 
 def loaded_plugins() -> tuple[str, ...]:
     """Return the files that :func:`load_plugin` has run in this process, as absolute paths in that order."""
-    plugins = [module for name, module in list(sys.modules.items()) if name.startswith(_PREFIX)]
+    plugins = [module for name, module in list(sys.modules.items()) if name.startswith(PLUGIN_PREFIX)]
     return tuple(str(module.__file__) for module in plugins)
 
 

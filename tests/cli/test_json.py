@@ -107,7 +107,7 @@ def test_a_dry_run_plans_the_names_of_equal_inputs(call: Call, bundle: str, phot
     assert told == [("restore", "a-2.png"), ("skip", "b.jpg")]
 
 
-@pytest.mark.parametrize("kind", ["degradations", "mixtures", "adapters", "weightings", "bundles"])
+@pytest.mark.parametrize("kind", ["degradations", "mixtures", "adapters", "weightings", "bundles", "plugins"])
 def test_list(call: Call, bundle: str, kind: str) -> None:
     values = printed(call("list", kind, "--bundle", bundle, "--json"), "list")
     assert values["kind"] == kind

@@ -9,11 +9,14 @@ from polyrestore.errors import (
     UnknownAdapterKindError,
     unknown_name,
 )
+from polyrestore.registries import Registry
 
-ADAPTER_KINDS: dict[str, type[AdapterPart]] = {
-    "lora": LoraPart,
-    "bottleneck": BottleneckPart,
-}
+ADAPTER_KINDS: Registry[type[AdapterPart]] = Registry(
+    {
+        "lora": LoraPart,
+        "bottleneck": BottleneckPart,
+    }
+)
 
 
 def adapter_kind(kind: str) -> type[AdapterPart]:

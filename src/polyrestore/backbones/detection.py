@@ -45,7 +45,7 @@ def detect_backbone(
     """
     problems: list[tuple[int, str]] = []
     seen = Shapes(shapes)
-    for name, backbone_class in BACKBONES.items():
+    for name, backbone_class in BACKBONES.offered():
         try:
             found = backbone_class.published_options(seen)
             if found is None:

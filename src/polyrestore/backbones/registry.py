@@ -26,18 +26,21 @@ from polyrestore.errors import (
     UnknownBackboneError,
     unknown_name,
 )
+from polyrestore.registries import Registry
 
-BACKBONES: dict[str, type[Backbone]] = {
-    "airnet": AirNet,
-    "compact": Compact,
-    "flow": Flow,
-    "latent": Latent,
-    "nafnet": NAFNet,
-    "promptir": PromptIR,
-    "restormer": Restormer,
-    "transweather": TransWeather,
-    "unet": UNet,
-}
+BACKBONES: Registry[type[Backbone]] = Registry(
+    {
+        "airnet": AirNet,
+        "compact": Compact,
+        "flow": Flow,
+        "latent": Latent,
+        "nafnet": NAFNet,
+        "promptir": PromptIR,
+        "restormer": Restormer,
+        "transweather": TransWeather,
+        "unet": UNet,
+    }
+)
 
 
 def build_backbone(name: str, **options: Any) -> Backbone:

@@ -8,14 +8,16 @@ for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
+from polyrestore.adapters.registry import adapter_kind
 from polyrestore.bulk.files import named_for_content, require_inside
 from polyrestore.bulk.one_content import Order, restore_content
 from polyrestore.bulk.record import FileRecord, explanation_place
+from polyrestore.bundles import Bundle
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.devices import is_out_of_memory
 from polyrestore.errors import CompositionError, ImageError, PolyrestoreError
@@ -29,6 +31,7 @@ from polyrestore.files import (
     stage_bytes,
 )
 from polyrestore.imaging import Quality, format_named, read_content, require_quality
+from polyrestore.installed_plugins import code_sha256
 from polyrestore.plugins import load_plugin
 from polyrestore.restoration.explanation import Encode
 from polyrestore.restoration.opening import load
@@ -168,10 +171,21 @@ class RestoreTask:
         for name in ("format", "scale", "jpeg_quality", "video_codec", "video_quality"):
             if (chosen := getattr(self, name)) != getattr(RestoreTask, name):
                 identity[name] = chosen
-        if self.plugins:
-            # Their code may be the network, of which the bundle holds the weights only.
-            identity["plugins_sha256"] = sorted(sha256_of(Path(path)) for path in self.plugins)
+        # Their code may be the network, of which the bundle holds the weights only.
+        plugins = [sha256_of(Path(path)) for path in self.plugins]
+        plugins += code_sha256(_parts_of(restorer.bundle))
+        if plugins:
+            identity["plugins_sha256"] = sorted(plugins)
         return identity
+
+
+def _parts_of(bundle: Bundle) -> Iterator[type]:
+    """Yield the classes of what a bundle is made of."""
+    yield type(bundle.backbone)
+    if bundle.recogniser is not None:
+        yield type(bundle.recogniser)
+    for adapter in bundle.adapters.values():
+        yield adapter_kind(adapter.config.kind)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePath
 from typing import Annotated
 
@@ -86,7 +86,7 @@ def _severities(with_: str | None, mixture: str | None) -> Mapping[str, float]:
     )
 
 
-def parse_severities(text: str, known: Iterable[str]) -> dict[str, float]:
+def parse_severities(text: str, known: Collection[str]) -> dict[str, float]:
     """Return the severity by degradation name; a name alone has the severity 0.5.
 
     Args:
@@ -98,12 +98,12 @@ def parse_severities(text: str, known: Iterable[str]) -> dict[str, float]:
         NotationError: a name is missing or given twice.
         DegradationError: there is no name, or a severity is no number from 0 to 1.
     """
-    names, written = sorted(known), read_names(text)
+    written = read_names(text)
     if not written:
         raise DegradationError("name at least one degradation, such as rain=0.6,jpeg=0.4")
     for name in written:
-        if name not in names:
-            raise unknown_name("degradation", name, names, UnknownDegradationError)
+        if name not in known:
+            raise unknown_name("degradation", name, known, UnknownDegradationError)
     return {
         name: DEFAULT_SEVERITY if value is None else _severity(name, value) for name, value in written.items()
     }

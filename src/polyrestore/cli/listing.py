@@ -16,7 +16,7 @@ from polyrestore.cli.common import (
     print_table,
     require_bundle,
 )
-from polyrestore.cli.terminal import say
+from polyrestore.cli.terminal import note_line, say
 
 Entries = list[dict[str, Any]]
 
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     BACKBONES = "backbones"
     WEIGHTINGS = "weightings"
     BUNDLES = "bundles"
+    PLUGINS = "plugins"
 
 
 def list_command(
@@ -45,7 +46,10 @@ def list_command(
         Kind.BACKBONES: _backbones,
         Kind.WEIGHTINGS: _weightings,
         Kind.BUNDLES: _bundles,
+        Kind.PLUGINS: _plugins,
     }
+    if kind is not Kind.BUNDLES:
+        _load_plugins()
     entries = listers[kind]()
     if as_json:
         print_json(kind=kind.value, entries=entries)
@@ -165,6 +169,23 @@ def _bundles() -> Entries:
             }
         )
     return entries
+
+
+def _load_plugins() -> None:
+    from polyrestore.installed_plugins import complaints, load_installed_plugins
+
+    load_installed_plugins()
+    for complaint in complaints():
+        note_line(complaint)
+
+
+def _plugins() -> Entries:
+    from polyrestore.installed_plugins import load_installed_plugins
+
+    return [
+        {"name": each.name, "package": each.package, "loads": each.value, "error": each.error or ""}
+        for each in load_installed_plugins()
+    ]
 
 
 def _cell(value: Any) -> str:

@@ -11,13 +11,16 @@ from polyrestore.recognition.clip.daclip import DaClipRecogniser
 from polyrestore.recognition.clip.network import ClipRecogniser
 from polyrestore.recognition.encoder import EncoderRecogniser
 from polyrestore.recognition.network import Recogniser
+from polyrestore.registries import Registry
 
-RECOGNISERS: dict[str, type[BaseRecogniser]] = {
-    "network": Recogniser,
-    "encoder": EncoderRecogniser,
-    "clip": ClipRecogniser,
-    "da-clip": DaClipRecogniser,
-}
+RECOGNISERS: Registry[type[BaseRecogniser]] = Registry(
+    {
+        "network": Recogniser,
+        "encoder": EncoderRecogniser,
+        "clip": ClipRecogniser,
+        "da-clip": DaClipRecogniser,
+    }
+)
 
 
 def recogniser_kind(name: str) -> type[BaseRecogniser]:

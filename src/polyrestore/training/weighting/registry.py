@@ -11,6 +11,7 @@ from polyrestore.errors import (
     nearest_names,
     unknown_name,
 )
+from polyrestore.registries import Registry
 from polyrestore.training.weighting.art import Art
 from polyrestore.training.weighting.base import Weighting
 from polyrestore.training.weighting.dwa import DynamicWeightAverage
@@ -21,16 +22,18 @@ from polyrestore.training.weighting.tur import TaskUncertainty
 from polyrestore.training.weighting.uncertainty import Uncertainty
 from polyrestore.training.weighting.uniform import Uniform
 
-WEIGHTINGS: dict[str, type[Weighting]] = {
-    "uniform": Uniform,
-    "art": Art,
-    "dwa": DynamicWeightAverage,
-    "random": RandomWeighting,
-    "uncertainty": Uncertainty,
-    "gradnorm": GradNorm,
-    "pcgrad": PCGrad,
-    "tur": TaskUncertainty,
-}
+WEIGHTINGS: Registry[type[Weighting]] = Registry(
+    {
+        "uniform": Uniform,
+        "art": Art,
+        "dwa": DynamicWeightAverage,
+        "random": RandomWeighting,
+        "uncertainty": Uncertainty,
+        "gradnorm": GradNorm,
+        "pcgrad": PCGrad,
+        "tur": TaskUncertainty,
+    }
+)
 
 
 def build_weighting(name: str, task_count: int, options: Mapping[str, float] | None = None) -> Weighting:
