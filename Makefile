@@ -17,10 +17,10 @@ PYTEST := -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 # Percent of the package's statements that the tests run at least, workers and other processes of their own not counted.
 # Counting them costs the tests a third more time.
 COVERAGE_FLOOR ?= 97.5
-EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,heif,raw,clip,openvino,onnx,video,ray,app,dev
+EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,heif,raw,clip,openvino,onnx,video,ray,app,docs,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage fuzz lint types wheel check clean
+.PHONY: help setup demo test coverage fuzz lint types wheel docs check clean
 
 help:
 	@echo "make setup   virtual environment with the pinned versions, in $(VENV)"
@@ -33,6 +33,7 @@ help:
 	@echo "make lint    ruff, rules and layout"
 	@echo "make types   mypy, strict"
 	@echo "make wheel   build the wheel, install it elsewhere, restore with it"
+	@echo "make docs    build the documentation site, in site/"
 	@echo "make check   lint, types, wheel and test"
 	@echo "make clean   remove caches, demo-output/ and fuzz-output/"
 
@@ -71,8 +72,11 @@ types: setup
 wheel: setup
 	@"$(RUN)" scripts/check_wheel.py
 
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 "$(RUN)" -m mkdocs build --quiet --strict
+
 check: lint types wheel test
 
 clean:
-	rm -rf demo-output fuzz-output build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf site demo-output fuzz-output build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
