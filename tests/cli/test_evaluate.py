@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from polyrestore.imaging import ImageMetadata, write_image
+from polyrestore.imaging import ImageMetadata, read_image, write_image
 from tests.cli.conftest import Outcome
 from tests.cli.test_json import documented
 
@@ -46,6 +46,26 @@ def test_a_bundle_is_measured_and_everything_written(
     assert float(rows[1]["psnr_blind"]) == measured["images"][1]["blind"]["psnr"]
     assert f"| pairs | 3 | {bundle} |" in (tmp_path / "out" / "evaluation.md").read_text()
     assert (tmp_path / "out" / "rows.tex").read_text().count(r"\\") >= 3
+    sheets = tmp_path / "out" / "sheets"
+    assert sorted(path.name for path in sheets.iterdir()) == ["1-tiny-pairs.png", "images.png", "means.png"]
+    # Three rows of four pictures of 30 x 24 px, with margins.
+    assert read_image(sheets / "1-tiny-pairs.png").pixels.shape == (3, 3 * (24 + 38), 4 * (30 + 8) + 8)
+
+
+def test_sheets_show_what_was_measured(call: Call, pairs: Path, tmp_path: Path) -> None:
+    assert call("evaluate", pairs, "--results", tmp_path / "perfect", "-o", tmp_path / "out").code == 0
+    sheet = read_image(tmp_path / "out" / "sheets" / "1-perfect-pairs.png").pixels
+    restored, truth, error = (sheet[:, 30:54, 8 + place * 38 : 38 + place * 38] for place in (1, 2, 3))
+    assert torch.equal(restored, truth)
+    assert float(error.max()) == 0
+    assert float(truth.std()) > 0.2
+
+
+def test_pictures_that_are_there_are_not_replaced(call: Call, pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "sheets").mkdir(parents=True)
+    outcome = call("evaluate", pairs, "--results", tmp_path / "perfect", "-o", tmp_path / "out")
+    assert outcome.code == 1
+    assert "sheets is there already; choose another folder" in outcome.err
 
 
 def test_somebody_elses_results_are_measured_and_compared(

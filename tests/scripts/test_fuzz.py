@@ -110,7 +110,7 @@ def test_what_is_wrong_with_a_run_is_told(
     def fail(*arguments: object, **options: object) -> None:
         raise KeyError("unmeant")
 
-    monkeypatch.setattr("polyrestore.bulk.one_file.open_pages", fail)
+    monkeypatch.setattr("polyrestore.bulk.one_content.open_pages", fail)
     (tmp_path / "again").mkdir()
     found = fuzz_runs.judge_folder((contents, tmp_path / "again", bundle, "0"))
     assert any("KeyError" in each for each in found)

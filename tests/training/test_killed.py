@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from polyrestore.bundles import load_bundle
 from polyrestore.training.loop.checkpoint import load_newest_checkpoint
 
-STEPS = 16
+STEPS = 12
 
 
 def command(recipe: Path, folder: Path) -> list[str]:

@@ -194,7 +194,10 @@ class Engine:
         def work() -> Answer:
             restorer.quality, restorer.on_tile = wish.quality, job.on_tile
             order: Order = task.order(Path(name), Path(output))
-            made = restore_content(content, order, restorer)
+            try:
+                made = restore_content(content, order, restorer)
+            finally:
+                restorer.on_tile = None
             height, width = map(int, made.restored.pixels.shape[1:])
             return Answer(str(output), made, width, height, hashlib.sha256(made.content).hexdigest())
 

@@ -12,9 +12,9 @@ import typer
 
 from polyrestore.cli.common import AsJson, Device, print_json, print_table, require_bundle
 from polyrestore.cli.progress import progress_bars
-from polyrestore.cli.terminal import say, visible
+from polyrestore.cli.terminal import note_line, say, visible
 from polyrestore.errors import DataError, OutputError
-from polyrestore.files import write_text
+from polyrestore.files import write_bytes, write_text
 
 if TYPE_CHECKING:
     from polyrestore.evaluation.measure import SetResult
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from polyrestore.evaluation.sets import EvaluationSet
 
 _FILES = ("evaluation.json", "evaluation.md", "images.csv", "rows.tex")
+_SHEETS = "sheets"
 
 
 def evaluate_command(
@@ -45,7 +46,7 @@ def evaluate_command(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Write JSON, Markdown, CSV and LaTeX there."),
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write tables and pictures there."),
     ] = None,
     device: Device = None,
     as_json: AsJson = False,
@@ -79,6 +80,7 @@ def evaluate_command(
     record = as_record(measured, differences, about)
     if output is not None:
         _write(output, record, measured, as_page(measured, differences, about))
+        _show(output, measured, sets, device)
     if as_json:
         print_json(**record)
         return
@@ -86,7 +88,7 @@ def evaluate_command(
     for difference in differences:
         say(difference.sentence)
     if output is not None:
-        say(f"written: {', '.join(str(output / name) for name in _FILES)}")
+        say(f"written: {', '.join(str(output / name) for name in (*_FILES, _SHEETS))}")
 
 
 Begin = Callable[[str, int], Callable[[str], None]]
@@ -136,7 +138,7 @@ def _shown() -> Iterator[Begin]:
 
 def _require_free(output: Path) -> None:
     """Refuse a folder that holds an evaluation, before anything is measured."""
-    for name in _FILES:
+    for name in (*_FILES, _SHEETS):
         if (output / name).exists():
             raise OutputError(f"{output / name} is there already; choose another folder")
 
@@ -151,6 +153,30 @@ def _write(
     )  # fmt: skip
     for name, text in zip(_FILES, texts, strict=True):
         write_text(output / name, text)
+
+
+def _show(
+    output: Path,
+    measured: Mapping[str, Sequence[SetResult]],
+    sets: Sequence[EvaluationSet],
+    device: str | None,
+) -> None:
+    """Write the plots, where matplotlib is installed, and a sheet for each restorer and set."""
+    from polyrestore.evaluation.measure import read_results
+    from polyrestore.evaluation.showing import draw_plots, encode_results, restored_by, sheet_name
+    from polyrestore.restoration.opening import load
+
+    plots = draw_plots(measured)
+    if plots is None:
+        note_line("no plots without matplotlib; install polyrestore[plots]")
+    for name, content in (plots or {}).items():
+        write_bytes(output / _SHEETS / name, content)
+    for number, (restorer, results) in enumerate(measured.items(), 1):
+        ours = results[0].restored_here
+        restore = restored_by(load(restorer, device)) if ours else read_results(Path(restorer))
+        for each, result in zip(sets, results, strict=True):
+            place = output / _SHEETS / sheet_name(number, restorer, result)
+            write_bytes(place, encode_results(each, result, restore))
 
 
 def _print(measured: Mapping[str, Sequence[SetResult]], protocol: str) -> None:

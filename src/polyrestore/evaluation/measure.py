@@ -160,11 +160,29 @@ def measure_results(
         ImageError: an image cannot be read.
     """
     protocol = protocol or Protocol()
+    result = SetResult(evaluation_set.name, str(protocol), None, restored_here=False)
+    theirs_for = read_results(folder)
+    for sample in evaluation_set.images(limit):
+        theirs = theirs_for(sample)
+        middle = _middle(sample, protocol)
+        before = score_of(middle.degraded, middle.target, protocol)
+        after = score_of(protocol.middle(theirs), middle.target, protocol)
+        result.images.append(ImageResult(sample.name, before, after, None, {}, {}, 0.0))
+        if on_image is not None:
+            on_image(sample.name)
+    return result
+
+
+def read_results(folder: Path) -> Callable[[EvaluationImage], Tensor]:
+    """Return what reads the restored image (3, H, W) in [0, 1] of a test image from somebody else's folder.
+
+    It raises DataError where an image has no result, several, or one of another size.
+    """
     found: dict[str, list[Path]] = {}
     for path in image_paths(folder):
         found.setdefault(path.stem, []).append(path)
-    result = SetResult(evaluation_set.name, str(protocol), None, restored_here=False)
-    for sample in evaluation_set.images(limit):
+
+    def read(sample: EvaluationImage) -> Tensor:
         paths = next((found[name] for name in (sample.name, sample.input_name) if name in found), [])
         if len(paths) != 1:
             problem = "no result" if not paths else f"{len(paths)} results"
@@ -173,13 +191,9 @@ def measure_results(
         if theirs.shape != sample.target.shape:
             sizes = [f"{pixels.shape[-1]}x{pixels.shape[-2]} px" for pixels in (theirs, sample.target)]
             raise DataError(f"{paths[0]} has {sizes[0]}, its target {sizes[1]}")
-        middle = _middle(sample, protocol)
-        before = score_of(middle.degraded, middle.target, protocol)
-        after = score_of(protocol.middle(theirs), middle.target, protocol)
-        result.images.append(ImageResult(sample.name, before, after, None, {}, {}, 0.0))
-        if on_image is not None:
-            on_image(sample.name)
-    return result
+        return theirs
+
+    return read
 
 
 def _middle(sample: EvaluationImage, protocol: Protocol) -> EvaluationImage:

@@ -65,13 +65,17 @@ class EvaluationSet:
             ImageError: an image cannot be read.
             DataError: the images of a pair differ in size.
         """
-        reader = PixelCache(0)
-        for index, sample in enumerate(self.samples[:limit]):
-            *degraded, target = (pixels / 255 for pixels in reader.read_sample(sample))
-            given = degraded[0] if degraded else target
-            if self.damage is not None:
-                given = self.damage(target, torch.Generator().manual_seed(index))
-            yield EvaluationImage(_stem(sample.clean), given, target, _stem(sample.degraded))
+        for index in range(len(self.samples[:limit])):
+            yield self.image(index)
+
+    def image(self, index: int) -> EvaluationImage:
+        """Return the image at a place, from 0; errors as for :meth:`images`."""
+        sample = self.samples[index]
+        *degraded, target = (pixels / 255 for pixels in PixelCache(0).read_sample(sample))
+        given = degraded[0] if degraded else target
+        if self.damage is not None:
+            given = self.damage(target, torch.Generator().manual_seed(index))
+        return EvaluationImage(_stem(sample.clean), given, target, _stem(sample.degraded))
 
 
 def clean_samples(folder: Path) -> list[Sample]:
