@@ -17,7 +17,7 @@ PYTEST := -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 # Percent of the package's statements that the tests run at least, workers and other processes of their own not counted.
 # Counting them costs the tests a third more time.
 COVERAGE_FLOOR ?= 97.5
-EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,heif,raw,clip,openvino,onnx,video,ray,app,docs,dev
+EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,heif,raw,clip,openvino,onnx,video,ray,app,hub,docs,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage fuzz lint types wheel docs check clean

@@ -103,6 +103,22 @@ class BundleError(PolyrestoreError):
     """A bundle is missing, incomplete, corrupt or of a newer format."""
 
 
+class HubError(PolyrestoreError):
+    """The Hugging Face hub does not give or take what was asked for.
+
+    Attributes:
+        code: why, for programs: a key of :data:`polyrestore.storage.hub_faults.MEANINGS`.
+        reason: why, for people; the message ends with the code in brackets.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code, self.reason = code, reason
+
+    def __str__(self) -> str:
+        return f"{self.reason} [{self.code}]"
+
+
 class CheckpointError(PolyrestoreError):
     """A foreign checkpoint cannot be read, or belongs to no backbone that is known here."""
 
@@ -220,3 +236,10 @@ def nearest_names(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return "known: " + ", ".join(choices)
+
+
+def no_adapter(owner: str, name: str, known: Iterable[str]) -> AdapterError:
+    """Return the error for an adapter that a bundle lacks, with the nearest one that it has."""
+    choices = list(known)
+    hint = nearest_names(name, choices) if choices else "it has none"
+    return AdapterError(f"{owner} has no adapter {name!r}; {hint}")

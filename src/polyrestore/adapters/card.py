@@ -8,12 +8,13 @@ from typing import Any
 from polyrestore.adapters.config import Adapter
 
 
-def adapter_card(adapter: Adapter, base_description: str) -> str:
+def adapter_card(adapter: Adapter, base_description: str, repository: str = "") -> str:
     """Return the Markdown of an adapter's ``README.md``, written from the adapter itself.
 
     Args:
         adapter: what to describe, with its record.
         base_description: which backbone it belongs to.
+        repository: its name on the Hugging Face hub, where it is there.
     """
     lines = [
         "---\nlibrary_name: polyrestore\npipeline_tag: image-to-image\ntags:\n- image-restoration\n---\n",
@@ -35,11 +36,18 @@ def adapter_card(adapter: Adapter, base_description: str) -> str:
     lines += [
         "",
         "```",
-        f"polyrestore adapters add PATH/TO/THIS/FOLDER --into my-bundle\n"
+        f"{_getting(adapter.name, repository)} --into my-bundle\n"
         f"polyrestore restore photo.jpg -o restored --bundle my-bundle --as {adapter.name}",
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _getting(name: str, repository: str) -> str:
+    if not repository:
+        return "polyrestore adapters add PATH/TO/THIS/FOLDER"
+    renaming = "" if repository.endswith(f"/{name}") else f" --name {name}"
+    return f"polyrestore adapters pull {repository}{renaming}"
 
 
 def flat_record(record: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

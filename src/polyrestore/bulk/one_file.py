@@ -44,7 +44,7 @@ class RestoreTask:
     """How every file of a run is restored: all that a process has to be told, as values that pickle.
 
     Attributes:
-        bundle: the name of a shipped bundle, or a bundle's folder.
+        bundle: the name of a shipped bundle, a bundle's folder, or its repository on the hub.
         device: where to compute; None takes a GPU where there is one.
         tile_px: largest side of a tile; None for what suits the network.
         steps: of a generative network; None for the bundle's own.

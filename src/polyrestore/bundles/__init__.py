@@ -10,6 +10,7 @@ from polyrestore.lazy import load_on_use
 if TYPE_CHECKING:
     from polyrestore.bundles.bundle import UNKNOWN_LICENCE, Bundle, BundleInfo, MeasuredResult
     from polyrestore.bundles.card import model_card
+    from polyrestore.bundles.hub_bundles import pin_bundle
     from polyrestore.bundles.importing import Imported, import_checkpoint
     from polyrestore.bundles.loading import load_bundle
     from polyrestore.bundles.manifest import Manifest, read_manifest
@@ -33,6 +34,7 @@ __all__ = [
     "listed_adapters",
     "load_bundle",
     "model_card",
+    "pin_bundle",
     "read_manifest",
     "route_bundle",
     "save_bundle",
@@ -54,6 +56,7 @@ _PLACES = {
     "listed_adapters": "polyrestore.bundles.shipped",
     "load_bundle": "polyrestore.bundles.loading",
     "model_card": "polyrestore.bundles.card",
+    "pin_bundle": "polyrestore.bundles.hub_bundles",
     "read_manifest": "polyrestore.bundles.manifest",
     "route_bundle": "polyrestore.bundles.routing",
     "save_bundle": "polyrestore.bundles.saving",

@@ -16,7 +16,7 @@ from polyrestore.bundles.manifest_file import MANIFEST_FILE
 from polyrestore.bundles.shipped import find_bundle, shipped_folder
 from polyrestore.bundles.stating import check_recogniser, lengths_of
 from polyrestore.degradations import check_name
-from polyrestore.errors import AdapterError, BundleError, OutputError, nearest_names
+from polyrestore.errors import AdapterError, BundleError, OutputError, no_adapter
 
 _BY_ADAPTER = ("minimum_shares", "supersedes")
 
@@ -112,8 +112,7 @@ def without_adapter(bundle: Bundle, name: str) -> Bundle:
         AdapterError: there is no such adapter.
     """
     if name not in bundle.adapters:
-        hint = nearest_names(name, bundle.adapters) if bundle.adapters else "it has none"
-        raise AdapterError(f"{bundle.name} has no adapter {name!r}; {hint}")
+        raise no_adapter(bundle.name, name, bundle.adapters)
     settings = dict(bundle.recognition_settings)
     for key in _BY_ADAPTER:
         if name in settings.get(key, {}):

@@ -46,7 +46,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def load_bundle(name_or_folder: str | Path, *, like: Backbone | None = None) -> Bundle:
-    """Load a shipped bundle by name, or any bundle by folder, float32 on the CPU and in evaluation mode.
+    """Load a shipped bundle by name, or any one by folder or from the hub, float32 on the CPU, to evaluate.
 
     A backbone that runs on another model's weights has the type that its options say.
 
@@ -57,6 +57,7 @@ def load_bundle(name_or_folder: str | Path, *, like: Backbone | None = None) -> 
 
     Raises:
         UnknownNameError: no shipped bundle has this name.
+        HubError: the hub does not give it, see :func:`~polyrestore.bundles.find_bundle`.
         BundleError: a file is missing, damaged or unexpected, or does not fit the others.
     """
     folder = find_bundle(name_or_folder)

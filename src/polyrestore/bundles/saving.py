@@ -31,7 +31,7 @@ from polyrestore.bundles.manifest import (
     manifest_text,
 )
 from polyrestore.bundles.manifest_file import FORMAT_VERSION, MANIFEST_FILE
-from polyrestore.bundles.stating import settings_beside_adapters, stated_adapters
+from polyrestore.bundles.stating import base_description, settings_beside_adapters, stated_adapters
 from polyrestore.errors import AdapterError, BundleError, OutputError
 from polyrestore.files import TEMPORARY_MARK, sha256_of, write_text
 from polyrestore.storage.tensors import write_tensors
@@ -86,18 +86,12 @@ def save_bundle(
 
 
 def _write(folder: Path, bundle: Bundle, dtype: torch.dtype, shared: SharedEntry | None) -> None:
-    reference, outside = reference_of(bundle.backbone), borrowed_keys(bundle.backbone)
-    named = bundle.backbone.description.name
+    outside = borrowed_keys(bundle.backbone)
     for name, adapter in stated_adapters(bundle).items():
         if adapter.name != name:
             raise BundleError(f"the adapter listed as {name!r} calls itself {adapter.name!r}; rename one")
         try:
-            save_adapter(
-                folder / ADAPTERS_FOLDER / name,
-                adapter,
-                f"polyrestore/{named}" if reference is None else reference.model,
-                dtype,
-            )
+            save_adapter(folder / ADAPTERS_FOLDER / name, adapter, base_description(bundle), dtype)
         except AdapterError as error:
             raise BundleError(f"adapter {name!r} cannot be saved as {dtype}: {error}") from error
     own = {key: value for key, value in bare_state_dict(bundle.backbone).items() if key not in outside}

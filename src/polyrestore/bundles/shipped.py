@@ -6,6 +6,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
+from polyrestore.bundles.hub_bundles import fetch_bundle, is_on_hub
 from polyrestore.bundles.manifest_file import MANIFEST_FILE, read_manifest_file
 from polyrestore.errors import (
     UnknownBundleError,
@@ -29,14 +30,20 @@ def list_bundles() -> tuple[str, ...]:
 def find_bundle(name_or_folder: str | Path) -> Path:
     """Return the folder of a bundle.
 
-    A shipped bundle's name comes before a folder of the same name; ``./name`` always is a folder.
+    A shipped bundle's name comes before a folder of the same name; ``./name`` always is a folder. A text
+    with one slash in it that is nothing here, ``owner/bundle`` or ``owner/bundle@revision``, is a repository
+    on the Hugging Face hub.
 
     Raises:
         UnknownNameError: neither a shipped bundle nor an existing folder is called so.
+        HubError: the hub does not give the repository, and the cache has nothing of it.
+        MissingExtraError: huggingface_hub is needed and not installed.
     """
     names = list_bundles()
     if isinstance(name_or_folder, str) and name_or_folder in names:
         return shipped_folder() / name_or_folder
+    if is_on_hub(name_or_folder):
+        return fetch_bundle(str(name_or_folder))
     folder = Path(name_or_folder)
     looks_like_path = any(mark and mark in str(name_or_folder) for mark in (os.sep, os.altsep))
     if isinstance(name_or_folder, Path) or looks_like_path or folder.is_dir():

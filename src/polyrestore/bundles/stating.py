@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from polyrestore.adapters import Adapter, Prototype, base_sha256
+from polyrestore.backbones.capabilities import reference_of
 from polyrestore.bundles.bundle import Bundle
 from polyrestore.errors import AdapterError
 from polyrestore.recognition import BaseRecogniser
@@ -44,6 +45,12 @@ def stated_adapters(bundle: Bundle) -> dict[str, Adapter]:
         )
         for name, adapter in bundle.adapters.items()
     }
+
+
+def base_description(bundle: Bundle) -> str:
+    """Return which backbone a bundle's adapters belong to, for the reader of their files."""
+    reference = reference_of(bundle.backbone)
+    return f"polyrestore/{bundle.backbone.description.name}" if reference is None else reference.model
 
 
 def settings_beside_adapters(bundle: Bundle) -> dict[str, Any]:

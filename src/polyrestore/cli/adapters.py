@@ -1,4 +1,4 @@
-"""``polyrestore adapters``: add adapters to a bundle of one's own, take them away, and look at them."""
+"""``polyrestore adapters``: add adapters to a bundle of your own, remove them, look at them, share them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyrestore.cli.common import AsJson, Bundle, print_json, print_table
+from polyrestore.cli.common import AsJson, Bundle, CopiedBundle, print_json, print_table
 from polyrestore.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -15,24 +15,22 @@ if TYPE_CHECKING:
 
 adapters_app = typer.Typer(
     name="adapters",
-    help="Add adapters to a bundle of your own, take them away, and look at them.",
+    help="Add adapters to a bundle of your own, take them away, look at them, and share them.",
     rich_markup_mode=None,
 )
 
 Own = Annotated[
     Path, typer.Option("--into", "-o", metavar="BUNDLE", help="Your own bundle; made if missing.")
 ]
+NewName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Another name for the adapter.")]
 
 
 @adapters_app.command("add")
 def add_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An adapter's folder.")],
     into: Own,
-    bundle: Annotated[
-        str | None,
-        typer.Option("--bundle", metavar="NAME|FOLDER", help="What a new one is a copy of; default."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Another name for the adapter.")] = None,
+    bundle: CopiedBundle = None,
+    name: NewName = None,
     as_json: AsJson = False,
 ) -> None:
     """Add an adapter that somebody trained beside the same network; nothing in its folder is ever run."""
@@ -47,9 +45,7 @@ def add_command(
     if as_json:
         print_json(name=adapter.name, bundle=str(into), recognised=recognised)
         return
-    if not recognised:
-        say(f"note: {adapter.name} is not recognised by itself; name it: --as {adapter.name}")
-    say(f"{adapter.name}: added, written to {into}")
+    _tell_added(adapter.name, into, recognised)
 
 
 @adapters_app.command("remove")
@@ -68,6 +64,68 @@ def remove_command(
         print_json(name=name, bundle=str(bundle))
         return
     say(f"{name}: removed from {bundle}")
+
+
+@adapters_app.command("pull")
+def pull_command(
+    repository: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="An adapter's repository on the Hugging Face hub.")
+    ],
+    into: Annotated[
+        Path,
+        typer.Option("--into", "--to", "-o", metavar="BUNDLE", help="Your own bundle; made if missing."),
+    ],
+    revision: Annotated[
+        str | None, typer.Option(metavar="REVISION", help="A branch, tag or commit; the newest by default.")
+    ] = None,
+    bundle: CopiedBundle = None,
+    name: NewName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add an adapter from the Hugging Face hub; nothing in its repository is ever run."""
+    from polyrestore.bundles import save_bundle
+    from polyrestore.bundles.installing import open_own, with_adapter
+    from polyrestore.bundles.sharing import pull_adapter
+
+    adapter = pull_adapter(repository, revision, name)
+    own = open_own(into, bundle)
+    save_bundle(into, with_adapter(own, adapter))
+    recognised = adapter.prototype is not None and own.recogniser is not None
+    if as_json:
+        print_json(
+            name=adapter.name, bundle=str(into), recognised=recognised, source=adapter.record["source"]
+        )
+        return
+    _tell_added(adapter.name, into, recognised)
+
+
+@adapters_app.command("push")
+def push_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the adapter.")],
+    repository: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="OWNER/NAME", help="Repository on the Hugging Face hub; made if missing."
+        ),
+    ],
+    bundle: Annotated[
+        str, typer.Option("--from", metavar="BUNDLE", help="The bundle that has it; default.")
+    ] = "default",
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a repository that others cannot see.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish an adapter on the Hugging Face hub, with how it is recognised and a card for people."""
+    from polyrestore.bundles import load_bundle
+    from polyrestore.bundles.sharing import push_adapter
+
+    done = push_adapter(load_bundle(bundle), name, repository, private=private)
+    if as_json:
+        print_json(name=name, repository=repository, commit=done.commit, private=done.private, url=done.url)
+        return
+    seen = "private" if done.private else "to be seen by everybody"
+    say(f"{name}: at {repository} now, {seen} ({done.url})")
 
 
 @adapters_app.command("list")
@@ -117,6 +175,12 @@ def show_command(
     plain["supersedes"] = ", ".join(facts["supersedes"])
     rows = [(key.replace("_", " "), value) for key, value in plain.items() if value]
     print_table(("what", "value"), [*rows, *flat_record(found.record)])
+
+
+def _tell_added(name: str, into: Path, recognised: bool) -> None:
+    if not recognised:
+        say(f"note: {name} is not recognised by itself; name it: --as {name}")
+    say(f"{name}: added, written to {into}")
 
 
 def _adapters(bundle: str) -> list[Adapter]:

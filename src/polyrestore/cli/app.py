@@ -46,8 +46,9 @@ def app_command(
     with server.open_socket(host, port) as bound:
         from polyrestore.app.engine import Engine
         from polyrestore.bulk.one_file import RestoreTask
+        from polyrestore.bundles import pin_bundle
 
-        task = RestoreTask(bundle=bundle, device=device, plugins=loaded_plugins())
+        task = RestoreTask(bundle=pin_bundle(bundle), device=device, plugins=loaded_plugins())
         engine = Engine(task, limits)
         address = _address(host, bound.getsockname()[1])
         say(f"polyrestore is at {address} (Ctrl-C ends it)")

@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from polyrestore.bulk.one_file import RestoreTask
     from polyrestore.restoration.restorer import Restorer
 
+BUNDLE_FORMS = "NAME|FOLDER|OWNER/NAME"
+"""A shipped bundle, a folder, or a repository on the Hugging Face hub."""
+
 Bundle = Annotated[
-    str, typer.Option("--bundle", metavar="NAME|FOLDER", help="The model: a shipped bundle or a folder.")
+    str,
+    typer.Option(
+        "--bundle", metavar=BUNDLE_FORMS, help="The model: a shipped bundle, a folder, or one on the hub."
+    ),
+]
+CopiedBundle = Annotated[
+    str | None, typer.Option("--bundle", metavar=BUNDLE_FORMS, help="What a new one is a copy of; default.")
 ]
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ...; the GPU when there is one.")
@@ -42,6 +51,8 @@ JSON_FORMAT = 1
 
 def require_bundle(bundle: str, as_: str | None = None) -> None:
     """Refuse a bundle that is not there, and adapters that it does not have, before torch is imported.
+
+    One on the hub is downloaded where the cache lacks it.
 
     Args:
         bundle: the name or folder that was given.

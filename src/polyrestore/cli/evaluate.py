@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polyrestore.cli.common import AsJson, Device, print_json, print_table, require_bundle
+from polyrestore.cli.common import BUNDLE_FORMS, AsJson, Device, print_json, print_table, require_bundle
 from polyrestore.cli.progress import progress_bars
 from polyrestore.cli.terminal import note_line, say, visible
 from polyrestore.errors import DataError, OutputError
@@ -31,7 +31,7 @@ def evaluate_command(
     ],
     bundles: Annotated[
         list[str] | None,
-        typer.Option("--bundle", metavar="NAME|FOLDER", help="What to measure; given twice, to compare."),
+        typer.Option("--bundle", metavar=BUNDLE_FORMS, help="What to measure; given twice, to compare."),
     ] = None,
     results: Annotated[
         list[Path] | None,

@@ -165,9 +165,10 @@ def restore_command(
     require_bundle(bundle, as_)
 
     from polyrestore.bulk.one_file import RestoreTask
+    from polyrestore.bundles import pin_bundle
 
     task = RestoreTask(
-        bundle=bundle,
+        bundle=pin_bundle(bundle),
         device=device,
         tile_px=tile_px,
         steps=steps,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrestore.cli.common import AsJson, print_json, print_table
+from polyrestore.cli.common import AsJson, CopiedBundle, print_json, print_table
 from polyrestore.cli.terminal import say
 from polyrestore.cli.train import interrupts, shown_progress
 
@@ -36,10 +36,7 @@ def teach_command(
     mixture: Annotated[
         str | None, typer.Option("--mixture", metavar="NAMES", help="Or known ones: low_light,noise.")
     ] = None,
-    bundle: Annotated[
-        str | None,
-        typer.Option("--bundle", metavar="NAME|FOLDER", help="What a new one is a copy of; default."),
-    ] = None,
+    bundle: CopiedBundle = None,
     minutes: Annotated[
         float, typer.Option(min=0.1, max=10000.0, metavar="N", help="About how long it may take.")
     ] = 15.0,

@@ -25,10 +25,11 @@ def load(
     quality: str = "normal",
     scale: int = 1,
 ) -> Restorer:
-    """Load a bundle, by the name of a shipped one or from a folder, and return its restorer.
+    """Load a bundle, by the name of a shipped one, from a folder or from the hub, and return its restorer.
 
     Args:
-        name_or_folder: ``"default"``, another shipped bundle's name, or a bundle's folder.
+        name_or_folder: ``"default"``, another shipped bundle's name, a bundle's folder, or the name of its
+            repository on the Hugging Face hub, ``"owner/bundle"`` or ``"owner/bundle@revision"``.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None takes a GPU where there is one.
         tile_px: largest side of a tile; None for what suits the network.
         steps: how many times an image goes through a generative network; None for the bundle's own number.
@@ -43,6 +44,7 @@ def load(
     Raises:
         RecognitionError: a setting is unknown or outside its range.
         BundleError: the bundle is missing, incomplete, corrupt or of a newer format.
+        HubError: the hub does not give the bundle, and the cache has nothing of it.
         BackboneError: the network knows no steps, or it or the device does not support the precision.
         UnknownNameError: there is no such runtime, precision or quality.
         CompositionError: there is no such scale, or the bundle cannot enlarge.
