@@ -104,19 +104,62 @@ class BundleError(PolyrestoreError):
 
 
 class HubError(PolyrestoreError):
-    """The Hugging Face hub does not give or take what was asked for.
+    """The Hugging Face hub does not give or take what was asked for; the message ends with the code.
 
     Attributes:
-        code: why, for programs: a key of :data:`polyrestore.storage.hub_faults.MEANINGS`.
-        reason: why, for people; the message ends with the code in brackets.
+        reason: the message without the code.
     """
 
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code, self.reason = code, reason
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
     def __str__(self) -> str:
         return f"{self.reason} [{self.code}]"
+
+
+class HubChangedError(HubError):
+    """The repository changed in between."""
+
+
+class HubDamagedError(HubError):
+    """A file is not the one that the hub announced."""
+
+
+class HubDeniedError(HubError):
+    """Access needs a token, or another one."""
+
+
+class HubForeignError(HubError):
+    """The repository holds something else."""
+
+
+class HubIncompleteError(HubError):
+    """The connection broke in the middle of a file."""
+
+
+class HubNotFoundError(HubError):
+    """There is no such repository, revision or file."""
+
+
+class HubOfflineError(HubError):
+    """The hub may not be asked, and the cache has nothing."""
+
+
+class HubRefusedError(HubError):
+    """The hub or its client answered with another error."""
+
+
+class HubTimeoutError(HubError):
+    """The hub did not answer in time."""
+
+
+class HubTooLargeError(HubError):
+    """A file is larger than such files are."""
+
+
+class HubUnreachableError(HubError):
+    """The hub cannot be reached, or is not well."""
 
 
 class CheckpointError(PolyrestoreError):

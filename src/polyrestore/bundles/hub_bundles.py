@@ -75,7 +75,7 @@ def _snapshot(reference: str) -> Snapshot:
         try:
             return _asked(name, revision) if revision and not is_commit(revision) else _known(name, revision)
         except HubError as error:
-            raise HubError(error.code, f"there is no folder {reference} here, and {error.reason}") from error
+            raise type(error)(f"there is no folder {reference} here, and {error.reason}") from error
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,7 @@ from polyrestore.adapters.config import check_adapter_name
 from polyrestore.adapters.storage import ADAPTER_CARD_FILE, CONFIG_FILE, PROTOTYPE_FILE, WEIGHTS_FILE
 from polyrestore.bundles.bundle import Bundle
 from polyrestore.bundles.stating import base_description, stated_adapters
-from polyrestore.errors import AdapterError, HubError, needs_extra, no_adapter
+from polyrestore.errors import AdapterError, HubNotFoundError, needs_extra, no_adapter
 from polyrestore.files import write_text
 from polyrestore.storage.hub import RepositoryKind, fetch_repository, split_revision
 from polyrestore.storage.hub_upload import Uploaded, upload_repository
@@ -53,8 +53,7 @@ def pull_adapter(repository: str, revision: str | None = None, name: str | None 
         MissingExtraError: huggingface_hub is not installed.
     """
     if split_revision(f"{repository}@{revision}" if revision else repository) != (repository, revision):
-        raise HubError(
-            "hub_not_found",
+        raise HubNotFoundError(
             f"{repository!r}{f' at {revision!r}' if revision else ''} names no repository; give owner/name",
         )
     own = name or repository.partition("/")[2]
@@ -87,7 +86,7 @@ def push_adapter(bundle: Bundle, name: str, repository: str, *, private: bool = 
     if name not in adapters:
         raise no_adapter(bundle.name, name, adapters)
     if split_revision(repository) != (repository, None):
-        raise HubError("hub_not_found", f"{repository!r} names no repository; give owner/name")
+        raise HubNotFoundError(f"{repository!r} names no repository; give owner/name")
     base = base_description(bundle)
     with tempfile.TemporaryDirectory() as place, needs_extra("sharing on the Hugging Face hub", "hub"):
         folder = Path(place)

@@ -9,11 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polyrestore.errors import HubError, PolyrestoreError
+from polyrestore.errors import (
+    HubChangedError,
+    HubDamagedError,
+    HubError,
+    HubForeignError,
+    HubOfflineError,
+    HubTooLargeError,
+    PolyrestoreError,
+)
 from polyrestore.files import sha256_of
 from polyrestore.storage.hub_faults import UNANSWERED, hub_faults
 
@@ -151,16 +158,17 @@ def fetch_repository(
     try:
         with hub_faults(name):
             return _download(name, kind, revision or _NEWEST)
-    except HubError as error:
-        if cached is None or error.code not in UNANSWERED:
+    except UNANSWERED:
+        if cached is None:
             raise
         return cached
 
 
 def _cached(name: str, kind: RepositoryKind, revision: str | None) -> Snapshot | None:
-    refuse = partial(HubError, "hub_offline")
     with contextlib.suppress(HubError), hub_faults(name):
-        folder = fetch_snapshot(name, [*kind.limits_bytes], refuse, revision=revision, cached_only=True)
+        folder = fetch_snapshot(
+            name, [*kind.limits_bytes], HubOfflineError, revision=revision, cached_only=True
+        )
         if all((folder / file).is_file() for file in kind.required):
             return Snapshot(folder, folder.name)
     return None
@@ -188,7 +196,7 @@ def _download(name: str, kind: RepositoryKind, revision: str) -> Snapshot:
     path = get(last, revision)
     folder = path.parents[last.count("/")]
     if folder.name != commit:
-        raise HubError("hub_changed", f"{name} was changed on the hub while it was downloaded; try again")
+        raise HubChangedError(f"{name} was changed on the hub while it was downloaded; try again")
     _check(name, path, files[last])
     return Snapshot(folder, commit)
 
@@ -199,13 +207,12 @@ def _chosen(name: str, kind: RepositoryKind, files: Sequence[RepoSibling]) -> di
     chosen = {each.rfilename: each for each in files if limits[each.rfilename] is not None}
     for file in kind.required:
         if file not in chosen:
-            raise HubError("hub_foreign", f"{name} on the hub is no {kind.noun}: it has no {file}")
+            raise HubForeignError(f"{name} on the hub is no {kind.noun}: it has no {file}")
     for file, entry in chosen.items():
         limit = limits[file] or 0
         if entry.size is None or entry.size > limit:
             size = "an unknown size" if entry.size is None else f"{entry.size:,} bytes"
-            raise HubError(
-                "hub_too_large",
+            raise HubTooLargeError(
                 f"{file} of {name} has {size}, and such a file may have {limit:,}; nothing was downloaded",
             )
     chosen[kind.required[-1]] = chosen.pop(kind.required[-1])
@@ -220,9 +227,7 @@ def _check(name: str, path: Path, announced: RepoSibling) -> None:
         return
     path.resolve().unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-    raise HubError(
-        "hub_damaged", f"{announced.rfilename} of {name} arrived damaged and was thrown away; try again"
-    )
+    raise HubDamagedError(f"{announced.rfilename} of {name} arrived damaged and was thrown away; try again")
 
 
 def _blob_sha1(path: Path) -> str:

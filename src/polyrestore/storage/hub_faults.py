@@ -6,25 +6,21 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from polyrestore.errors import HubError, PolyrestoreError
+from polyrestore.errors import (
+    HubChangedError,
+    HubDeniedError,
+    HubError,
+    HubIncompleteError,
+    HubNotFoundError,
+    HubOfflineError,
+    HubRefusedError,
+    HubTimeoutError,
+    HubUnreachableError,
+    PolyrestoreError,
+)
 
-MEANINGS = {
-    "hub_changed": "the repository changed in between",
-    "hub_damaged": "a file is not the one that the hub announced",
-    "hub_denied": "access needs a token, or another one",
-    "hub_foreign": "the repository holds something else",
-    "hub_incomplete": "the connection broke in the middle of a file",
-    "hub_not_found": "there is no such repository, revision or file",
-    "hub_offline": "the hub may not be asked, and the cache has nothing",
-    "hub_refused": "the hub or its client answered with another error",
-    "hub_timeout": "the hub did not answer in time",
-    "hub_too_large": "a file is larger than such files are",
-    "hub_unreachable": "the hub cannot be reached, or is not well",
-}
-"""What each code of a :class:`~polyrestore.errors.HubError` says; codes never change their meaning."""
-
-UNANSWERED = ("hub_offline", "hub_timeout", "hub_unreachable")
-"""The codes of faults that say nothing about a repository."""
+UNANSWERED = (HubOfflineError, HubTimeoutError, HubUnreachableError)
+"""The faults that say nothing about a repository."""
 
 _LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
@@ -59,39 +55,36 @@ def _fault(error: Exception, name: str) -> HubError:
     chain = _chain(error)
     kinds = {kind.__name__ for each in chain for kind in type(each).__mro__}
     if "OfflineModeIsEnabled" in kinds:
-        return HubError(
-            "hub_offline", f"{name} is not in the cache, and HF_HUB_OFFLINE forbids to ask the hub for it"
+        return HubOfflineError(
+            f"{name} is not in the cache, and HF_HUB_OFFLINE forbids to ask the hub for it"
         )
     status = next(filter(None, (_status(each) for each in chain)), None)
     if status is not None:
         return _answered(status, kinds, name)
     if "TimeoutException" in kinds:
-        return HubError(
-            "hub_timeout", f"the hub did not answer in time when asked for {name}; try again later"
-        )
+        return HubTimeoutError(f"the hub did not answer in time when asked for {name}; try again later")
     reason = _without_token(next(iter(str(error).strip().splitlines()), "") or type(error).__name__)
     if "RemoteProtocolError" in kinds or "Consistency check failed" in reason:
-        return HubError("hub_incomplete", f"the connection broke before all of {name} was there; try again")
+        return HubIncompleteError(f"the connection broke before all of {name} was there; try again")
     if kinds & {"TransportError", "ConnectionError", "LocalEntryNotFoundError"}:
-        return HubError("hub_unreachable", f"the hub cannot be reached to ask for {name}; try again later")
-    return HubError("hub_refused", f"{name} cannot be had from the hub: {reason}")
+        return HubUnreachableError(f"the hub cannot be reached to ask for {name}; try again later")
+    return HubRefusedError(f"{name} cannot be had from the hub: {reason}")
 
 
 def _answered(status: int, kinds: set[str], name: str) -> HubError:
     if "RevisionNotFoundError" in kinds:
-        return HubError("hub_not_found", f"{name} on the hub has no such revision")
+        return HubNotFoundError(f"{name} on the hub has no such revision")
     if status in (401, 403) or "GatedRepoError" in kinds:
-        return HubError(
-            "hub_denied",
+        return HubDeniedError(
             f"the hub does not let you use {name}: it is private or gated, or there is none; {_LOGIN}",
         )
     if status == 404:
-        return HubError("hub_not_found", f"the hub has no model repository {name}, or not this file in it")
+        return HubNotFoundError(f"the hub has no model repository {name}, or not this file in it")
     if status in (409, 412):
-        return HubError("hub_changed", f"{name} was changed on the hub at the same time; try again")
+        return HubChangedError(f"{name} was changed on the hub at the same time; try again")
     if status == 429 or status >= 500:
-        return HubError("hub_unreachable", f"the hub answers with status {status}; try again later")
-    return HubError("hub_refused", f"the hub answers with status {status} when asked for {name}")
+        return HubUnreachableError(f"the hub answers with status {status}; try again later")
+    return HubRefusedError(f"the hub answers with status {status} when asked for {name}")
 
 
 def _chain(error: BaseException) -> list[BaseException]:

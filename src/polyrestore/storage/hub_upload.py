@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyrestore.errors import HubError
+from polyrestore.errors import HubForeignError, HubRefusedError
 from polyrestore.storage.hub import ANSWER_TIMEOUT_S, RepositoryKind
 from polyrestore.storage.hub_faults import hub_faults
 
@@ -59,12 +59,11 @@ def upload_repository(
         api.create_repo(name, private=private or None, exist_ok=True)
         info = api.model_info(name, timeout=ANSWER_TIMEOUT_S)
         if private and not info.private:
-            raise HubError("hub_refused", f"{name} is on the hub already and is not private; choose another")
+            raise HubRefusedError(f"{name} is on the hub already and is not private; choose another")
         there = [each.rfilename for each in info.siblings or () if each.rfilename not in _OF_THE_HUB]
         for file in there:
             if kind.limit_bytes(file) is None:
-                raise HubError(
-                    "hub_foreign",
+                raise HubForeignError(
                     f"{name} on the hub holds {file}, which belongs to no {kind.noun}; choose another one",
                 )
         own = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
