@@ -20,7 +20,7 @@ COVERAGE_FLOOR ?= 97.5
 EXTRAS := train,evaluate,adapters,latent,data,plots,tiff,heif,raw,clip,openvino,onnx,video,ray,app,hub,docs,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage fuzz lint types wheel docs check clean
+.PHONY: help setup demo test coverage fuzz bench-check lint types wheel docs check clean
 
 help:
 	@echo "make setup   virtual environment with the pinned versions, in $(VENV)"
@@ -30,6 +30,9 @@ help:
 	@echo "             run the tests and show what they leave out; below $(COVERAGE_FLOOR) % is an error"
 	@echo "make fuzz    read 20,000 damaged image files, and send 5,000 through whole runs; one that is neither"
 	@echo "             read nor refused is an error, and one that is lost"
+	@echo "make bench-check"
+	@echo "             time the network beside another and the machine; a ratio worse than the committed one is"
+	@echo "             an error"
 	@echo "make lint    ruff, rules and layout"
 	@echo "make types   mypy, strict"
 	@echo "make wheel   build the wheel, install it elsewhere, restore with it"
@@ -61,6 +64,9 @@ coverage: setup
 fuzz: setup
 	@"$(RUN)" -m scripts.fuzz
 	@"$(RUN)" -m scripts.fuzz_runs
+
+bench-check: setup
+	@"$(RUN)" -m benchmarks.engine --check --rounds 3
 
 lint: setup
 	@"$(RUN)" -m ruff check .
