@@ -50,7 +50,7 @@ def test_a_plugins_degradation_takes_its_place_by_its_stage(monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_what_others_rely_on(name: str) -> None:
-    check_degradation(name, least_fall_db=4)
+    check_degradation(name, least_fall_db=3.5)
 
 
 @pytest.mark.parametrize("name", NAMES)
