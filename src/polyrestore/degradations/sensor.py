@@ -33,7 +33,7 @@ class Downsampling:
             small = (max(1, round(height / factor)), max(1, round(width / factor)))
             mode = "bicubic" if choice < 0.6 else "bilinear"
             reduced = functional.interpolate(sample[None], size=small, mode=mode, antialias=True)
-            # With it the cubic kernel is that of image programs (a = -0.5), without it that of OpenCV (-0.75).
+            # The cubic kernel of image programs (a = -0.5), or else that of OpenCV (-0.75).
             plain = choice % 0.3 < 0.15
             enlarged = functional.interpolate(reduced, size=(height, width), mode="bicubic", antialias=plain)
             results.append(enlarged[0])
