@@ -25,8 +25,9 @@ from polyrestore.backbones.context_unet import (
     context_unet_options_of,
     scale_down,
 )
-from polyrestore.backbones.layers import ChannelNorm, SimpleGate
+from polyrestore.backbones.layers import ChannelNorm, SimpleGate, is_tracing
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
+from polyrestore.backbones.strips import BlockWeights, run_in_strips
 from polyrestore.backbones.veil import VEIL_DIM, Veil, veil_at
 
 
@@ -56,6 +57,34 @@ class CompactBlock(nn.Module):
         features = features + self.conv3(inner * self.attention(context)[:, :, None, None])
         result: Tensor = features + self.conv5(self.gate(self.conv4(self.norm2(features))))
         return result
+
+    def weights_under(self, context: Tensor) -> BlockWeights:
+        """Return the weights as they act now under a context (1, D), for :func:`run_in_strips`."""
+        bias3, bias5 = self.conv3.bias, self.conv5.bias
+        bias2 = self.conv2.bias
+        assert bias2 is not None
+        assert bias3 is not None
+        assert bias5 is not None
+        attended = self.conv3.weight.flatten(1) * self.attention(context)
+        return BlockWeights(
+            widen=_behind(self.norm1, self.conv1),
+            spread=(self.conv2.weight, bias2),
+            narrow=(attended.T.contiguous(), bias3),
+            widen_again=_behind(self.norm2, self.conv4),
+            narrow_again=(self.conv5.weight.flatten(1).T.contiguous(), bias5),
+            eps=self.norm1.eps,
+        )
+
+
+def _run_block(block: nn.Module, features: Tensor, context: Tensor) -> Tensor:
+    return run_in_strips(cast(CompactBlock, block).weights_under(context), features)
+
+
+def _behind(norm: ChannelNorm, convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Return the matrix (in, out) and the offset of a 1x1 convolution with those of the norm before it."""
+    matrix = convolution.weight.flatten(1)
+    assert convolution.bias is not None
+    return (matrix * norm.weight).T.contiguous(), convolution.bias + matrix @ norm.bias
 
 
 class Compact(ContextUNet):
@@ -124,6 +153,24 @@ class Compact(ContextUNet):
         if self.veil is None:
             return context
         return torch.cat([context[:, :-VEIL_DIM], veil_at(context[:, -VEIL_DIM:], top, left)], dim=1)
+
+    def correction(self, images: Tensor, context: Tensor) -> Tensor:
+        """Run the levels, as :class:`ContextUNet` does; without gradients on a CPU, blocks run in strips."""
+        if self.core_runner is not None or not self._may_run_in_strips(images):
+            return super().correction(images, context)
+        self.core_runner = partial(self._walk, block_runner=_run_block)
+        try:
+            return super().correction(images, context)
+        finally:
+            self.core_runner = None
+
+    def _may_run_in_strips(self, images: Tensor) -> bool:
+        if torch.is_grad_enabled() or is_tracing() or torch.is_autocast_enabled(images.device.type):
+            return False
+        if len(images) > 1 or images.device.type != "cpu" or images.dtype != torch.float32:
+            return False
+        # What an adapter adds beside a layer is no weight of the layer.
+        return not any(getattr(module, "active", None) for module in self.modules())
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole."""

@@ -179,6 +179,14 @@ class ContextUNet(Backbone):
 
     def core(self, images: Tensor, context: Tensor) -> Tensor:
         """Run the levels on images (B, 6, H, W) of whole multiples under a context (B, D): (B, 3, H, W)."""
+        return self._walk(images, context)
+
+    def _walk(
+        self,
+        images: Tensor,
+        context: Tensor,
+        block_runner: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
         features = images
         if self.shuffle > 1:
             features = functional.pixel_unshuffle(features, self.shuffle)
@@ -190,6 +198,7 @@ class ContextUNet(Backbone):
             self.middle,
             [partial(rise, up) for up in self.ups],
             self.decoders,
+            block_runner,
         )
         correction = self.ending(features)
         if self.shuffle > 1:

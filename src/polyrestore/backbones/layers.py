@@ -71,7 +71,7 @@ def pad_to_multiple(image: Tensor, multiple: int, minimum_px: int = 1, mode: str
         mode: ``replicate``, ``constant`` (zeros), or ``reflect``, which repeats edge pixels where the image
             is too small to be mirrored.
     """
-    if _is_tracing() and mode == "replicate":
+    if is_tracing() and mode == "replicate":
         return _extend(image, multiple, minimum_px)
     height, width = image.shape[-2:]
     target_height = -(-max(height, minimum_px) // multiple) * multiple
@@ -86,7 +86,7 @@ def pad_to_multiple(image: Tensor, multiple: int, minimum_px: int = 1, mode: str
 
 def average_pool(image: Tensor, side_px: int) -> Tensor:
     """Return means over a grid of cells: (B, C, H, W) to (B, C, S, S), as adaptive pooling has them."""
-    if not _is_tracing():
+    if not is_tracing():
         return functional.adaptive_avg_pool2d(image, side_px)
     # Of sizes that are not known before a run, it is a product with a matrix on either side.
     rows, columns = (_pooling_matrix(image.shape[axis], side_px) for axis in (2, 3))
@@ -95,12 +95,13 @@ def average_pool(image: Tensor, side_px: int) -> Tensor:
 
 def size_of(image: Tensor) -> Tensor:
     """Return the height and the width of (B, C, H, W) as (2,) of its type, also in the graph of a trace."""
-    if not _is_tracing():
+    if not is_tracing():
         return image.new_tensor(image.shape[-2:])
     return torch.stack([torch.as_tensor(side) for side in image.shape[-2:]]).to(image)
 
 
-def _is_tracing() -> bool:
+def is_tracing() -> bool:
+    """Return whether a graph is being made of what runs."""
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 

@@ -9,7 +9,7 @@ have the networks here that differ from it in their blocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -121,6 +121,7 @@ def walk_levels(
     middle: Iterable[nn.Module],
     ups: Iterable[Callable[[Tensor], Tensor]],
     decoders: Iterable[nn.Module],
+    block_runner: Callable[[nn.Module, Tensor, Any], Tensor] | None = None,
 ) -> Tensor:
     """Run all levels.
 
@@ -132,23 +133,30 @@ def walk_levels(
         middle: the blocks at the lowest resolution.
         ups: what doubles the resolution and halves the channels, from the lowest level up.
         decoders: a list of blocks per level, from the lowest up.
+        block_runner: runs a block on features under the condition and may change them; by default the block
+            is called.
 
     Returns:
         (B, C, H, W).
     """
+    run = block_runner or _call
     skips = []
     for blocks, down in zip(encoders, downs, strict=True):
         for block in cast(nn.ModuleList, blocks):
-            features = block(features, condition)
+            features = run(block, features, condition)
         skips.append(features)
         features = down(features)
     for block in middle:
-        features = block(features, condition)
+        features = run(block, features, condition)
     for blocks, up in zip(decoders, ups, strict=True):
         features = up(features) + skips.pop()
         for block in cast(nn.ModuleList, blocks):
-            features = block(features, condition)
+            features = run(block, features, condition)
     return features
+
+
+def _call(block: nn.Module, features: Tensor, condition: object) -> Tensor:
+    return cast(Tensor, block(features, condition))
 
 
 def levels_radius_px(
