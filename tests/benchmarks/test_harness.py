@@ -13,7 +13,7 @@ from benchmarks.harness import make_parser, run_reported, write_results
 from polyrestore.errors import DataError
 
 BENCHMARKS = [
-    "backbones", "composition.__main__", "recognition", "settings", "speed", "test_sets",
+    "backbones", "composition.__main__", "recognition", "settings", "engine", "test_sets",
     "weighting.__main__",
 ]  # fmt: skip
 

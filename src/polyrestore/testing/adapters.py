@@ -127,7 +127,9 @@ def _check_new(network: Backbone, config: AdapterConfig, seed: int) -> None:
     )
     bank.activate({"rain": 1.0})
     result = bank.backbone(image)
-    require(torch.equal(result, bare), "a new adapter must add nothing, but the result changes")
+    # A network may add its sums up in another order where a layer has an adapter.
+    same = torch.allclose(result, bare, atol=1e-5, rtol=1e-5)
+    require(same, "a new adapter must add nothing, but the result changes")
     result.square().sum().backward()
     for path, (part, _) in _parts(bank, "rain").items():
         gradients = [parameter.grad for parameter in part.parameters()]
