@@ -12,8 +12,9 @@ TORCH_INDEX_URL ?=
 
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.polyrestore-ready
-# Two processes or more, a file at a time, since the tests of a file share what is slow to make.
-PYTEST := -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+# Two processes or more, a file at a time, since the tests of a file share what is slow to make. In their own order,
+# because files of few tests, which would come last, are the slow ones.
+PYTEST := -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 # Percent of the package's statements that the tests run at least, workers and other processes of their own not counted.
 # Counting them costs the tests a third more time.
 COVERAGE_FLOOR ?= 97.5

@@ -17,7 +17,7 @@ from polyrestore.training.weighting import WEIGHTINGS, Evidence
 
 def arguments(folder: Path, *more: str) -> list[str]:
     places = ["--work", str(folder / "work"), "--output", str(folder / "out"), "--plots", str(folder / "out")]
-    return ["--generated", "--steps", "6", "--seeds", "1", "--networks", "compact", *places, *more]
+    return ["--generated", "--steps", "3", "--seeds", "1", "--networks", "compact", *places, *more]
 
 
 def test_makes_every_table_plot_and_figure_from_drawn_images(
@@ -40,7 +40,7 @@ def test_a_share_of_the_runs_is_made_once_and_reports_nothing(tmp_path: Path) ->
     chosen = arguments(tmp_path, "--settings", "balanced", "--variants", "uniform", "art", "--share", "2/2")
     assert main(chosen) == 0
     results = list((tmp_path / "work").glob("*/result.json"))
-    assert [path.parent.name for path in results] == ["compact-balanced-art-0-6"]
+    assert [path.parent.name for path in results] == ["compact-balanced-art-0-3"]
     changed = results[0].stat().st_mtime_ns
     assert main(chosen) == 0
     assert results[0].stat().st_mtime_ns == changed
