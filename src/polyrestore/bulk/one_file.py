@@ -244,14 +244,28 @@ def restore_file(task: RestoreTask, job: SettledJob, restorer: Restorer | None =
         times_ns = read_times(job.input) if task.keep_times else None
         content = read_content(job.input)
         sha256 = hashlib.sha256(content).hexdigest()
-        if job.finished is not None and sha256 == job.finished.sha256:
-            if times_ns is not None:
-                set_times(job.folder / job.output, times_ns)
-            return replace(job.finished, input=str(job.input), status="skipped")
-        return _restore(task, replace(job, times_ns=times_ns), restorer, content, sha256)
+        job = replace(job, times_ns=times_ns)
+        return skip_finished(job, sha256) or _restore(task, job, restorer, content, sha256)
     except Exception as error:
         # One odd file among a million must not stop the others, whatever it raised.
         return describe_failure(job.input, error, sha256)
+
+
+def skip_finished(job: SettledJob, sha256: str) -> FileRecord | None:
+    """Return the record of a file that an earlier run has restored, its result given the times of the job.
+
+    Args:
+        job: what.
+        sha256: of the input as it is now.
+
+    Returns:
+        None where no earlier run restored these bytes.
+    """
+    if job.finished is None or sha256 != job.finished.sha256:
+        return None
+    if job.times_ns is not None:
+        set_times(job.folder / job.output, job.times_ns)
+    return replace(job.finished, input=str(job.input), status="skipped")
 
 
 def describe_failure(source: Path, error: Exception, sha256: str | None = None) -> FileRecord:

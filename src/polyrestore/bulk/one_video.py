@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from polyrestore.bulk.files import require_inside
-from polyrestore.bulk.one_file import RestoreTask, SettledJob, describe_failure
+from polyrestore.bulk.one_file import RestoreTask, SettledJob, describe_failure, skip_finished
 from polyrestore.bulk.record import FileRecord
 from polyrestore.errors import ImageError
-from polyrestore.files import read_times, set_staged_times, set_times, sha256_of, staged_path
+from polyrestore.files import read_times, set_staged_times, sha256_of, staged_path
 from polyrestore.notes import Note
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.video.restoring import RestoredVideo, VideoOptions, restore_video
@@ -34,11 +34,8 @@ def restore_video_file(task: RestoreTask, job: SettledJob, restorer: Restorer) -
     try:
         times_ns = read_times(job.input) if task.keep_times else None
         sha256 = sha256_of(job.input)
-        if job.finished is not None and sha256 == job.finished.sha256:
-            if times_ns is not None:
-                set_times(job.folder / job.output, times_ns)
-            return replace(job.finished, input=str(job.input), status="skipped")
-        return _restore(task, replace(job, times_ns=times_ns), restorer, sha256)
+        job = replace(job, times_ns=times_ns)
+        return skip_finished(job, sha256) or _restore(task, job, restorer, sha256)
     except Exception as error:
         # As with images, one odd file must not stop the others.
         return describe_failure(job.input, error, sha256)
