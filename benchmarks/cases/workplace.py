@@ -18,6 +18,8 @@ from polyrestore.cli.main import run
 
 _LONGEST_S = 300
 
+_ROOT = Path(__file__).resolve().parents[2]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -155,8 +157,8 @@ def is_one_line(said: str, *words: str) -> bool:
 
 
 def shown_error(said: str) -> str:
-    """Return the first line of error, or the last line where there is none."""
-    lines = said.strip().splitlines() or ["nothing said"]
+    """Return the first line of error, or the last line where there is none, with paths from the root."""
+    lines = said.replace(f"{_ROOT}{os.sep}", "").strip().splitlines() or ["nothing said"]
     found = next((line for line in lines if line.startswith("error: ")), lines[-1])
     return found[:150]
 
