@@ -133,6 +133,18 @@ def test_mixtures_are_never_replaced_by_real_pairs() -> None:
         assert (float(batch.clean.min()) == 1) == expected
 
 
+def test_inputs_of_dark_pairs_are_exposed_otherwise_each_time_and_their_targets_stay() -> None:
+    dark, light = torch.full((3, 40, 40), 30).byte(), torch.full((3, 40, 40), 120).byte()
+    synthesis = Synthesis(tasks=("low_light",), mixture_share=0, region_share=0)
+    drawn = source(
+        synthesis=synthesis, pairs={"low_light": [Pair("p", dark, light)]}, pair_share=1.0, pair_stops=1.0
+    ).batch(0)
+    assert torch.equal(drawn.clean, torch.full_like(drawn.clean, 120 / 255))
+    means = drawn.degraded.mean((1, 2, 3)) * 255
+    assert 30 / 2 ** (1.1 / 2.2) - 1 < float(means.min()) < float(means.max()) < 30 * 2 ** (1.1 / 2.2) + 1
+    assert float(means.std()) > 2
+
+
 def test_stored_clean_samples_stay_untouched_and_damaged_ones_are_stored_after_the_damage() -> None:
     plain = source(synthesis=Synthesis(clean_share=0.5, region_share=0), stored=1.0).batch(0)
     untouched = plain.task < 0

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from polyrestore.degradations.base import chance, log_uniform, pixel_grid, uniform
+from polyrestore.degradations.base import chance, log_uniform, pixel_grid, to_display, to_linear, uniform
 
 
 def vary_light(image: Tensor, share: float, generator: Generator) -> Tensor:
@@ -65,6 +65,28 @@ def add_stars(image: Tensor, share: float, generator: Generator) -> Tensor:
     if rows.numel():
         starry[rows] = _put_stars(image[rows], generator)
     return starry
+
+
+def vary_exposure(dark: Tensor, stops: float, generator: Generator) -> Tensor:
+    """Expose dark photographs a little more or less, so that darkness does not give away what they show.
+
+    A few pairs of one camera and place are soon known by heart; the same scene in another exposure is not.
+
+    Args:
+        dark: (B, 3, H, W) in [0, 1].
+        stops: most of the change of light, in powers of two; each channel differs by up to a tenth of it.
+        generator: source of all randomness.
+
+    Returns:
+        (B, 3, H, W) in [0, 1], rounded to 8 bits as a camera writes it.
+    """
+    count = dark.shape[0]
+    change = uniform(generator, count, -stops, stops)
+    own = 0.1 * stops * (2 * torch.rand((count, 3, 1, 1), generator=generator) - 1)
+    # Half a level of dither fills the gaps that more light would open between the levels.
+    dither = (torch.rand(dark.shape, generator=generator) - 0.5) / 255
+    exposed = to_display(to_linear((dark + dither).clamp(0, 1)) * 2 ** (change + own))
+    return (exposed.clamp(0, 1) * 255).round() / 255
 
 
 def _put_stars(image: Tensor, generator: Generator) -> Tensor:

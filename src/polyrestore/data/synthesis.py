@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
-from polyrestore.data.augmentation import add_stars, squeeze_range, vary_light
+from polyrestore.data.augmentation import add_stars, squeeze_range, vary_exposure, vary_light
 from polyrestore.data.batch import Batch, mixed_seed
 from polyrestore.data.images import Pair, random_patch
 from polyrestore.data.sampling import Sampler, draw_tasks
@@ -80,6 +80,7 @@ class BatchSource:
         seed: with the step, decides everything.
         pairs: real pairs by task name; they replace synthetic samples of that task.
         pair_share: probability of the replacement; of a task without a function it is 1.
+        pair_stops: inputs of pairs for ``low_light`` are exposed up to so many stops more or less.
         vary_light: share of the clean patches that :func:`polyrestore.data.augmentation.vary_light` changes.
         stars: share of the clean patches that get stars.
         stored: share of the clean patches, and of the damaged ones that are not ``jpeg`` anyway, that were
@@ -99,6 +100,7 @@ class BatchSource:
     seed: int
     pairs: dict[str, list[Pair]] = field(default_factory=dict)
     pair_share: float = 0.5
+    pair_stops: float = 0.0
     vary_light: float = 0.0
     stars: float = 0.0
     stored: float = 0.0
@@ -209,6 +211,8 @@ class BatchSource:
             pairs = self.pairs[name]
             pair = pairs[int(torch.randint(len(pairs), (), generator=generator))]
             patch = random_patch([pair.degraded, pair.clean], self.patch_px, self.zoom_out, generator)
+            if self.pair_stops and name == "low_light":
+                patch[:1] = vary_exposure(patch[:1], self.pair_stops, generator)
             degraded[position], clean[position] = patch[0], patch[1]
             presence[position] = 0
             presence[position, index] = 1

@@ -93,6 +93,7 @@ def batch_source(
         seed=recipe.seed,
         pairs=pairs,
         pair_share=data.pair_share,
+        pair_stops=data.pair_stops,
         vary_light=data.vary_light,
         stars=data.stars,
         stored=data.stored,

@@ -83,6 +83,7 @@ class DataTable(Strict):
             place of what is synthesised on ``validation``, and a task that cannot be synthesised needs them.
         pair_share: probability that a sample of a task with pairs is a real one; 1 for a task that cannot be
             synthesised.
+        pair_stops: inputs of pairs for ``low_light`` are exposed up to so many stops more or less.
         patch_px: side of the training patches.
         zoom_out: largest reduction of a photograph before a patch is cut.
         zoom_in: largest enlargement of a clean photograph before it is damaged.
@@ -114,6 +115,7 @@ class DataTable(Strict):
     validation_pairs: dict[str, tuple[Path, ...]] = {}
     aligned: tuple[str, ...] = ()
     pair_share: float = Field(0.5, ge=0, le=1)
+    pair_stops: float = Field(0.0, ge=0, le=4)
     patch_px: int = Field(96, ge=16)
     zoom_out: float = Field(3.0, ge=1, le=64)
     zoom_in: float = Field(1.0, ge=1, le=64)
