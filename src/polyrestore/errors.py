@@ -186,6 +186,10 @@ class ProtocolError(PolyrestoreError):
     """A metric is not defined for its images or its protocol."""
 
 
+class MetricUnavailableError(ProtocolError):
+    """A metric needs a library or weights that are not here; nothing is ever downloaded for it."""
+
+
 class TrainingError(PolyrestoreError):
     """Training had to stop: a loss was not finite, or a checkpoint does not belong to the recipe."""
 
@@ -232,6 +236,10 @@ class UnknownRecipeNameError(UnknownNameError, RecipeError):
 
 class UnknownProtocolError(UnknownNameError, ProtocolError):
     """No protocol has this name."""
+
+
+class UnknownMetricError(UnknownNameError, ProtocolError):
+    """No metric has this name."""
 
 
 class UnknownDataNameError(UnknownNameError, DataError):

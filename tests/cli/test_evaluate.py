@@ -92,6 +92,36 @@ def test_results_alone_restore_nothing(call: Call, pairs: Path, tmp_path: Path) 
     assert theirs[0]["protocol"].startswith("BT.601 luma")
 
 
+def test_the_metrics_that_are_asked_for_are_in_every_table(call: Call, pairs: Path, tmp_path: Path) -> None:
+    arguments = ("evaluate", pairs, "--results", tmp_path / "perfect", "--metrics", "ssim,psnr", "--json")
+    outcome = call(*arguments, "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    record = json.loads(outcome.out)
+    assert record["about"]["metrics"] == "ssim,psnr"
+    assert list(record["restorers"][str(tmp_path / "perfect")][0]["blind"]) == ["ssim", "psnr"]
+    first, second = ((tmp_path / "out" / name).read_text() for name in ("images.csv", "rows.tex"))
+    assert first.startswith("restorer,set,image,ssim_input,ssim_blind,ssim_named,psnr_input")
+    assert second.startswith("% SSIM / PSNR in dB\n")
+    assert "SSIM / PSNR in dB, the mean" in (tmp_path / "out" / "evaluation.md").read_text()
+    outcome = call("evaluate", pairs, "--results", tmp_path / "perfect", "--metrics", "psnr,ms_ssim")
+    assert outcome.code == 1
+    assert "MS-SSIM needs at least 161x161 px, not 30x24" in outcome.err
+
+
+def test_metrics_are_listed_with_what_they_lack(call: Call) -> None:
+    entries = {each["name"]: each for each in json.loads(call("list", "metrics", "--json").out)["entries"]}
+    assert entries["psnr"] == {
+        "name": "psnr",
+        "title": "PSNR",
+        "unit": "dB",
+        "better": "higher",
+        "range": "0 to inf",
+        "needs": "",
+        "missing": "",
+    }
+    assert entries["lpips"]["better"] == "lower"
+
+
 def test_the_first_images_only(call: Call, pairs: Path) -> None:
     outcome = call("evaluate", pairs, "--results", pairs / "input", "--limit", 2, "--json")
     record = json.loads(outcome.out)
@@ -108,6 +138,7 @@ def test_what_cannot_be_measured_is_one_line(call: Call, bundle: str, pairs: Pat
         ((pairs, "--results", tmp_path / "perfect"), "no result for 1"),
         ((tmp_path / "empty",), "empty"),
         ((pairs, "--protocol", "fiels"), "unknown protocol 'fiels'"),
+        ((pairs, "--metrics", "psnr,sism"), "unknown metric 'sism'; did you mean 'ssim'?"),
         ((pairs, "--bundle", bundle, "--bundle", bundle), "name each once"),
         ((pairs, "--bundle", bundle, "-o", tmp_path / "out"), "is there already"),
         ((tmp_path / "nowhere",), "nowhere"),

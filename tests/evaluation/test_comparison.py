@@ -49,9 +49,31 @@ def test_equal_images_count_as_the_cap() -> None:
     assert found.mean == pytest.approx(0.5)
 
 
+def test_where_lower_is_better_lower_wins() -> None:
+    def distances(values: list[float]) -> SetResult:
+        images = [
+            ImageResult(name, {"lpips": 0.5}, {"lpips": value}, None, {}, {}, 1.0)
+            for name, value in zip("abc", values, strict=True)
+        ]
+        return SetResult("rain", "RGB", None, images)
+
+    (found,) = paired_differences(distances([0.3, 0.2, 0.1]), distances([0.2, 0.1, 0.2]))
+    assert found.wins == 2
+    assert found.mean == pytest.approx(-1 / 30)
+    assert "LPIPS (lower is better)" in found.sentence
+
+
+def test_other_metrics_are_refused() -> None:
+    other = SetResult(
+        "rain", "RGB", None, [ImageResult("a", {"ssim": 0.5}, {"ssim": 0.5}, None, {}, {}, 1.0)]
+    )
+    with pytest.raises(DataError, match="metrics"):
+        paired_differences(result([20.0]), other)
+
+
 @pytest.mark.parametrize("other", [{"names": "bacd"}, {"protocol": "luma"}])
 def test_other_images_or_another_protocol_are_refused(other: dict[str, str]) -> None:
-    with pytest.raises(DataError, match="not of the same images and protocol"):
+    with pytest.raises(DataError, match="not of the same images, protocol"):
         paired_differences(result([20, 21, 22, 23]), result([20, 21, 22, 23], **other))
 
 

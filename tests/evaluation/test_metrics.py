@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyrestore.errors import ProtocolError
-from polyrestore.evaluation.metrics import PSNR_CAP_DB, Protocol, json_number, mean_psnr, psnr, ssim
+from polyrestore.evaluation.metrics import PSNR_CAP_DB, Protocol, json_number, mean_psnr, ms_ssim, psnr, ssim
 
 RGB = Protocol()
 
@@ -129,6 +129,35 @@ def test_ssim_is_that_of_scikit_image(
     noisy, target = noisy_squares(*size, seed)
     assert ssim(noisy, target, Protocol(window=window)) == pytest.approx(rgb, abs=1e-6)
     assert ssim(noisy, target, Protocol(window=window, channels="y")) == pytest.approx(luma, abs=1e-6)
+
+
+# By pytorch-msssim 1.0.0, in float64: ms_ssim(noisy, target, data_range=1.0) of the images and of their luma.
+@pytest.mark.parametrize(
+    ("size", "seed", "rgb", "luma"),
+    [
+        ((176, 192), 0, 0.9771046966930527, 0.9765352753432438),
+        ((208, 336), 1, 0.97653657811087, 0.976312265320881),
+    ],
+)
+def test_ms_ssim_is_that_of_pytorch_msssim(size: tuple[int, int], seed: int, rgb: float, luma: float) -> None:
+    noisy, target = noisy_squares(*size, seed)
+    assert ms_ssim(noisy, target, RGB) == pytest.approx(rgb, abs=1e-6)
+    assert ms_ssim(noisy, target, Protocol(channels="y")) == pytest.approx(luma, abs=1e-6)
+
+
+@pytest.mark.parametrize(("window", "least"), [("gaussian", 161), ("uniform", 97)])
+def test_ms_ssim_takes_any_size_whose_coarsest_scale_holds_a_window(window: str, least: int) -> None:
+    protocol = Protocol(window=window)
+    noisy, target = noisy_squares(least, least + 2, 3)
+    assert ms_ssim(target, target, protocol) == pytest.approx(1)
+    assert 0.5 < ms_ssim(noisy, target, protocol) < 0.99
+    with pytest.raises(ProtocolError, match=f"MS-SSIM needs at least {least}x{least} px, not {least + 2}x"):
+        ms_ssim(noisy[:, 1:], target[:, 1:], protocol)
+
+
+def test_ms_ssim_of_an_inverted_image_is_nothing() -> None:
+    _, target = noisy_squares(168, 168, 4)
+    assert ms_ssim(1 - target, target, RGB) == 0
 
 
 def test_a_protocol_can_be_read() -> None:

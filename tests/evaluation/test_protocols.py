@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from polyrestore.errors import ProtocolError, UnknownNameError
 from polyrestore.evaluation.metrics import Protocol, psnr
 from polyrestore.evaluation.protocols import PROTOCOLS, protocol_of
+from polyrestore.evaluation.scores import METRICS
 
 PAGE = Path(__file__).parents[2] / "docs" / "evaluating.md"
 
@@ -55,5 +56,8 @@ def test_a_multiple_below_one_is_refused() -> None:
 
 
 def test_the_documentation_has_a_row_for_each() -> None:
-    rows = [line.split("`")[1] for line in PAGE.read_text(encoding="utf-8").splitlines() if line[:3] == "| `"]
-    assert sorted(rows) == sorted(PROTOCOLS)
+    text = PAGE.read_text(encoding="utf-8")
+    for heading, registry in (("Protocols", PROTOCOLS), ("Metrics", METRICS)):
+        section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        rows = [line.split("`")[1] for line in section.splitlines() if line[:3] == "| `"]
+        assert sorted(rows) == sorted(registry)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
@@ -37,6 +37,9 @@ def evaluate_command(
         list[Path] | None,
         typer.Option("--results", metavar="FOLDER", help="Images that something else restored."),
     ] = None,
+    metrics: Annotated[
+        str, typer.Option(metavar="NAMES", help="psnr, ssim, ms_ssim, ...; the first one orders images.")
+    ] = "psnr,ssim",
     protocol: Annotated[
         str, typer.Option(metavar="NAME", help="How to compare: files, all-in-one, weather, ...")
     ] = "files",
@@ -51,7 +54,7 @@ def evaluate_command(
     device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure restored images beside the truth: PSNR and SSIM, blind and with the degradation named."""
+    """Measure restored images beside the truth, blind and with the degradation named."""
     named = bundles or ([] if results else ["default"])
     for each in named:
         require_bundle(each)
@@ -59,9 +62,11 @@ def evaluate_command(
     from polyrestore.evaluation.comparison import compare_all
     from polyrestore.evaluation.protocols import protocol_of
     from polyrestore.evaluation.rows import as_page, as_record
+    from polyrestore.evaluation.scores import read_metrics
     from polyrestore.evaluation.sets import found_sets
 
     compared_by = protocol_of(protocol)
+    how: _How = {"protocol": compared_by, "metrics": read_metrics(metrics), "limit": limit}
     if len({*named, *map(str, results or ())}) < len(named) + len(results or ()):
         raise DataError("one thing is to be measured twice; name each once")
     if output is not None:
@@ -70,10 +75,10 @@ def evaluate_command(
     measured: dict[str, list[SetResult]] = {}
     with _shown() as begin:
         for name in named:
-            measured[name] = list(_restored(name, sets, compared_by, limit, device, begin))
+            measured[name] = list(_restored(name, sets, how, device, begin))
         for place in results or ():
-            measured[str(place)] = list(_given(place, sets, compared_by, limit, begin))
-    about = {"protocol": protocol, "compared": str(compared_by)}
+            measured[str(place)] = list(_given(place, sets, how, begin))
+    about = {"protocol": protocol, "compared": str(compared_by), "metrics": ",".join(how["metrics"])}
     if limit is not None:
         about["limit"] = f"the first {limit} images of each set only"
     differences = compare_all(measured)
@@ -94,11 +99,16 @@ def evaluate_command(
 Begin = Callable[[str, int], Callable[[str], None]]
 
 
+class _How(TypedDict):
+    protocol: Protocol
+    metrics: tuple[str, ...]
+    limit: int | None
+
+
 def _restored(
     bundle: str,
     sets: Sequence[EvaluationSet],
-    protocol: Protocol,
-    limit: int | None,
+    how: _How,
     device: str | None,
     begin: Begin,
 ) -> Iterator[SetResult]:
@@ -107,18 +117,16 @@ def _restored(
 
     restorer = load(bundle, device)
     for each in sets:
-        advance = begin(f"{bundle}: {each.name}", len(each.samples[:limit]))
-        yield measure_set(restorer, each, limit=limit, protocol=protocol, on_image=advance)
+        advance = begin(f"{bundle}: {each.name}", len(each.samples[: how["limit"]]))
+        yield measure_set(restorer, each, on_image=advance, **how)
 
 
-def _given(
-    place: Path, sets: Sequence[EvaluationSet], protocol: Protocol, limit: int | None, begin: Begin
-) -> Iterator[SetResult]:
+def _given(place: Path, sets: Sequence[EvaluationSet], how: _How, begin: Begin) -> Iterator[SetResult]:
     from polyrestore.evaluation.measure import measure_results
 
     for each in sets:
-        advance = begin(f"{place}: {each.name}", len(each.samples[:limit]))
-        yield measure_results(place, each, limit=limit, protocol=protocol, on_image=advance)
+        advance = begin(f"{place}: {each.name}", len(each.samples[: how["limit"]]))
+        yield measure_results(place, each, on_image=advance, **how)
 
 
 @contextmanager
@@ -180,8 +188,8 @@ def _show(
 
 
 def _print(measured: Mapping[str, Sequence[SetResult]], protocol: str) -> None:
-    from polyrestore.evaluation.rows import headings, table_rows
+    from polyrestore.evaluation.rows import headings, metrics_of, table_rows
     from polyrestore.evaluation.scores import heading
 
-    say(f"{heading()}, mean per image; {protocol}")
+    say(f"{heading(metrics_of(measured))}, mean per image; {protocol}")
     print_table(headings(), table_rows(measured))

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     ADAPTERS = "adapters"
     BACKBONES = "backbones"
     WEIGHTINGS = "weightings"
+    METRICS = "metrics"
     BUNDLES = "bundles"
     PLUGINS = "plugins"
 
@@ -45,6 +46,7 @@ def list_command(
         Kind.ADAPTERS: lambda: _adapters(bundle),
         Kind.BACKBONES: _backbones,
         Kind.WEIGHTINGS: _weightings,
+        Kind.METRICS: _metrics,
         Kind.BUNDLES: _bundles,
         Kind.PLUGINS: _plugins,
     }
@@ -143,6 +145,23 @@ def _weightings() -> Entries:
             "options": _options(strategy),
         }
         for name, strategy in WEIGHTINGS.items()
+    ]
+
+
+def _metrics() -> Entries:
+    from polyrestore.evaluation.scores import METRICS
+
+    return [
+        {
+            "name": name,
+            "title": metric.title,
+            "unit": metric.unit,
+            "better": "higher" if metric.higher_is_better else "lower",
+            "range": "{:g} to {:g}".format(*metric.range),
+            "needs": metric.needs,
+            "missing": metric.missing() or "",
+        }
+        for name, metric in METRICS.items()
     ]
 
 

@@ -52,10 +52,11 @@ class PairedDifference:
         """The difference in words, with its interval."""
         metric = METRICS[self.metric]
         unit = f" {metric.unit}" if metric.unit else ""
+        direction = "" if metric.higher_is_better else " (lower is better)"
         low, high = (f"{value:+.{metric.digits}f}" for value in (self.low, self.high))
         return (
             f"{self.data}: {self.second} less {self.first} {self.mean:+.{metric.digits}f}{unit} "
-            f"{metric.title}, 95 % interval {low} to {high}, better on {self.wins} of {self.count}"
+            f"{metric.title}{direction}, 95 % interval {low} to {high}, better on {self.wins} of {self.count}"
             + ("" if self.is_clear else ", which may be chance")
         )
 
@@ -67,7 +68,7 @@ def compare_all(measured: Mapping[str, Sequence[SetResult]]) -> list[PairedDiffe
         measured: by what restored the images, one result per set, the same sets for all.
 
     Raises:
-        DataError: two were not measured on the same images by the same protocol.
+        DataError: two were not measured on the same images by the same protocol and metrics.
     """
     (base, figures), *others = measured.items()
     return [
@@ -94,15 +95,16 @@ def paired_differences(
         second_name: of the other.
 
     Raises:
-        DataError: the two were not measured on the same images by the same protocol.
+        DataError: the two were not measured on the same images by the same protocol and metrics.
     """
     names = [[image.name for image in result.images] for result in (first, second)]
-    if names[0] != names[1] or first.protocol != second.protocol:
-        raise DataError(f"the two results of {first.name!r} are not of the same images and protocol")
+    if names[0] != names[1] or first.protocol != second.protocol or first.metrics != second.metrics:
+        raise DataError(f"the two results of {first.name!r} are not of the same images, protocol and metrics")
     generator = np.random.default_rng(_SEED)
     drawn = generator.integers(len(names[0]), size=(RESAMPLES, len(names[0])))
     compared = []
-    for name, metric in METRICS.items():
+    for name in first.metrics:
+        metric = METRICS[name]
         figures = [
             np.array([min(image.blind[name], metric.cap) for image in result.images])
             for result in (first, second)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from polyrestore.data.alignment import aligned
 from polyrestore.data.images import image_paths, load_pixels
 from polyrestore.errors import DataError
 from polyrestore.evaluation.metrics import Protocol
-from polyrestore.evaluation.scores import Score, mean_score, merit, score_of
+from polyrestore.evaluation.scores import DEFAULT_METRICS, Score, mean_score, merit, score_of
 from polyrestore.evaluation.sets import EvaluationImage, EvaluationSet
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.restorer import Restorer
@@ -58,6 +58,11 @@ class SetResult:
     named_as: str | None
     images: list[ImageResult] = field(default_factory=list)
     restored_here: bool = True
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that were computed."""
+        return tuple(self.images[0].before)
 
     @property
     def before(self) -> Score:
@@ -108,6 +113,7 @@ def measure_set(
     *,
     limit: int | None = None,
     protocol: Protocol | None = None,
+    metrics: Sequence[str] = DEFAULT_METRICS,
     on_image: Callable[[str], None] | None = None,
 ) -> SetResult:
     """Measure a restorer on a test set.
@@ -117,6 +123,7 @@ def measure_set(
         evaluation_set: on what.
         limit: the first so many images only; None for all.
         protocol: how to compare; RGB rounded to 8 bits when None.
+        metrics: what to compute, by name; the first one orders images.
         on_image: called with the name of each image when it is done.
 
     Raises:
@@ -128,7 +135,7 @@ def measure_set(
     result = SetResult(evaluation_set.name, stated, named_as)
     for whole in evaluation_set.images(limit):
         sample = _middle(whole, protocol)
-        result.images.append(_measure_image(restorer, evaluation_set, sample, named_as, protocol))
+        result.images.append(_measure_image(restorer, evaluation_set, sample, named_as, protocol, metrics))
         if on_image is not None:
             on_image(sample.name)
     if not result.images:
@@ -142,6 +149,7 @@ def measure_results(
     *,
     limit: int | None = None,
     protocol: Protocol | None = None,
+    metrics: Sequence[str] = DEFAULT_METRICS,
     on_image: Callable[[str], None] | None = None,
 ) -> SetResult:
     """Measure what somebody else made of a test set: images of the inputs' or the targets' names in a folder.
@@ -153,6 +161,7 @@ def measure_results(
         evaluation_set: on what.
         limit: the first so many images only; None for all.
         protocol: how to compare; RGB rounded to 8 bits when None.
+        metrics: what to compute, by name; the first one orders images.
         on_image: called with the name of each image when it is done.
 
     Raises:
@@ -165,8 +174,8 @@ def measure_results(
     for sample in evaluation_set.images(limit):
         theirs = theirs_for(sample)
         middle = _middle(sample, protocol)
-        before = score_of(middle.degraded, middle.target, protocol)
-        after = score_of(protocol.middle(theirs), middle.target, protocol)
+        before = score_of(middle.degraded, middle.target, protocol, metrics)
+        after = score_of(protocol.middle(theirs), middle.target, protocol, metrics)
         result.images.append(ImageResult(sample.name, before, after, None, {}, {}, 0.0))
         if on_image is not None:
             on_image(sample.name)
@@ -207,10 +216,11 @@ def _measure_image(
     sample: EvaluationImage,
     named_as: str | None,
     protocol: Protocol,
+    metrics: Sequence[str],
 ) -> ImageResult:
     def score(image: Tensor) -> Score:
         pair = aligned(image, sample.target) if evaluation_set.aligned else (image, sample.target)
-        return score_of(*pair, protocol)
+        return score_of(*pair, protocol, metrics)
 
     def restored_as(composition: str | Mapping[str, float]) -> Restored:
         return restorer.restore(sample.degraded, as_=composition)

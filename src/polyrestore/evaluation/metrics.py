@@ -1,4 +1,4 @@
-"""PSNR and SSIM with a stated protocol.
+"""PSNR, SSIM and MS-SSIM with a stated protocol.
 
 The same two images can differ by decibels in their PSNR depending on channels, rounding and crop, so a figure
 never travels without its :class:`Protocol`.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from polyrestore.errors import ProtocolError
 
@@ -21,6 +22,8 @@ _GAUSSIAN_SIGMA = 1.5
 _WINDOW_PX = {"gaussian": 11, "uniform": 7}
 # The squares of (0.01, 0.03) times the range of the values, which keep SSIM's quotients finite.
 _SSIM_CONSTANTS = (0.01**2, 0.03**2)
+# MS-SSIM's, from the finest scale to the coarsest.
+_SCALE_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 # ITU-R BT.601 luma in [16, 235] / 255, as MATLAB's rgb2ycbcr gives it.
 _LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 _LUMA_OFFSET = 16 / 255
@@ -96,7 +99,7 @@ def psnr(image: Tensor, target: Tensor, protocol: Protocol) -> float:
     """
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
-    first, second = _prepare(image, target, protocol)
+    first, second = prepare(image, target, protocol)
     return float(peak_signal_noise_ratio(first, second, data_range=1.0))
 
 
@@ -114,19 +117,38 @@ def ssim(image: Tensor, target: Tensor, protocol: Protocol) -> float:
     Raises:
         ProtocolError: the shapes differ, or the crop leaves less than one window.
     """
-    first, second = _prepare(image, target, protocol)
-    size = _WINDOW_PX[protocol.window]
-    if min(first.shape[-2:]) < size:
-        raise ProtocolError(f"SSIM needs at least {size}x{size} px, not {first.shape[-1]}x{first.shape[-2]}")
-    products = torch.cat([first, second, first.square(), second.square(), first * second])
-    mean1, mean2, square1, square2, product = _window_means(products, _window_profile(protocol.window))
-    correction = size**2 / (size**2 - 1) if protocol.window == "uniform" else 1.0
-    variances = correction * (square1 - mean1.square() + square2 - mean2.square())
-    covariance = correction * (product - mean1 * mean2)
-    c1, c2 = _SSIM_CONSTANTS
-    similarity = (2 * mean1 * mean2 + c1) * (2 * covariance + c2)
-    similarity = similarity / ((mean1.square() + mean2.square() + c1) * (variances + c2))
+    first, second = prepare(image, target, protocol)
+    _require_windows(first, protocol.window, "SSIM", 1)
+    similarity, _ = _compare_windows(first, second, protocol.window)
     return float(similarity.mean())
+
+
+def ms_ssim(image: Tensor, target: Tensor, protocol: Protocol) -> float:
+    """Return the multi-scale structural similarity (Wang et al., Asilomar 2003, eq. 7).
+
+    Contrast and structure are compared at five scales, each half as large as the one before, and luminance at
+    the coarsest, with the published exponents; a product for each channel, of which the mean is returned. A
+    negative mean of a scale counts as 0, since it has no power.
+
+    Args:
+        image: (3, H, W), RGB in [0, 1].
+        target: the truth, of the same shape.
+        protocol: how to compare; its window is that of every scale.
+
+    Raises:
+        ProtocolError: the shapes differ, or the coarsest scale is smaller than one window.
+    """
+    first, second = prepare(image, target, protocol)
+    coarsest = 2 ** (len(_SCALE_EXPONENTS) - 1)
+    _require_windows(first, protocol.window, "MS-SSIM", coarsest)
+    product = torch.ones(first.shape[1], dtype=first.dtype)
+    for scale, exponent in enumerate(_SCALE_EXPONENTS):
+        if scale:
+            first, second = _halve(first), _halve(second)
+        whole, contrast = _compare_windows(first, second, protocol.window)
+        last = scale == len(_SCALE_EXPONENTS) - 1
+        product *= (whole if last else contrast).clamp(min=0) ** exponent
+    return float(product.mean())
 
 
 def mean_psnr(values: Iterable[float]) -> float:
@@ -146,6 +168,34 @@ def mean_psnr(values: Iterable[float]) -> float:
 def json_number(value: float) -> float | str:
     """Return a number that JSON can hold: the words ``"inf"`` and ``"nan"`` where it has none."""
     return value if math.isfinite(value) else str(value)
+
+
+def _compare_windows(first: Tensor, second: Tensor, window: str) -> tuple[Tensor, Tensor]:
+    """Return SSIM and its factor of contrast and structure: (C,) each, the means over all windows."""
+    size = _WINDOW_PX[window]
+    products = torch.cat([first, second, first.square(), second.square(), first * second])
+    mean1, mean2, square1, square2, product = _window_means(products, _window_profile(window))
+    correction = size**2 / (size**2 - 1) if window == "uniform" else 1.0
+    variances = correction * (square1 - mean1.square() + square2 - mean2.square())
+    covariance = correction * (product - mean1 * mean2)
+    c1, c2 = _SSIM_CONSTANTS
+    contrast = (2 * covariance + c2) / (variances + c2)
+    luminance = (2 * mean1 * mean2 + c1) / (mean1.square() + mean2.square() + c1)
+    return (luminance * contrast).mean((1, 2)), contrast.mean((1, 2))
+
+
+def _halve(image: Tensor) -> Tensor:
+    """Map (1, C, H, W) to the means of squares of 2 px; an odd last row or column counts twice."""
+    height, width = image.shape[-2:]
+    padded = functional.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
+    return functional.avg_pool2d(padded, 2)
+
+
+def _require_windows(image: Tensor, window: str, title: str, coarsest: int) -> None:
+    height, width = image.shape[-2:]
+    least = (_WINDOW_PX[window] - 1) * coarsest + 1
+    if min(height, width) < least:
+        raise ProtocolError(f"{title} needs at least {least}x{least} px, not {width}x{height}")
 
 
 def _window_profile(window: str) -> Tensor:
@@ -169,7 +219,17 @@ def _window_means(maps: Tensor, profile: Tensor) -> Tensor:
     return maps
 
 
-def _prepare(image: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
+def prepare(image: Tensor, target: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
+    """Return an image and its target as a protocol compares them, (1, C, H, W) in float64 on the CPU.
+
+    Args:
+        image: (3, H, W), RGB; what is outside [0, 1] is clipped.
+        target: the truth, of the same shape.
+        protocol: how to compare: C is 1 for luma, else 3; H and W are less where it crops.
+
+    Raises:
+        ProtocolError: the shapes differ, or the crop leaves nothing.
+    """
     if image.shape != target.shape or image.dim() != 3 or image.shape[0] != 3:
         shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
         raise ProtocolError(f"images to compare must have one shape (3, H, W), not {shapes}")

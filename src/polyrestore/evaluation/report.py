@@ -59,7 +59,7 @@ def as_markdown(results: Sequence[SetResult], about: Mapping[str, Any], peers: M
     lines = ["# Test sets", ""]
     lines += [f"- {key}: {value}" for key, value in about.items()]
     lines += ["", *markdown_table(_HEADINGS, as_rows(results, peers))]
-    lines += ["", f"Each figure is {heading()}, the mean over images. Protocol:", ""]
+    lines += ["", f"Each figure is {heading(results[0].metrics)}, the mean over images. Protocol:", ""]
     for protocol in dict.fromkeys(result.protocol for result in results):
         names = ", ".join(result.name for result in results if result.protocol == protocol)
         lines.append(f"- {protocol}: {names}")

@@ -11,7 +11,7 @@ from typing import Any
 from polyrestore.evaluation.comparison import PairedDifference
 from polyrestore.evaluation.measure import SetResult
 from polyrestore.evaluation.report import as_json, markdown_table
-from polyrestore.evaluation.scores import METRICS, cell, heading
+from polyrestore.evaluation.scores import cell, heading
 
 _LATEX_SPECIAL = {
     character: f"\\{character}" for character in "&%$#_{}"
@@ -20,6 +20,11 @@ _LATEX_SPECIAL = {
 
 Measured = Mapping[str, Sequence[SetResult]]
 """By what restored the images, one result per set, the same sets for all."""
+
+
+def metrics_of(measured: Measured) -> tuple[str, ...]:
+    """Return the metrics that were computed, which are the same for all."""
+    return next(iter(measured.values()))[0].metrics
 
 
 def headings() -> tuple[str, ...]:
@@ -72,8 +77,9 @@ def as_page(measured: Measured, differences: Sequence[PairedDifference], about: 
     lines += markdown_table(headings(), table_rows(measured))
     lines += [
         "",
-        f"Each figure is {heading()}, the mean over images. *blind* is restored with the composition that",
-        "was recognised, or is what was given as a result; *named* with the degradation given by name.",
+        f"Each figure is {heading(metrics_of(measured))}, the mean over images.",
+        "*blind* is restored with the composition that was recognised, or is what was given as a result;",
+        "*named* is restored with the degradation given by name.",
         "",
     ]
     lines += [f"- {difference.sentence}" for difference in differences]
@@ -88,13 +94,14 @@ def as_csv(measured: Measured) -> str:
     """
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    figures = [f"{metric}_{when}" for metric in METRICS for when in ("input", "blind", "named")]
+    metrics = metrics_of(measured)
+    figures = [f"{metric}_{when}" for metric in metrics for when in ("input", "blind", "named")]
     writer.writerow(["restorer", "set", "image", *figures, "weights"])
     for restorer, sets in measured.items():
         for result in sets:
             for image in result.images:
                 scores = (image.before, image.blind, image.named)
-                row = ["" if score is None else score[metric] for metric in METRICS for score in scores]
+                row = ["" if score is None else score[metric] for metric in metrics for score in scores]
                 weights = " ".join(f"{name}={weight:.3f}" for name, weight in image.weights.items())
                 writer.writerow([restorer, result.name, image.name, *row, weights])
     return written.getvalue()
@@ -107,7 +114,8 @@ def as_latex(measured: Measured) -> str:
         measured: the results.
     """
     sets = next(iter(measured.values()), ())
-    lines = ["% " + " & ".join(["restorer", *(_escaped(result.name) for result in sets)]) + r" \\"]
+    lines = [f"% {heading(metrics_of(measured))}"]
+    lines += ["% " + " & ".join(["restorer", *(_escaped(result.name) for result in sets)]) + r" \\"]
     inputs = [cell(result.before) for result in sets]
     lines.append(" & ".join(["input", *inputs]) + r" \\")
     for restorer, results in measured.items():

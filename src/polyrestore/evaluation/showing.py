@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from polyrestore.evaluation.measure import SetResult
-from polyrestore.evaluation.scores import LEADING, METRICS, cell, merit
+from polyrestore.evaluation.scores import METRICS, cell, leading, merit
 from polyrestore.evaluation.sets import EvaluationImage, EvaluationSet
 from polyrestore.imaging.sheets import Panel, encode_sheet
 from polyrestore.restoration.restorer import Restorer
@@ -84,16 +84,17 @@ def _draw_means(figure: type[Figure], measured: Mapping[str, Sequence[SetResult]
     sets = next(iter(measured.values()))
     drawn = figure(figsize=(2 + 1.2 * len(sets), 4), layout="constrained")
     axes = drawn.subplots()
-    heights = {"input": [result.before[LEADING] for result in sets]}
+    shown = leading(sets[0].before)
+    heights = {"input": [result.before[shown] for result in sets]}
     heights |= {
-        Path(name).name: [result.blind[LEADING] for result in results] for name, results in measured.items()
+        Path(name).name: [result.blind[shown] for result in results] for name, results in measured.items()
     }
     width = 0.8 / len(heights)
     for place, (name, values) in enumerate(heights.items()):
         axes.bar([index + place * width for index in range(len(sets))], values, width, label=name)
     axes.set_xticks([index + 0.4 - width / 2 for index in range(len(sets))])
     axes.set_xticklabels([result.name for result in sets], rotation=20, ha="right")
-    axes.set_ylabel(METRICS[LEADING].heading)
+    axes.set_ylabel(METRICS[shown].heading)
     axes.legend()
     return drawn
 
@@ -101,16 +102,17 @@ def _draw_means(figure: type[Figure], measured: Mapping[str, Sequence[SetResult]
 def _draw_images(figure: type[Figure], measured: Mapping[str, Sequence[SetResult]]) -> Figure:
     drawn = figure(figsize=(5, 5), layout="constrained")
     axes = drawn.subplots()
-    cap = METRICS[LEADING].cap
+    shown = leading(next(iter(measured.values()))[0].before)
+    cap, title = METRICS[shown].cap, METRICS[shown].heading
     for name, results in measured.items():
         images = [image for result in results for image in result.images]
-        before = [min(image.before[LEADING], cap) for image in images]
-        after = [min(image.blind[LEADING], cap) for image in images]
+        before = [min(image.before[shown], cap) for image in images]
+        after = [min(image.blind[shown], cap) for image in images]
         axes.scatter(before, after, s=12, label=Path(name).name)
     low, high = axes.get_xlim()
     axes.axline((low, low), (high, high), color="grey", linewidth=1)
-    axes.set_xlabel(f"{METRICS[LEADING].heading}, input")
-    axes.set_ylabel(f"{METRICS[LEADING].heading}, restored")
+    axes.set_xlabel(f"{title}, input")
+    axes.set_ylabel(f"{title}, restored")
     axes.legend()
     return drawn
 
