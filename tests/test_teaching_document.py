@@ -10,8 +10,9 @@ import pytest
 from polyrestore import teaching
 from polyrestore.bundles import load_bundle, save_bundle, shipped
 from polyrestore.cli.main import run
+from polyrestore.data.negatives import NEGATIVES
 from polyrestore.imaging import ImageMetadata, write_image
-from polyrestore.teaching import Training, making
+from polyrestore.teaching import Training, making, recognising
 from tests.support.tiny_bundle import tiny_bundle
 from tests.teaching.conftest import drown, picture
 from tests.test_readme import ROOT, commands
@@ -26,6 +27,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # The command has no such options: a reader waits for minutes.
     quick = partial(Training, steps=2, patch_px=32, batch_size=2, rank=1)
     monkeypatch.setattr(teaching, "Training", quick)
+    monkeypatch.setattr(recognising, "_OTHERS", 2)
+    monkeypatch.setattr(recognising, "NEGATIVES", dict(list(NEGATIVES.items())[:3]))
     for index in range(5):
         clean = picture(index, (48, 56))
         write_image(tmp_path / "wet-glass" / "input" / f"{index}.png", drown(clean), ImageMetadata())

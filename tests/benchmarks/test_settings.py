@@ -25,6 +25,9 @@ SEARCHED = {
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (settings, settings_search):
         monkeypatch.setattr(module, "SEARCHED", SEARCHED)
+    few = dict(list(settings_search.MIXTURES.items())[:3])
+    monkeypatch.setattr(settings_search, "MIXTURES", few)
+    monkeypatch.setattr(settings_search, "DEGRADATIONS", ("noise", "jpeg", "haze"))
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
