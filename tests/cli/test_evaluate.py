@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from polyrestore.evaluation import published
+from polyrestore.evaluation.sets import found_sets
 from polyrestore.imaging import ImageMetadata, read_image, write_image
 from tests.cli.conftest import Outcome
 from tests.cli.test_json import documented
@@ -106,6 +108,36 @@ def test_the_metrics_that_are_asked_for_are_in_every_table(call: Call, pairs: Pa
     outcome = call("evaluate", pairs, "--results", tmp_path / "perfect", "--metrics", "psnr,ms_ssim")
     assert outcome.code == 1
     assert "MS-SSIM needs at least 161x161 px, not 30x24" in outcome.err
+
+
+def test_published_figures_stand_beside_ours_in_every_table(
+    call: Call, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = tmp_path / "perfect"
+    (found,) = found_sets(clean, sigma_255=25)
+    figure = published.PublishedFigure(
+        method="Net_A", sigma_255=25, protocol="all-in-one", psnr=31.5, source="a paper"
+    )
+    known = published.OfficialSet(
+        name="three", images=3, pixels_sha256=published.hash_pixels(found), figures=(figure,)
+    )
+    monkeypatch.setattr(published, "official_sets", lambda: (known,))
+    arguments = ("evaluate", clean, "--results", clean, "--sigma-255", 25)
+    outcome = call(*arguments, "--protocol", "all-in-one", "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "perfect noise 25, published in dB of PSNR by this protocol: Net_A 31.50" in outcome.out
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert record["published"]["perfect noise 25"][0]["psnr"] == 31.5
+    assert (
+        "| perfect noise 25 | Net_A | 31.50 | a paper |" in (tmp_path / "out" / "evaluation.md").read_text()
+    )
+    assert r"Net\_A & 31.50 / -- \\ % published" in (tmp_path / "out" / "rows.tex").read_text()
+    for options in (("--limit", 2), ("--metrics", "ssim"), ("--protocol", "files")):
+        plain = call(*arguments, "--protocol", "all-in-one", *options, "--json")
+        assert json.loads(plain.out)["published"] == {}
+    outcome = call(*arguments[:-1], 0)
+    assert outcome.code == 1
+    assert "above 0 and at most 255, not 0" in outcome.err
 
 
 def test_metrics_are_listed_with_what_they_lack(call: Call) -> None:

@@ -19,6 +19,7 @@ from polyrestore.files import write_bytes, write_text
 if TYPE_CHECKING:
     from polyrestore.evaluation.measure import SetResult
     from polyrestore.evaluation.metrics import Protocol
+    from polyrestore.evaluation.rows import Published
     from polyrestore.evaluation.sets import EvaluationSet
 
 _FILES = ("evaluation.json", "evaluation.md", "images.csv", "rows.tex")
@@ -47,6 +48,12 @@ def evaluate_command(
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="The first N images of each set only.")
     ] = None,
+    sigma_255: Annotated[
+        float | None,
+        typer.Option(
+            "--sigma-255", metavar="S", help="Add Gaussian noise of this strength to clean photographs first."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Write tables and pictures there."),
@@ -71,7 +78,10 @@ def evaluate_command(
         raise DataError("one thing is to be measured twice; name each once")
     if output is not None:
         _require_free(output)
-    sets = found_sets(folder, layout)
+    if sigma_255 is not None and not 0 < sigma_255 <= 255:
+        raise DataError(f"the strength of noise is above 0 and at most 255, not {sigma_255:g}")
+    sets = found_sets(folder, layout, sigma_255=sigma_255)
+    published = _published(sets, protocol, how)
     measured: dict[str, list[SetResult]] = {}
     with _shown() as begin:
         for name in named:
@@ -82,9 +92,9 @@ def evaluate_command(
     if limit is not None:
         about["limit"] = f"the first {limit} images of each set only"
     differences = compare_all(measured)
-    record = as_record(measured, differences, about)
+    record = as_record(measured, differences, about, published)
     if output is not None:
-        _write(output, record, measured, as_page(measured, differences, about))
+        _write(output, record, measured, as_page(measured, differences, about, published), published)
         _show(output, measured, sets, device)
     if as_json:
         print_json(**record)
@@ -92,6 +102,9 @@ def evaluate_command(
     _print(measured, str(compared_by))
     for difference in differences:
         say(difference.sentence)
+    for name, figures in published.items():
+        found = ", ".join(f"{figure.method} {figure.psnr:.2f}" for figure in figures)
+        say(f"{name}, published in dB of PSNR by this protocol: {found}")
     if output is not None:
         say(f"written: {', '.join(str(output / name) for name in (*_FILES, _SHEETS))}")
 
@@ -103,6 +116,16 @@ class _How(TypedDict):
     protocol: Protocol
     metrics: tuple[str, ...]
     limit: int | None
+
+
+def _published(sets: Sequence[EvaluationSet], protocol: str, how: _How) -> Published:
+    """Return what is published about whole sets, where PSNR is measured."""
+    from polyrestore.evaluation.published import published_figures
+
+    if how["limit"] is not None or "psnr" not in how["metrics"]:
+        return {}
+    found = {each.name: published_figures(each, protocol) for each in sets}
+    return {name: figures for name, figures in found.items() if figures}
 
 
 def _restored(
@@ -152,13 +175,20 @@ def _require_free(output: Path) -> None:
 
 
 def _write(
-    output: Path, record: Mapping[str, Any], measured: Mapping[str, Sequence[SetResult]], page: str
+    output: Path,
+    record: Mapping[str, Any],
+    measured: Mapping[str, Sequence[SetResult]],
+    page: str,
+    published: Published,
 ) -> None:
     from polyrestore.evaluation.rows import as_csv, as_latex
 
     texts = (
-        json.dumps(record, indent=1, allow_nan=False) + "\n", page, as_csv(measured), as_latex(measured)
-    )  # fmt: skip
+        json.dumps(record, indent=1, allow_nan=False) + "\n",
+        page,
+        as_csv(measured),
+        as_latex(measured, published),
+    )
     for name, text in zip(_FILES, texts, strict=True):
         write_text(output / name, text)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from polyrestore.evaluation.comparison import PairedDifference
 from polyrestore.evaluation.measure import SetResult
+from polyrestore.evaluation.published import PublishedFigure
 from polyrestore.evaluation.report import as_json, markdown_table
 from polyrestore.evaluation.scores import cell, heading
 
@@ -20,6 +21,8 @@ _LATEX_SPECIAL = {
 
 Measured = Mapping[str, Sequence[SetResult]]
 """By what restored the images, one result per set, the same sets for all."""
+Published = Mapping[str, Sequence[PublishedFigure]]
+"""By the name of a set; sets about which nothing is known are not there."""
 
 
 def metrics_of(measured: Measured) -> tuple[str, ...]:
@@ -55,7 +58,10 @@ def table_rows(measured: Measured) -> list[tuple[str, ...]]:
 
 
 def as_record(
-    measured: Measured, differences: Sequence[PairedDifference], about: Mapping[str, Any]
+    measured: Measured,
+    differences: Sequence[PairedDifference],
+    about: Mapping[str, Any],
+    published: Published,
 ) -> dict[str, Any]:
     """Return everything as plain JSON values.
 
@@ -63,15 +69,22 @@ def as_record(
         measured: the results.
         differences: between the restorers.
         about: the protocol, and what else was measured with.
+        published: what others have published about the sets.
     """
     return {
         "about": dict(about),
         "restorers": {name: as_json(results, {})["sets"] for name, results in measured.items()},
         "differences": [asdict(difference) for difference in differences],
+        "published": {name: [figure.model_dump() for figure in each] for name, each in published.items()},
     }
 
 
-def as_page(measured: Measured, differences: Sequence[PairedDifference], about: Mapping[str, Any]) -> str:
+def as_page(
+    measured: Measured,
+    differences: Sequence[PairedDifference],
+    about: Mapping[str, Any],
+    published: Published,
+) -> str:
     """Return a Markdown page; arguments as for :func:`as_record`."""
     lines = ["# Evaluation", "", *(f"- {key}: {value}" for key, value in about.items()), ""]
     lines += markdown_table(headings(), table_rows(measured))
@@ -83,6 +96,16 @@ def as_page(measured: Measured, differences: Sequence[PairedDifference], about: 
         "",
     ]
     lines += [f"- {difference.sentence}" for difference in differences]
+    if published:
+        lines += ["", "Published, in dB of PSNR by the same protocol:", ""]
+        lines += markdown_table(
+            ("set", "method", "PSNR in dB", "source"),
+            [
+                (name, figure.method, f"{figure.psnr:.2f}", figure.source)
+                for name, figures in published.items()
+                for figure in figures
+            ],
+        )
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -107,21 +130,32 @@ def as_csv(measured: Measured) -> str:
     return written.getvalue()
 
 
-def as_latex(measured: Measured) -> str:
+def as_latex(measured: Measured, published: Published) -> str:
     """Return the rows of a LaTeX table: a restorer each, its blind figures on every set behind each other.
+
+    What was published comes before, with nothing where it is not known.
 
     Args:
         measured: the results.
+        published: what others have published about the sets.
     """
     sets = next(iter(measured.values()), ())
     lines = [f"% {heading(metrics_of(measured))}"]
     lines += ["% " + " & ".join(["restorer", *(_escaped(result.name) for result in sets)]) + r" \\"]
     inputs = [cell(result.before) for result in sets]
     lines.append(" & ".join(["input", *inputs]) + r" \\")
+    for method in dict.fromkeys(figure.method for figures in published.values() for figure in figures):
+        cells = [_published_cell(published.get(result.name, ()), method, result.metrics) for result in sets]
+        lines.append(" & ".join([_escaped(method), *cells]) + r" \\ % published")
     for restorer, results in measured.items():
         cells = [cell(result.blind) for result in results]
         lines.append(" & ".join([_escaped(restorer), *cells]) + r" \\")
     return "\n".join(lines) + "\n"
+
+
+def _published_cell(figures: Sequence[PublishedFigure], method: str, metrics: Sequence[str]) -> str:
+    known = {figure.method: f"{figure.psnr:.2f}" for figure in figures}
+    return " / ".join(known.get(method, "--") if metric == "psnr" else "--" for metric in metrics)
 
 
 def _escaped(text: str) -> str:

@@ -13,6 +13,7 @@ from polyrestore.data.images import image_paths, pair_paths
 from polyrestore.data.layouts import find_sets
 from polyrestore.data.layouts.finding import AUTOMATIC
 from polyrestore.data.samples import ImageFile, PixelCache, Sample
+from polyrestore.data.tasks import FixedNoise
 from polyrestore.errors import DataError
 
 ImageDamage = Callable[[Tensor, torch.Generator], Tensor]
@@ -46,6 +47,7 @@ class EvaluationSet:
         damage: makes the input from a clean image; None where the samples are pairs.
         mixture: True when several degradations act, and single adapters are measured beside the composition.
         aligned: True to compare after the best whole-pixel shift.
+        sigma_255: of the Gaussian noise that ``damage`` adds; None for any other damage.
     """
 
     name: str
@@ -54,6 +56,7 @@ class EvaluationSet:
     damage: ImageDamage | None = None
     mixture: bool = False
     aligned: bool = False
+    sigma_255: float | None = None
 
     def images(self, limit: int | None = None) -> Iterator[EvaluationImage]:
         """Yield the images, the first ``limit`` of them, or all.
@@ -98,7 +101,9 @@ def pair_samples(folder: Path) -> list[Sample]:
     ]
 
 
-def found_sets(folder: Path, layout: str = AUTOMATIC) -> list[EvaluationSet]:
+def found_sets(
+    folder: Path, layout: str = AUTOMATIC, *, sigma_255: float | None = None
+) -> list[EvaluationSet]:
     """Return the test sets in a folder and below it, whatever published layout they have; one per task.
 
     Where a set is divided, its images for testing count alone. The degradation is named by the
@@ -107,9 +112,12 @@ def found_sets(folder: Path, layout: str = AUTOMATIC) -> list[EvaluationSet]:
     Args:
         folder: where to look.
         layout: one of :data:`polyrestore.data.LAYOUTS`, or "auto" for every one.
+        sigma_255: noise to add to photographs as published comparisons of denoising do it, clipped and cut to
+            whole values; None for none.
 
     Raises:
-        DataError: the folder is missing, or holds no set with images to test on.
+        DataError: the folder is missing, holds no set with images to test on, or holds pairs and is to get
+            noise.
         UnknownNameError: there is no such layout.
     """
     sets = []
@@ -120,10 +128,21 @@ def found_sets(folder: Path, layout: str = AUTOMATIC) -> list[EvaluationSet]:
             samples = tuple(sample for sample in found.samples if sample.task == task)
             name = f"{found.folder.name} {task}".rstrip()
             named = task.replace("+", ",") or None
-            sets.append(EvaluationSet(name, samples, named, mixture="+" in task))
+            if sigma_255 is None:
+                sets.append(EvaluationSet(name, samples, named, mixture="+" in task))
+            else:
+                sets.append(_noisy(name, samples, sigma_255))
     if not sets:
         raise DataError(f"{folder} holds images to train on, and none to test on")
     return sets
+
+
+def _noisy(name: str, samples: Sequence[Sample], sigma_255: float) -> EvaluationSet:
+    if any(sample.degraded is not None for sample in samples):
+        raise DataError(f"{name} holds pairs; noise is added to clean photographs only")
+    return EvaluationSet(
+        f"{name} noise {sigma_255:g}", samples, "noise", damage=FixedNoise(sigma_255), sigma_255=sigma_255
+    )
 
 
 def _stem(file: ImageFile | None) -> str:
