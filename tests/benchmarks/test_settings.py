@@ -10,6 +10,7 @@ import polyrestore
 from benchmarks import settings
 from benchmarks.settings import main
 from polyrestore.bundles import load_bundle, save_bundle
+from polyrestore.degradations import MIXTURES
 from polyrestore.evaluation import settings_search
 from polyrestore.evaluation.settings_search import LEAST_GAIN, Search, damaged_sets
 from tests.evaluation.conftest import data as data
@@ -25,7 +26,7 @@ SEARCHED = {
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (settings, settings_search):
         monkeypatch.setattr(module, "SEARCHED", SEARCHED)
-    few = dict(list(settings_search.MIXTURES.items())[:3])
+    few = dict(list(MIXTURES.items())[:3])
     monkeypatch.setattr(settings_search, "MIXTURES", few)
     monkeypatch.setattr(settings_search, "DEGRADATIONS", ("noise", "jpeg", "haze"))
 
