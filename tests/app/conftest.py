@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import pytest
 import torch
 
+from polyrestore.adapters import LoraConfig
 from polyrestore.app.engine import Engine
 from polyrestore.app.limits import Limits
 from polyrestore.app.server import make_server, open_socket
@@ -25,13 +26,14 @@ from polyrestore.bundles import save_bundle
 from polyrestore.imaging import ImageMetadata, encode_image
 from polyrestore.restoration.opening import load
 from polyrestore.restoration.restorer import Restorer
-from tests.support.tiny_bundle import tiny_bundle
+from tests.support.tiny_bundle import TWO_LORAS, tiny_bundle
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     # No image counts as clean, so that every one is run through the network.
-    made = tiny_bundle(settings={"clean_threshold": 1.1})
+    adapters = {**TWO_LORAS, "downsampling": LoraConfig(rank=2)}
+    made = tiny_bundle(adapters, settings={"clean_threshold": 1.1})
     return str(save_bundle(tmp_path_factory.mktemp("bundles") / "tiny", made))
 
 

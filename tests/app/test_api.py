@@ -52,6 +52,7 @@ EXIF = (
             {"quality": "best", "format": "jpeg", "jpeg_quality": 80},
             ["--quality", "best", "--format", "jpeg", "--jpeg-quality", "80"],
         ),
+        ("f.png", {}, {"as": "rain", "scale": 2}, ["--as", "rain", "--scale", "2"]),
     ],
 )
 def test_the_result_is_that_of_the_command_line(
@@ -70,7 +71,8 @@ def test_the_result_is_that_of_the_command_line(
     report = json.loads(answer.headers[REPORT_HEADER.lower()])
     assert (report["name"], answer.body) == expected
     assert report["sha256"] == hashlib.sha256(expected[1]).hexdigest()
-    assert (report["width"], report["height"], report["unchanged"]) == (40, 30, False)
+    scale = parameters.get("scale", 1)
+    assert (report["width"], report["height"], report["unchanged"]) == (40 * scale, 30 * scale, False)
     assert answer.headers["content-type"].startswith("image/")
     assert answer.headers["content-disposition"].startswith("attachment")
 
@@ -127,7 +129,8 @@ def test_a_format_that_browsers_do_not_show_is_reduced_to_one_that_they_do(site:
 
 def test_the_bundle_and_the_state_are_told(site: Site) -> None:
     found = site.ask("/api/bundle").json
-    assert (found["name"], found["adapters"]) == ("tiny", ["noise", "rain"])
+    assert (found["name"], found["adapters"]) == ("tiny", ["downsampling", "noise", "rain"])
+    assert found["scales"] == [1, 2, 3, 4]
     assert found["limits"]["max_megapixels"] == 20
     assert {"png", "jpeg", "tiff"} <= set(found["formats"])
     assert site.ask("/api/health").json == {
@@ -174,6 +177,8 @@ def giant_png(width: int, height: int) -> bytes:
         (picture(), {"strength": 2}, 422, "invalid"),
         (picture(), {"strength": "nan"}, 422, "invalid"),
         (picture(), {"quality": "better"}, 422, "invalid"),
+        (picture(), {"scale": 5}, 422, "invalid"),
+        (giant_png(2000, 1300), {"scale": 4}, 413, "image_too_large"),
         (picture(), {"format": "docx"}, 422, "unknown_format"),
         (picture(), {"job": "../../x"}, 422, "invalid"),
     ],
@@ -187,7 +192,7 @@ def test_what_cannot_be_done_has_a_code_and_a_line(
     assert message
     assert "\n" not in message
     assert "--max" not in message
-    if status == 422 and not parameters or code == "image_too_large":
+    if not parameters and (status == 422 or code == "image_too_large"):
         for path in ("/api/recognise", "/api/preview"):
             answer = site.ask(path, content, method="POST")
             assert (answer.status, answer.code) == (status, code)

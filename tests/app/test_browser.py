@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as PillowImage
 from playwright.sync_api import Browser, FileChooser, FilePayload, Page, TimeoutError, expect, sync_playwright
 
 from polyrestore.cli.main import run
@@ -132,6 +133,24 @@ def test_a_photograph_is_restored_compared_changed_and_downloaded(
     assert moved != blind
     page.locator("#reset").click()
     expect(page.locator("#reset")).to_be_disabled()
+
+
+def test_an_enlarged_photograph_is_that_of_the_shown_command(
+    visit: Callable[..., Page], bundle: str, tmp_path: Path
+) -> None:
+    page, content = visit(), picture("small.png", 60, 40)
+    drop(page, upload("small.png", content))
+    wait_for_result(page)
+    for bar in page.locator("#bars input, #other-bars input").all():
+        bar.evaluate("bar => { bar.value = 0; bar.dispatchEvent(new Event('input')); }")
+    page.locator("#scale").select_option("2")
+    expect(page.locator("#command")).to_have_text(re.compile("--as downsampling --scale 2"))
+    wait_for_result(page)
+    made = download(page, tmp_path, page.locator("#download").click)
+    assert made == by_shown_command(page, tmp_path, bundle, content)
+    (tmp_path / made[0]).write_bytes(made[1])
+    with PillowImage.open(tmp_path / made[0]) as opened:
+        assert opened.size == (120, 80)
 
 
 def test_several_are_restored_one_after_another_into_a_zip_file(

@@ -31,6 +31,7 @@ from polyrestore.app.schemas import (
     RestorationReport,
 )
 from polyrestore.imaging import FORMATS
+from polyrestore.restoration.enlarging import ENLARGED_AS, SCALES
 from polyrestore.restoration.views import QUALITIES
 
 REPORT_HEADER = "Polyrestore-Report"
@@ -87,6 +88,9 @@ FormatName = Annotated[
     ),
 ]
 JpegQuality = Annotated[int | None, Query(ge=1, le=100, description="of a result that is a JPEG file")]
+Scale = Annotated[
+    int, Query(ge=1, le=max(SCALES), description="how many times as wide and high the result is")
+]
 JobKey = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9-]{8,64}$", description="a name of your own, to ask how far the image is"),
@@ -106,9 +110,10 @@ def wish_of(
     quality: QualityName = "normal",
     format_: FormatName = None,
     jpeg_quality: JpegQuality = None,
+    scale: Scale = 1,
 ) -> Wish:
     """Return how the image of a request is to be restored."""
-    return Wish(name, as_, strength, quality, format_, jpeg_quality)
+    return Wish(name, as_, strength, quality, format_, jpeg_quality, scale)
 
 
 def make_router(engine: Engine) -> APIRouter:
@@ -131,6 +136,7 @@ def make_router(engine: Engine) -> APIRouter:
             in_full=restorer.recognition_settings.in_full,
             recognises=restorer.bundle.recogniser is not None,
             qualities=list(QUALITIES),
+            scales=list(SCALES) if ENLARGED_AS in restorer.adapters else [1],
             formats=sorted(found.name.lower() for found in FORMATS.values() if found.encode is not None),
             device=str(restorer.device),
             preview_px=engine.preview_px,

@@ -23,6 +23,7 @@ from polyrestore.bulk.one_content import Order, RestoredContent, restore_content
 from polyrestore.imaging import ImageMetadata, encode_image, read_image, read_sizes
 from polyrestore.imaging.levels import convert_levels
 from polyrestore.imaging.read import require_size
+from polyrestore.restoration.enlarging import require_scale
 from polyrestore.restoration.views import require_quality
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Wish:
         quality: in how many views, one of :data:`~polyrestore.restoration.views.QUALITIES`.
         format: of the result; None for that of the input.
         jpeg_quality: of a result that is a JPEG file, from 1 to 100; None for what does not damage it again.
+        scale: how many times as wide and high the result is.
     """
 
     name: str = "image"
@@ -60,6 +62,7 @@ class Wish:
     quality: str = "normal"
     format: str | None = None
     jpeg_quality: int | None = None
+    scale: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +177,7 @@ class Engine:
             key: under which the job is found meanwhile.
         """
         require_quality(wish.quality)
+        require_scale(wish.scale, self.restorer.adapters)
         task = replace(
             self.task,
             as_=wish.as_,
@@ -181,18 +185,19 @@ class Engine:
             quality=wish.quality,
             format=wish.format,
             jpeg_quality=wish.jpeg_quality,
+            scale=wish.scale,
             max_megapixels=self.limits.max_megapixels,
         )
         name = file_name(wish.name)
         output = named_for_content(PurePath(name), content, task.format)
         async with self._opening:
-            pixels = await asyncio.to_thread(self._count_pixels, content, name)
+            pixels = await asyncio.to_thread(self._count_pixels, content, name, wish.scale)
         small = pixels <= self.preview_px**2
         lane, restorer = (self._quick, self._small) if small else (self._long, self.restorer)
         job = Job(self.limits.seconds)
 
         def work() -> Answer:
-            restorer.quality, restorer.on_tile = wish.quality, job.on_tile
+            restorer.quality, restorer.scale, restorer.on_tile = wish.quality, wish.scale, job.on_tile
             order: Order = task.order(Path(name), Path(output))
             try:
                 made = restore_content(content, order, restorer)
@@ -220,13 +225,14 @@ class Engine:
         known = file_name(name)
         return read_image(content, name=known, max_megapixels=self.limits.max_megapixels, as_levels=True)
 
-    def _count_pixels(self, content: bytes, name: str) -> int:
-        """Return how many pixels all pictures of a file have, without decoding them.
+    def _count_pixels(self, content: bytes, name: str, scale: int) -> int:
+        """Return how many pixels the results of all pictures of a file have, without decoding them.
 
         Raises:
             ImageError: the file cannot be opened, or a picture is too large.
         """
         sizes = read_sizes(content, name=name)
+        sizes = [(scale * width, scale * height) for width, height in sizes]
         for size in sizes:
             require_size(size, Path(name), self.limits.max_megapixels)
         return sum(width * height for width, height in sizes)

@@ -78,6 +78,7 @@ class BundleAnswer(BaseModel):
     in_full: bool = Field(description="whether each weight may reach 1; otherwise their sum may")
     recognises: bool = Field(description="whether compositions can be left out")
     qualities: list[str]
+    scales: list[int] = Field(description="how many times as wide and high results can be")
     formats: list[str] = Field(description="those that results can be written in")
     device: str
     preview_px: int = Field(

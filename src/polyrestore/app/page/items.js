@@ -5,6 +5,8 @@ import { displayable } from "./compare.js";
 
 const SETTLE_MS = 500;
 const PROGRESS_MS = 600;
+// What acts on an enlarged picture, whatever else is named.
+const ENLARGING = "downsampling";
 
 export const MOST_ITEMS = 200;
 
@@ -36,7 +38,7 @@ export function add(files) {
       file,
       name: file.name || "image.png",
       // null stands for what is recognised.
-      settings: { weights: null, strength: 1, quality: "normal", format: "" },
+      settings: { weights: null, strength: 1, quality: "normal", scale: 1, format: "" },
       changedAt: 0,
     };
     if (file.size > bundle.limits.max_mb * 1e6) {
@@ -103,9 +105,15 @@ export function isDone(item) {
   return item.full?.key === keyOf(item);
 }
 
+// The composition and the strength to ask for; a composition of null stands for what is recognised.
+export function asked(item) {
+  const { weights, strength, scale } = item.settings;
+  if (weights === null || written(weights)) return { as: weights && written(weights), strength };
+  return scale > 1 ? { as: ENLARGING, strength } : { as: null, strength: 0 };
+}
+
 function isLeftAlone(item) {
-  const { weights, strength } = item.settings;
-  return (weights !== null && !written(weights)) || strength === 0;
+  return item.settings.scale === 1 && asked(item).strength === 0;
 }
 
 function pump() {
@@ -140,7 +148,7 @@ async function quick(item) {
   const key = keyOf(item);
   if (item.quickKey === key) return;
   const as = written(weightsOf(item));
-  if (isLeftAlone(item) || (bundle.recognises && !as)) {
+  if (item.settings.strength === 0 || (!as && (bundle.recognises || item.settings.weights))) {
     item.quickKey = key;
     item.quickUrl = item.thumbUrl;
     changed();
@@ -190,14 +198,13 @@ async function restoreNext() {
 }
 
 async function restoreInFull(item) {
-  const { weights, strength, quality, format } = item.settings;
+  const { quality, scale, format } = item.settings;
   if (isLeftAlone(item) && !format) {
     const report = { name: item.name, seconds: 0, notes: [], weights: {}, unchanged: true };
     return { blob: item.file, report };
   }
   const job = jobName();
-  const as = weights === null ? null : written(weights) || null;
-  const parameters = { name: item.name, as, strength: isLeftAlone(item) ? 0 : strength, quality, format, job };
+  const parameters = { name: item.name, ...asked(item), quality, scale, format, job };
   const timer = setInterval(async () => {
     try {
       item.progress = await getJson(`api/jobs/${job}`);

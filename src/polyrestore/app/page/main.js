@@ -93,7 +93,8 @@ function stateOf(item) {
 
 function showCurrent(item) {
   const done = work.isDone(item);
-  const size = item.info ?? { width: 3, height: 2 };
+  const { width, height } = item.info ?? { width: 3, height: 2 };
+  const size = { width: width * item.settings.scale, height: height * item.settings.scale };
   const afterUrl = done ? item.full.url : (item.quickUrl ?? item.thumbUrl);
   show(item.name, size, item.beforeUrl ?? item.thumbUrl, afterUrl);
   at("state").textContent = item.error ? "" : stateOf(item);
@@ -112,10 +113,11 @@ function showCurrent(item) {
 
 function showControls(item, done) {
   showBars(item);
-  const { strength, quality, format, weights } = item.settings;
+  const { strength, quality, scale, format } = item.settings;
   at("strength").value = Math.round(100 * strength);
   at("strength-value").value = `${Math.round(100 * strength)} %`;
   for (const radio of at("controls").elements.quality) radio.checked = radio.value === quality;
+  at("scale").value = scale;
   at("format").value = format;
   const link = at("download");
   link.setAttribute("aria-disabled", String(!done));
@@ -128,8 +130,10 @@ function showControls(item, done) {
   const notes = done ? item.full.report.notes.filter((note) => note.code !== "unchanged") : [];
   at("notes").replaceChildren(...notes.map((note) => make("li", { textContent: noteText(note) })));
   at("apply-all").hidden = work.items.length < 2;
-  const options = [weights && work.written(weights) && `--as ${work.written(weights)}`];
-  options.push(strength < 1 && `--strength ${strength}`, quality !== "normal" && `--quality ${quality}`);
+  const wanted = work.asked(item);
+  const options = [wanted.as && `--as ${wanted.as}`, wanted.strength < 1 && `--strength ${wanted.strength}`];
+  options.push(quality !== "normal" && `--quality ${quality}`);
+  options.push(scale > 1 && `--scale ${scale}`);
   options.push(format && `--format ${format}`);
   const name = item.name.includes(" ") ? `"${item.name}"` : item.name;
   at("command").textContent = ["polyrestore restore", name, "-o restored", ...options.filter(Boolean)].join(" ");
@@ -229,6 +233,7 @@ function listen() {
   for (const radio of at("controls").elements.quality) {
     radio.addEventListener("change", () => work.change(work.current, { quality: radio.value }));
   }
+  at("scale").addEventListener("change", (event) => work.change(work.current, { scale: Number(event.target.value) }));
   at("format").addEventListener("change", (event) => work.change(work.current, { format: event.target.value }));
   at("reset").addEventListener("click", () => work.change(work.current, { weights: null }));
   at("apply-all").addEventListener("click", () => {
@@ -250,6 +255,8 @@ async function start() {
   work.startItems(bundle, render);
   startCompare();
   at("format").append(...bundle.formats.map((name) => make("option", { value: name, textContent: name.toUpperCase() })));
+  at("scale").append(...bundle.scales.slice(1).map((scale) => make("option", { value: scale, textContent: `${scale} ×` })));
+  at("scale-part").hidden = bundle.scales.length === 1;
   at("curl").textContent = `curl --data-binary @photo.jpg '${new URL("api/restore?name=photo.jpg", location)}' -o restored.jpg`;
   listen();
   const wanted = localStorage.getItem("polyrestore-language") ?? navigator.language;
