@@ -40,6 +40,8 @@ LARGEST_PREVIEW_PX = 768
 # What of a second is left to the network, once the rest has had its share.
 _PREVIEW_S = 0.5
 _PROBE_PX = 256
+# How long a large image waits after a tile for the small ones at most, so that it still comes to its end.
+_GIVE_WAY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,13 @@ class Engine:
         lane, restorer = (self._quick, self._small) if small else (self._long, self.restorer)
         job = Job(self.limits.seconds)
 
+        def on_tile(done: int, total: int) -> None:
+            job.on_tile(done, total)
+            if not small:
+                self._quick.give_way(_GIVE_WAY_S)
+
         def work() -> Answer:
-            restorer.quality, restorer.scale, restorer.on_tile = wish.quality, wish.scale, job.on_tile
+            restorer.quality, restorer.scale, restorer.on_tile = wish.quality, wish.scale, on_tile
             order: Order = task.order(Path(name), Path(output))
             try:
                 made = restore_content(content, order, restorer)

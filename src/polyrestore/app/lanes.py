@@ -89,6 +89,8 @@ class Lane:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._most = most_waiting + 1
         self._jobs: set[Job] = set()
+        self._idle = threading.Event()
+        self._idle.set()
         self._mean_s = _USUAL_S
         self._stopped = False
 
@@ -101,6 +103,10 @@ class Lane:
     def running(self) -> int:
         """How many jobs are being done, 0 or 1."""
         return len(self._jobs) - self.waiting
+
+    def give_way(self, most_s: float) -> None:
+        """Let another thread wait until nothing waits or runs in this lane, but no longer than ``most_s``."""
+        self._idle.wait(most_s)
 
     def _require_room(self) -> None:
         if self._stopped:
@@ -124,6 +130,7 @@ class Lane:
         """
         self._require_room()
         self._jobs.add(job)
+        self._idle.clear()
         future = self._pool.submit(self._do, job, work)
         result = asyncio.wrap_future(future)
         watcher = asyncio.ensure_future(gone())
@@ -141,7 +148,7 @@ class Lane:
                 # Its place is taken until the thread has left it, and nobody is left to read how it ended.
                 result.add_done_callback(lambda ended: self._leave(job, ended))
             else:
-                self._jobs.discard(job)
+                self._discard(job)
 
     def stop(self) -> None:
         """Let all jobs end, and take no more."""
@@ -162,8 +169,13 @@ class Lane:
         self._mean_s = 0.7 * self._mean_s + 0.3 * (time.monotonic() - started)
         return result
 
-    def _leave(self, job: Job, ended: asyncio.Future[Result]) -> None:
+    def _discard(self, job: Job) -> None:
         self._jobs.discard(job)
+        if not self._jobs:
+            self._idle.set()
+
+    def _leave(self, job: Job, ended: asyncio.Future[Result]) -> None:
+        self._discard(job)
         if not ended.cancelled():
             ended.exception()
 
