@@ -31,9 +31,10 @@ from benchmarks.harness import (
 )
 from benchmarks.house_sets import HOUSE_SETS, house_set
 from polyrestore.cli.common import print_table
-from polyrestore.evaluation.measure import SetResult, measure_set
+from polyrestore.evaluation.measure import measure_set
 from polyrestore.evaluation.metrics import Protocol
 from polyrestore.evaluation.report import as_json, as_markdown, as_rows, headings
+from polyrestore.evaluation.results import SetResult
 from polyrestore.evaluation.scores import heading
 
 PEERS = Path(__file__).resolve().parent / "peers.json"

@@ -8,7 +8,7 @@ import pytest
 
 from polyrestore.errors import DataError
 from polyrestore.evaluation.comparison import compare_all, paired_differences
-from polyrestore.evaluation.measure import ImageResult, SetResult
+from polyrestore.evaluation.results import ImageResult, SetResult
 
 
 def result(figures: list[float], *, names: str = "abcdefgh", protocol: str = "RGB") -> SetResult:

@@ -6,24 +6,26 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from polyrestore.cli.common import BUNDLE_FORMS, AsJson, Device, print_json, print_table, require_bundle
 from polyrestore.cli.progress import progress_bars
 from polyrestore.cli.terminal import note_line, say, visible
-from polyrestore.errors import DataError, OutputError
-from polyrestore.files import write_bytes, write_text
+from polyrestore.errors import DataError
+from polyrestore.files import sha256_of
+from polyrestore.plugins import loaded_plugins
 
 if TYPE_CHECKING:
-    from polyrestore.evaluation.measure import SetResult
-    from polyrestore.evaluation.metrics import Protocol
-    from polyrestore.evaluation.rows import Published
-    from polyrestore.evaluation.sets import EvaluationSet
+    from torch import Tensor
 
-_FILES = ("evaluation.json", "evaluation.md", "images.csv", "rows.tex")
-_SHEETS = "sheets"
+    from polyrestore.cli.evaluation_folder import EvaluationFolder
+    from polyrestore.evaluation.kept import KeptResults
+    from polyrestore.evaluation.metrics import Protocol
+    from polyrestore.evaluation.results import SetResult
+    from polyrestore.evaluation.rows import Published
+    from polyrestore.evaluation.sets import EvaluationImage, EvaluationSet
 
 
 def evaluate_command(
@@ -66,9 +68,10 @@ def evaluate_command(
     for each in named:
         require_bundle(each)
 
+    from polyrestore.cli.evaluation_folder import FILES, SHEETS
     from polyrestore.evaluation.comparison import compare_all
     from polyrestore.evaluation.protocols import protocol_of
-    from polyrestore.evaluation.rows import as_page, as_record
+    from polyrestore.evaluation.rows import as_csv, as_latex, as_page, as_record
     from polyrestore.evaluation.scores import read_metrics
     from polyrestore.evaluation.sets import found_sets
 
@@ -76,26 +79,28 @@ def evaluate_command(
     how: _How = {"protocol": compared_by, "metrics": read_metrics(metrics), "limit": limit}
     if len({*named, *map(str, results or ())}) < len(named) + len(results or ()):
         raise DataError("one thing is to be measured twice; name each once")
-    if output is not None:
-        _require_free(output)
     if sigma_255 is not None and not 0 < sigma_255 <= 255:
         raise DataError(f"the strength of noise is above 0 and at most 255, not {sigma_255:g}")
     sets = found_sets(folder, layout, sigma_255=sigma_255)
-    published = _published(sets, protocol, how)
-    measured: dict[str, list[SetResult]] = {}
-    with _shown() as begin:
-        for name in named:
-            measured[name] = list(_restored(name, sets, how, device, begin))
-        for place in results or ():
-            measured[str(place)] = list(_given(place, sets, how, begin))
-    about = {"protocol": protocol, "compared": str(compared_by), "metrics": ",".join(how["metrics"])}
-    if limit is not None:
-        about["limit"] = f"the first {limit} images of each set only"
-    differences = compare_all(measured)
-    record = as_record(measured, differences, about, published)
-    if output is not None:
-        _write(output, record, measured, as_page(measured, differences, about, published), published)
-        _show(output, measured, sets, device)
+    with _opened(output) as target:
+        kept = None if target is None else target.kept
+        with _shown() as begin:
+            measured = {name: list(_restored(name, sets, how, device, kept, begin)) for name in named}
+            measured |= {str(place): list(_given(place, sets, how, kept, begin)) for place in results or ()}
+        published = _published(sets, protocol, how)
+        about = {"protocol": protocol, "compared": str(compared_by), "metrics": ",".join(how["metrics"])}
+        if limit is not None:
+            about["limit"] = f"the first {limit} images of each set only"
+        differences = compare_all(measured)
+        record = as_record(measured, differences, about, published)
+        if target is not None:
+            texts = {
+                "evaluation.json": json.dumps(record, indent=1, allow_nan=False) + "\n",
+                "evaluation.md": as_page(measured, differences, about, published),
+                "images.csv": as_csv(measured),
+                "rows.tex": as_latex(measured, published),
+            }
+            target.write(texts, _pictures(measured, sets, compared_by, target.kept))
     if as_json:
         print_json(**record)
         return
@@ -106,7 +111,7 @@ def evaluate_command(
         found = ", ".join(f"{figure.method} {figure.psnr:.2f}" for figure in figures)
         say(f"{name}, published in dB of PSNR by this protocol: {found}")
     if output is not None:
-        say(f"written: {', '.join(str(output / name) for name in (*_FILES, _SHEETS))}")
+        say(f"written: {', '.join(str(output / name) for name in (*FILES, SHEETS))}")
 
 
 Begin = Callable[[str, int], Callable[[str], None]]
@@ -133,23 +138,36 @@ def _restored(
     sets: Sequence[EvaluationSet],
     how: _How,
     device: str | None,
+    kept: KeptResults | None,
     begin: Begin,
 ) -> Iterator[SetResult]:
+    from polyrestore import __version__
+    from polyrestore.bulk.one_file import RestoreTask
     from polyrestore.evaluation.measure import measure_set
     from polyrestore.restoration.opening import load
 
     restorer = load(bundle, device)
+    if kept is not None:
+        task = RestoreTask(bundle=bundle, device=device, plugins=loaded_plugins())
+        kept = kept.of({**task.identity(restorer), "version": __version__})
     for each in sets:
         advance = begin(f"{bundle}: {each.name}", len(each.samples[: how["limit"]]))
-        yield measure_set(restorer, each, on_image=advance, **how)
+        yield measure_set(restorer, each, kept=kept, on_image=advance, **how)
 
 
-def _given(place: Path, sets: Sequence[EvaluationSet], how: _How, begin: Begin) -> Iterator[SetResult]:
+def _given(
+    place: Path, sets: Sequence[EvaluationSet], how: _How, kept: KeptResults | None, begin: Begin
+) -> Iterator[SetResult]:
+    from polyrestore import __version__
     from polyrestore.evaluation.measure import measure_results
 
+    if kept is not None:
+        # Metrics may come from them.
+        plugins = [sha256_of(Path(each)) for each in loaded_plugins()]
+        kept = kept.of({"plugins_sha256": plugins, "version": __version__})
     for each in sets:
         advance = begin(f"{place}: {each.name}", len(each.samples[: how["limit"]]))
-        yield measure_results(place, each, on_image=advance, **how)
+        yield measure_results(place, each, kept=kept, on_image=advance, **how)
 
 
 @contextmanager
@@ -167,54 +185,53 @@ def _shown() -> Iterator[Begin]:
         yield begin
 
 
-def _require_free(output: Path) -> None:
-    """Refuse a folder that holds an evaluation, before anything is measured."""
-    for name in (*_FILES, _SHEETS):
-        if (output / name).exists():
-            raise OutputError(f"{output / name} is there already; choose another folder")
+@contextmanager
+def _opened(output: Path | None) -> Iterator[EvaluationFolder | None]:
+    """Open the output folder where there is to be one, and tell what is gone on with, now or later."""
+    from polyrestore.cli.evaluation_folder import open_evaluation
+
+    if output is None:
+        yield None
+        return
+    with open_evaluation(output) as folder:
+        if folder.found:
+            note_line(f"results of {folder.found} images are there; what is as it was is not measured again")
+        try:
+            yield folder
+        except KeyboardInterrupt:
+            if count := len(folder.kept.records):
+                note_line(f"results of {count} images are kept; the same command goes on from there")
+            raise
 
 
-def _write(
-    output: Path,
-    record: Mapping[str, Any],
-    measured: Mapping[str, Sequence[SetResult]],
-    page: str,
-    published: Published,
-) -> None:
-    from polyrestore.evaluation.rows import as_csv, as_latex
-
-    texts = (
-        json.dumps(record, indent=1, allow_nan=False) + "\n",
-        page,
-        as_csv(measured),
-        as_latex(measured, published),
-    )
-    for name, text in zip(_FILES, texts, strict=True):
-        write_text(output / name, text)
-
-
-def _show(
-    output: Path,
+def _pictures(
     measured: Mapping[str, Sequence[SetResult]],
     sets: Sequence[EvaluationSet],
-    device: str | None,
-) -> None:
-    """Write the plots, where matplotlib is installed, and a sheet for each restorer and set."""
-    from polyrestore.evaluation.measure import read_results
-    from polyrestore.evaluation.showing import draw_plots, encode_results, restored_by, sheet_name
-    from polyrestore.restoration.opening import load
+    protocol: Protocol,
+    kept: KeptResults,
+) -> dict[str, bytes]:
+    """Return the plots, where matplotlib is installed, and a sheet for each restorer and set, by name."""
+    from polyrestore.evaluation.showing import draw_plots, encode_results, sheet_name
 
     plots = draw_plots(measured)
     if plots is None:
         note_line("no plots without matplotlib; install polyrestore[plots]")
-    for name, content in (plots or {}).items():
-        write_bytes(output / _SHEETS / name, content)
+    pictures = dict(plots or {})
     for number, (restorer, results) in enumerate(measured.items(), 1):
-        ours = results[0].restored_here
-        restore = restored_by(load(restorer, device)) if ours else read_results(Path(restorer))
         for each, result in zip(sets, results, strict=True):
-            place = output / _SHEETS / sheet_name(number, restorer, result)
-            write_bytes(place, encode_results(each, result, restore))
+            restored = _made(restorer, result, kept)
+            pictures[sheet_name(number, restorer, result)] = encode_results(each, result, restored, protocol)
+    return pictures
+
+
+def _made(restorer: str, result: SetResult, kept: KeptResults) -> Callable[[int, EvaluationImage], Tensor]:
+    """Return what gives a restored image again: none is restored twice."""
+    from polyrestore.evaluation.measure import GivenResults
+
+    if result.restored_here:
+        return lambda index, sample: kept.picture(result.images[index].key)
+    given = GivenResults(Path(restorer))
+    return lambda index, sample: given.read(sample)
 
 
 def _print(measured: Mapping[str, Sequence[SetResult]], protocol: str) -> None:

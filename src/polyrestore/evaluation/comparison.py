@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from polyrestore.errors import DataError
-from polyrestore.evaluation.measure import SetResult
+from polyrestore.evaluation.results import SetResult
 from polyrestore.evaluation.scores import METRICS
 
 RESAMPLES = 10_000

@@ -3,108 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from polyrestore.data.alignment import aligned
 from polyrestore.data.images import image_paths, load_pixels
 from polyrestore.errors import DataError
+from polyrestore.evaluation.kept import KeptResults
 from polyrestore.evaluation.metrics import Protocol
-from polyrestore.evaluation.scores import DEFAULT_METRICS, Score, mean_score, merit, score_of
+from polyrestore.evaluation.results import ImageResult, SetResult
+from polyrestore.evaluation.scores import DEFAULT_METRICS, Score, score_of
 from polyrestore.evaluation.sets import EvaluationImage, EvaluationSet
+from polyrestore.files import sha256_of
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.restorer import Restorer
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """What was measured on one image.
-
-    Attributes:
-        name: of the image.
-        before: the damaged input.
-        blind: restored with the recognised composition.
-        named: restored with the degradation named; None for clean sets, or without the adapters for it.
-        singles: restored with one adapter alone, by adapter; only for mixtures.
-        weights: the recognised composition.
-        seconds_per_megapixel: of the blind restoration, recognition included.
-    """
-
-    name: str
-    before: Score
-    blind: Score
-    named: Score | None
-    singles: dict[str, Score]
-    weights: dict[str, float]
-    seconds_per_megapixel: float
-
-
-@dataclass(frozen=True)
-class SetResult:
-    """What was measured on a test set; every mean is over images.
-
-    Attributes:
-        name: of the set.
-        protocol: how the figures were computed.
-        named_as: the composition behind ``named``; None when there is none.
-        images: one record per image.
-        restored_here: False for what somebody else restored, of which neither weights nor times are known.
-    """
-
-    name: str
-    protocol: str
-    named_as: str | None
-    images: list[ImageResult] = field(default_factory=list)
-    restored_here: bool = True
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics that were computed."""
-        return tuple(self.images[0].before)
-
-    @property
-    def before(self) -> Score:
-        """Mean score of the inputs."""
-        return mean_score([image.before for image in self.images])
-
-    @property
-    def blind(self) -> Score:
-        """Mean score with the recognised composition."""
-        return mean_score([image.blind for image in self.images])
-
-    @property
-    def named(self) -> Score | None:
-        """Mean score with the degradation named."""
-        scores = [image.named for image in self.images if image.named is not None]
-        return mean_score(scores) if scores else None
-
-    @property
-    def singles(self) -> dict[str, Score]:
-        """Mean score with one adapter alone, best first."""
-        names = self.images[0].singles if self.images else {}
-        means = {name: mean_score([image.singles[name] for image in self.images]) for name in names}
-        return dict(sorted(means.items(), key=lambda entry: -merit(entry[1])))
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """Mean recognised weight by adapter, largest first; they add up to 1 less the share left alone."""
-        totals: dict[str, float] = {}
-        for image in self.images:
-            for name, weight in image.weights.items():
-                totals[name] = totals.get(name, 0.0) + weight / len(self.images)
-        return dict(sorted(totals.items(), key=lambda entry: -entry[1]))
-
-    @property
-    def untouched_share(self) -> float:
-        """The share of images that were recognised as clean."""
-        return sum(not image.weights for image in self.images) / len(self.images)
-
-    @property
-    def seconds_per_megapixel(self) -> float:
-        """Mean time of the blind restoration."""
-        return sum(image.seconds_per_megapixel for image in self.images) / len(self.images)
 
 
 def measure_set(
@@ -114,6 +29,7 @@ def measure_set(
     limit: int | None = None,
     protocol: Protocol | None = None,
     metrics: Sequence[str] = DEFAULT_METRICS,
+    kept: KeptResults | None = None,
     on_image: Callable[[str], None] | None = None,
 ) -> SetResult:
     """Measure a restorer on a test set.
@@ -124,6 +40,8 @@ def measure_set(
         limit: the first so many images only; None for all.
         protocol: how to compare; RGB rounded to 8 bits when None.
         metrics: what to compute, by name; the first one orders images.
+        kept: where results are looked for before an image is restored, and kept afterwards, with the identity
+            of the restorer; None for nowhere.
         on_image: called with the name of each image when it is done.
 
     Raises:
@@ -133,11 +51,21 @@ def measure_set(
     named_as = _available(evaluation_set.named, restorer.adapters)
     stated = f"{protocol}, after the best whole-pixel shift" if evaluation_set.aligned else str(protocol)
     result = SetResult(evaluation_set.name, stated, named_as)
-    for whole in evaluation_set.images(limit):
-        sample = _middle(whole, protocol)
-        result.images.append(_measure_image(restorer, evaluation_set, sample, named_as, protocol, metrics))
+    how = _how(evaluation_set, protocol, metrics) | {"named": named_as}
+
+    for index, sample in enumerate(evaluation_set.samples[:limit]):
+        # What is made from a clean image depends on its place.
+        key = "" if kept is None else kept.key(sample, how | {"place": index if evaluation_set.damage else 0})
+        measured = None if kept is None else kept.find(key)
+        if measured is None:
+            image = middle_of(evaluation_set.image(index), protocol)
+            made, pixels = _measure_image(restorer, evaluation_set, image, named_as, protocol, metrics)
+            measured = replace(made, key=key)
+            if kept is not None:
+                kept.keep(measured, pixels)
+        result.images.append(measured)
         if on_image is not None:
-            on_image(sample.name)
+            on_image(measured.name)
     if not result.images:
         raise DataError(f"no image of test set {evaluation_set.name!r} was measured; the limit is {limit}")
     return result
@@ -150,6 +78,7 @@ def measure_results(
     limit: int | None = None,
     protocol: Protocol | None = None,
     metrics: Sequence[str] = DEFAULT_METRICS,
+    kept: KeptResults | None = None,
     on_image: Callable[[str], None] | None = None,
 ) -> SetResult:
     """Measure what somebody else made of a test set: images of the inputs' or the targets' names in a folder.
@@ -162,6 +91,7 @@ def measure_results(
         limit: the first so many images only; None for all.
         protocol: how to compare; RGB rounded to 8 bits when None.
         metrics: what to compute, by name; the first one orders images.
+        kept: where results are looked for before they are measured, and kept afterwards; None for nowhere.
         on_image: called with the name of each image when it is done.
 
     Raises:
@@ -170,44 +100,83 @@ def measure_results(
     """
     protocol = protocol or Protocol()
     result = SetResult(evaluation_set.name, str(protocol), None, restored_here=False)
-    theirs_for = read_results(folder)
-    for sample in evaluation_set.images(limit):
-        theirs = theirs_for(sample)
-        middle = _middle(sample, protocol)
-        before = score_of(middle.degraded, middle.target, protocol, metrics)
-        after = score_of(protocol.middle(theirs), middle.target, protocol, metrics)
-        result.images.append(ImageResult(sample.name, before, after, None, {}, {}, 0.0))
+    given = GivenResults(folder)
+    how = _how(evaluation_set, protocol, metrics)
+    for index, sample in enumerate(evaluation_set.samples[:limit]):
+        key = ""
+        if kept is not None:
+            theirs = sha256_of(given.path_for(*evaluation_set.names(index)))
+            key = kept.key(sample, how | {"place": index if evaluation_set.damage else 0, "result": theirs})
+        measured = None if kept is None else kept.find(key)
+        if measured is None:
+            image = evaluation_set.image(index)
+            pixels = protocol.middle(given.read(image))
+            middle = middle_of(image, protocol)
+            before = score_of(middle.degraded, middle.target, protocol, metrics)
+            after = score_of(pixels, middle.target, protocol, metrics)
+            measured = ImageResult(image.name, before, after, None, {}, {}, 0.0, key)
+            if kept is not None:
+                kept.keep(measured, None)
+        result.images.append(measured)
         if on_image is not None:
-            on_image(sample.name)
+            on_image(measured.name)
     return result
 
 
-def read_results(folder: Path) -> Callable[[EvaluationImage], Tensor]:
-    """Return what reads the restored image (3, H, W) in [0, 1] of a test image from somebody else's folder.
+class GivenResults:
+    """Images of a test set that something else restored, in a folder.
 
-    It raises DataError where an image has no result, several, or one of another size.
+    Raises:
+        DataError: the folder is missing or empty.
     """
-    found: dict[str, list[Path]] = {}
-    for path in image_paths(folder):
-        found.setdefault(path.stem, []).append(path)
 
-    def read(sample: EvaluationImage) -> Tensor:
-        paths = next((found[name] for name in (sample.name, sample.input_name) if name in found), [])
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._found: dict[str, list[Path]] = {}
+        for path in image_paths(folder):
+            self._found.setdefault(path.stem, []).append(path)
+
+    def path_for(self, name: str, input_name: str) -> Path:
+        """Return the file with the result of a test image, whose target and input have these names.
+
+        Raises:
+            DataError: there is none, or there are several.
+        """
+        paths = next((self._found[each] for each in (name, input_name) if each in self._found), [])
         if len(paths) != 1:
             problem = "no result" if not paths else f"{len(paths)} results"
-            raise DataError(f"{folder} holds {problem} for {sample.name}")
-        theirs = load_pixels(paths[0]) / 255
+            raise DataError(f"{self.folder} holds {problem} for {name}")
+        return paths[0]
+
+    def read(self, sample: EvaluationImage) -> Tensor:
+        """Return the result (3, H, W) in [0, 1] of a test image.
+
+        Raises:
+            DataError: there is none, or there are several, or it is of another size.
+            ImageError: it cannot be read.
+        """
+        path = self.path_for(sample.name, sample.input_name)
+        theirs = load_pixels(path) / 255
         if theirs.shape != sample.target.shape:
             sizes = [f"{pixels.shape[-1]}x{pixels.shape[-2]} px" for pixels in (theirs, sample.target)]
-            raise DataError(f"{paths[0]} has {sizes[0]}, its target {sizes[1]}")
+            raise DataError(f"{path} has {sizes[0]}, its target {sizes[1]}")
         return theirs
 
-    return read
 
-
-def _middle(sample: EvaluationImage, protocol: Protocol) -> EvaluationImage:
+def middle_of(sample: EvaluationImage, protocol: Protocol) -> EvaluationImage:
     """Return the part of a sample that a protocol compares."""
     return replace(sample, degraded=protocol.middle(sample.degraded), target=protocol.middle(sample.target))
+
+
+def _how(evaluation_set: EvaluationSet, protocol: Protocol, metrics: Sequence[str]) -> dict[str, Any]:
+    """Return all that decides about the figures of a set's images beside their files."""
+    return {
+        "protocol": str(protocol),
+        "metrics": list(metrics),
+        "aligned": evaluation_set.aligned,
+        "mixture": evaluation_set.mixture,
+        "damage": repr(evaluation_set.damage),
+    }
 
 
 def _measure_image(
@@ -217,7 +186,9 @@ def _measure_image(
     named_as: str | None,
     protocol: Protocol,
     metrics: Sequence[str],
-) -> ImageResult:
+) -> tuple[ImageResult, Tensor]:
+    """Return the figures of an image, and the image restored blind."""
+
     def score(image: Tensor) -> Score:
         pair = aligned(image, sample.target) if evaluation_set.aligned else (image, sample.target)
         return score_of(*pair, protocol, metrics)
@@ -228,7 +199,7 @@ def _measure_image(
     blind = restorer.restore(sample.degraded)
     single_names = restorer.adapters if evaluation_set.mixture else ()
     megapixels = sample.target.shape[-1] * sample.target.shape[-2] / 1e6
-    return ImageResult(
+    result = ImageResult(
         name=sample.name,
         before=score(sample.degraded),
         blind=score(blind.pixels),
@@ -237,6 +208,7 @@ def _measure_image(
         weights=blind.weights,
         seconds_per_megapixel=blind.seconds / megapixels,
     )
+    return result, blind.pixels
 
 
 def _available(named: str | None, adapters: tuple[str, ...]) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from polyrestore.evaluation.measure import SetResult
 from polyrestore.evaluation.metrics import PSNR_CAP_DB
+from polyrestore.evaluation.results import SetResult
 from polyrestore.evaluation.scores import cell, heading, score_as_json
 
 _HEADINGS = (

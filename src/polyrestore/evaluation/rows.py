@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from polyrestore.evaluation.comparison import PairedDifference
-from polyrestore.evaluation.measure import SetResult
 from polyrestore.evaluation.published import PublishedFigure
 from polyrestore.evaluation.report import as_json, markdown_table
+from polyrestore.evaluation.results import SetResult
 from polyrestore.evaluation.scores import cell, heading
 
 _LATEX_SPECIAL = {

@@ -78,7 +78,13 @@ class EvaluationSet:
         given = degraded[0] if degraded else target
         if self.damage is not None:
             given = self.damage(target, torch.Generator().manual_seed(index))
-        return EvaluationImage(_stem(sample.clean), given, target, _stem(sample.degraded))
+        name, input_name = self.names(index)
+        return EvaluationImage(name, given, target, input_name)
+
+    def names(self, index: int) -> tuple[str, str]:
+        """Return what the image at a place, from 0, and its input are called; the input may have no name."""
+        sample = self.samples[index]
+        return _stem(sample.clean), _stem(sample.degraded)
 
 
 def clean_samples(folder: Path) -> list[Sample]:

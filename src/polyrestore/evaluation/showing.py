@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from polyrestore.evaluation.measure import SetResult
+from polyrestore.evaluation.measure import middle_of
+from polyrestore.evaluation.metrics import Protocol
+from polyrestore.evaluation.results import SetResult
 from polyrestore.evaluation.scores import METRICS, cell, leading, merit
 from polyrestore.evaluation.sets import EvaluationImage, EvaluationSet
 from polyrestore.imaging.sheets import Panel, encode_sheet
-from polyrestore.restoration.restorer import Restorer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,20 +29,20 @@ def sheet_name(number: int, restorer: str, result: SetResult) -> str:
     return re.sub(r"[^\w.-]+", "-", f"{number}-{Path(restorer).name}-{result.name}") + ".png"
 
 
-def restored_by(restorer: Restorer) -> Callable[[EvaluationImage], Tensor]:
-    """Return what restores a test image blind."""
-    return lambda sample: restorer.restore(sample.degraded).pixels
-
-
 def encode_results(
-    evaluation_set: EvaluationSet, result: SetResult, restore: Callable[[EvaluationImage], Tensor]
+    evaluation_set: EvaluationSet,
+    result: SetResult,
+    restored: Callable[[int, EvaluationImage], Tensor],
+    protocol: Protocol,
 ) -> bytes:
     """Return a PNG sheet: the best, the median and the worst image before, after, as they are, and the error.
 
     Args:
         evaluation_set: what was measured.
         result: the figures, by which the three are chosen; fewer where there are fewer images.
-        restore: gives the restored image (3, H, W) in [0, 1].
+        restored: gives the restored image (3, H, W) in [0, 1] of what a place in the set holds: what the
+            protocol compares of it, or the whole.
+        protocol: by which was measured.
     """
     ranked = sorted(range(len(result.images)), key=lambda index: -merit(result.images[index].blind))
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
@@ -49,8 +50,9 @@ def encode_results(
     for title, index in chosen.items():
         if index in list(chosen.values())[: len(rows)]:
             continue
-        sample, figures = evaluation_set.image(index), result.images[index]
-        after = restore(sample).cpu()
+        whole, figures = evaluation_set.image(index), result.images[index]
+        sample = middle_of(whole, protocol)
+        after = protocol.middle(restored(index, whole).cpu())
         error = ((after - sample.target).abs() * ERROR_GAIN).clamp(0, 1)
         rows.append(
             [
