@@ -1,6 +1,6 @@
 """Train on halves of one batch in as many processes as there are, and save what each of them ends with.
 
-Started by ``test_processes.py``, alone and through torchrun, with the strategies' names and a folder.
+Started by ``test_processes.py``, alone and as torchrun does it, with the strategies' names and a folder.
 """
 
 from __future__ import annotations
