@@ -162,6 +162,10 @@ class HubUnreachableError(HubError):
     """The hub cannot be reached, or is not well."""
 
 
+class StorageError(PolyrestoreError):
+    """A file behind a URL, or what is behind it at all, cannot be read, written or listed."""
+
+
 class CheckpointError(PolyrestoreError):
     """A foreign checkpoint cannot be read, or belongs to no backbone that is known here."""
 

@@ -56,7 +56,7 @@ def set_staged_times(target: Path, token: str, times_ns: tuple[int, int]) -> Non
     Raises:
         OutputError: they cannot be set.
     """
-    _set_times(_temporary(target, token), times_ns, target)
+    _set_times(staged_place(target, token), times_ns, target)
 
 
 def read_times(path: Path) -> tuple[int, int]:
@@ -95,7 +95,7 @@ def put_in_place(target: Path, token: str) -> None:
         OutputError: it cannot; nothing is left of the staged file then.
     """
     try:
-        os.replace(_temporary(target, token), target)
+        os.replace(staged_place(target, token), target)
     except OSError as error:
         discard_staged(target, token)
         raise _cannot_write(target, error) from error
@@ -104,7 +104,7 @@ def put_in_place(target: Path, token: str) -> None:
 def discard_staged(target: Path, token: str) -> None:
     """Remove the file that was staged with a token, if it is there."""
     with contextlib.suppress(OSError):
-        _temporary(target, token).unlink(missing_ok=True)
+        staged_place(target, token).unlink(missing_ok=True)
 
 
 def discard_all_staged(folder: Path, token: str) -> None:
@@ -127,8 +127,8 @@ def staged_path(target: Path, token: str) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield _temporary(target, token)
-        with open(_temporary(target, token), "rb") as written:
+        yield staged_place(target, token)
+        with open(staged_place(target, token), "rb") as written:
             os.fsync(written.fileno())
     except BaseException as error:
         discard_staged(target, token)
@@ -137,7 +137,8 @@ def staged_path(target: Path, token: str) -> Iterator[Path]:
         raise
 
 
-def _temporary(target: Path, token: str) -> Path:
+def staged_place(target: Path, token: str) -> Path:
+    """Return where a file lies that was staged with a token."""
     # Encoders choose their format by the ending. The rest of a name as long as names can be has no room.
     ending = target.suffix if len(target.suffix) <= _LONGEST_ENDING else ""
     return target.with_name(f"{TEMPORARY_MARK}{token}{ending}")

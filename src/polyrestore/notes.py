@@ -37,6 +37,7 @@ MEANINGS: dict[str, str] = {
     "renamed": "written under another name",
     "resolution_lost": "resolution in dpi lost",
     "samples_reduced": "samples of a video written in fewer bits or with fewer colours",
+    "storage": "not fetched from its store, or not brought to one",
     "streams_lost": "streams of a video that its new kind of file cannot hold lost",
     "timeout": "took longer than a file may",
     "times_rounded": "times of frames rounded to milliseconds",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Collection
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
+from polyrestore.bulk.output_folder import Results
 from polyrestore.bulk.record import FileRecord, explanation_place
 from polyrestore.bulk.report import Report
 
@@ -15,31 +14,24 @@ class ExplainedFiles:
     """What runs wrote to explain results, told apart from what others have put beside it.
 
     Args:
-        folder: the output folder.
+        results: the output folder.
         report: knows which files are the runs' own.
     """
 
-    def __init__(self, folder: Path, report: Report) -> None:
-        self.folder = folder
+    def __init__(self, results: Results, report: Report) -> None:
+        self._results = results
         self._report = report
 
     def own(self, output: PurePath) -> tuple[str, ...]:
         """Return the files there are of a result's explanation, without those that no run wrote."""
         place = explanation_place(output)
-        path = self.folder / place
-        if os.path.realpath(path) != os.path.join(os.path.realpath(self.folder), place):
-            return ()
-        try:
-            names = sorted(os.listdir(path))
-        except OSError:
-            return ()
+        names = self._results.names_in(place)
         known = self._report.explanation_of(output.as_posix())
         return tuple(name for each in names if (name := (place / each).as_posix()) in known)
 
     def complete(self, record: FileRecord) -> bool:
         """Say whether a record's explanation was written and is still there."""
-        paths = [self.folder / name for name in record.explanation]
-        return bool(paths) and all(path.is_file() and not path.is_symlink() for path in paths)
+        return bool(record.explanation) and all(map(self._results.holds, record.explanation))
 
     def remove(self, output: PurePath, keep: Collection[str]) -> None:
         """Remove what is left of a result's earlier explanation.
@@ -50,8 +42,7 @@ class ExplainedFiles:
         """
         names = set(self.own(output)) - set(keep)
         for name in names:
-            (self.folder / name).unlink(missing_ok=True)
+            self._results.remove(name)
         if names:
             # Not empty where new files or somebody else's are in it.
-            with contextlib.suppress(OSError):
-                (self.folder / explanation_place(output)).rmdir()
+            self._results.remove_folder(explanation_place(output))

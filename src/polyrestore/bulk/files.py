@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from polyrestore.errors import ImageError, OutputError
 from polyrestore.imaging import READABLE_SUFFIXES, read_start, sniff_format, writable_format
+from polyrestore.storage.urls import Store, is_url, url_name
 from polyrestore.video.kinds import VIDEO_SUFFIXES, container_of, is_installed, is_video, named_for_video
 
 _KINDS_NAMED = 6
@@ -23,28 +24,32 @@ class FileJob:
     """One file to restore, as text, because a run may hold a million of them.
 
     Attributes:
-        input: the image or video, as an absolute path.
+        input: the image or video, as an absolute path or a URL.
         output: where the result goes, relative to the output folder.
         named: whether the user named the result, which then gets no number.
+        state: of a file behind a URL, what tells later whether it has changed.
     """
 
     input: str
     output: str
     named: bool = False
+    state: str | None = None
 
 
-def find_named_job(inputs: Sequence[str | Path], output: Path) -> FileJob | None:
+def find_named_job(inputs: Sequence[str | Path], output: str | Path) -> FileJob | None:
     """Return the job of a single video whose result was named as a file; None for a run into a folder.
 
     Args:
         inputs: files and folders.
         output: the result of a video, or a folder. What is a folder already, or has no ending of a video, is
-            one.
+            one, and so is what is behind a URL.
 
     Raises:
         OutputError: no video is written with that ending.
     """
-    if len(inputs) != 1 or output.suffix.lower() not in VIDEO_SUFFIXES or os.path.isdir(output):
+    if len(inputs) != 1 or is_url(inputs[0]) or not isinstance(output, Path):
+        return None
+    if output.suffix.lower() not in VIDEO_SUFFIXES or os.path.isdir(output):
         return None
     path = os.path.abspath(inputs[0])
     if os.path.isdir(path) or not is_video(path, _start_of(path)):
@@ -63,7 +68,7 @@ def _start_of(path: str) -> bytes:
 
 def find_jobs(
     inputs: Sequence[str | Path],
-    output_folder: Path,
+    output_folder: str | Path,
     *,
     recursive: bool,
     left_out: Counter[str] | None = None,
@@ -77,8 +82,8 @@ def find_jobs(
     searched. What does not exist or cannot be listed becomes a job as well, to be reported as failed.
 
     Args:
-        inputs: files and folders.
-        output_folder: where the results will be.
+        inputs: files and folders, or URLs of such.
+        output_folder: where the results will be, or its URL.
         recursive: whether folders within folders are searched.
         left_out: counts the files of folders that are of other kinds, by ending in lower case; hidden ones
             and those that are only reached with ``recursive`` are not there.
@@ -87,13 +92,20 @@ def find_jobs(
     Raises:
         ImageError: there is no image, or a path is empty.
         OutputError: a result would overwrite an input.
+        StorageError: what is behind a URL cannot be listed.
     """
-    output_root = os.path.realpath(output_folder)
+    output_root = "" if is_url(output_folder) else os.path.realpath(output_folder)
     found: dict[str, str] = {}
+    states: dict[str, str | None] = {}
     others: Counter[str] = Counter() if left_out is None else left_out
     for given in inputs:
         if not os.fspath(given):
             raise ImageError("the path of an input is empty")
+        if isinstance(given, str) and is_url(given):
+            for url, name, state in _images_behind(given, str(output_folder), recursive, others):
+                found.setdefault(url, name)
+                states[url] = state
+            continue
         path = os.path.abspath(given)
         if not os.path.isdir(path):
             found.setdefault(path, os.path.basename(path))
@@ -113,14 +125,23 @@ def find_jobs(
         raise ImageError(f"no images in {', '.join(str(given) for given in inputs)}{beside}{hint}")
 
     taken: set[str] = set()
-    jobs = [FileJob(source, str(free_name(PurePath(name), taken))) for source, name in found.items()]
-    if within := inputs_within(output_root, jobs):
+    jobs = [
+        FileJob(source, str(free_name(PurePath(name), taken)), state=states.get(source))
+        for source, name in found.items()
+    ]
+    if is_url(output_folder):
+        for job in jobs:
+            if f"{output_folder}/{job.output}" in states:
+                raise _overwrites(job)
+    elif within := inputs_within(output_root, jobs):
         for job in jobs:
             if os.path.realpath(os.path.join(output_root, job.output)) in within:
-                raise OutputError(
-                    f"the result of {job.input} would overwrite an input; choose another output folder"
-                )
+                raise _overwrites(job)
     return jobs
+
+
+def _overwrites(job: FileJob) -> OutputError:
+    return OutputError(f"the result of {job.input} would overwrite an input; choose another output folder")
 
 
 def describe_kinds(left_out: Counter[str]) -> str:
@@ -144,6 +165,8 @@ def inputs_within(folder: str | Path, jobs: Iterable[FileJob]) -> set[str]:
     real_folder = cache(os.path.realpath)
     found = set()
     for job in jobs:
+        if is_url(job.input):
+            continue
         parent, name = os.path.split(job.input)
         linked = os.path.islink(job.input)
         real = os.path.realpath(job.input) if linked else os.path.join(real_folder(parent), name)
@@ -214,9 +237,39 @@ def _shown_ending(ending: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in ending)
 
 
+def _images_behind(
+    url: str, output_folder: str, recursive: bool, left_out: Counter[str]
+) -> Iterator[tuple[str, str, str | None]]:
+    """Yield the URL of each image, its name in the output folder, and its state."""
+    store = Store(url)
+    if not store.is_folder():
+        # What does not exist is reported when it is its turn.
+        found = store.look()
+        if url_name(url) in ("", ".", ".."):
+            raise ImageError(f"{url} is no file")
+        yield url, url_name(url), None if found is None else found.state
+        return
+    if url == output_folder:
+        raise OutputError(f"{url} is both input and output folder; choose another output folder")
+    endings = _taken_endings()
+    for each in store.files(recursive=recursive):
+        source, name = store.url_of(each.name), PurePath(each.name)
+        if any(part.startswith(".") for part in name.parts) or source.startswith(f"{output_folder}/"):
+            continue
+        if name.suffix.lower() in endings:
+            yield source, each.name, each.state
+        else:
+            left_out[name.suffix.lower()] += 1
+
+
+def _taken_endings() -> frozenset[str]:
+    """Return the endings by which files in folders are taken."""
+    return READABLE_SUFFIXES | VIDEO_SUFFIXES if is_installed() else READABLE_SUFFIXES
+
+
 def _images_in(folder: str, output_root: str, recursive: bool, left_out: Counter[str]) -> Iterator[str]:
     unlisted: list[str] = []
-    endings = READABLE_SUFFIXES | VIDEO_SUFFIXES if is_installed() else READABLE_SUFFIXES
+    endings = _taken_endings()
     for parent, folders, names in os.walk(folder, onerror=lambda error: unlisted.append(error.filename)):
         # Sorted, so that a second run gives every file the same output name.
         folders[:] = sorted(

@@ -8,6 +8,7 @@ for.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -20,7 +21,7 @@ from polyrestore.bulk.record import FileRecord, explanation_place
 from polyrestore.bundles import Bundle
 from polyrestore.bundles.fingerprint import fingerprint
 from polyrestore.devices import is_out_of_memory
-from polyrestore.errors import CompositionError, ImageError, PolyrestoreError
+from polyrestore.errors import CompositionError, ImageError, PolyrestoreError, StorageError
 from polyrestore.files import (
     discard_all_staged,
     discard_staged,
@@ -32,10 +33,12 @@ from polyrestore.files import (
 )
 from polyrestore.imaging import Quality, format_named, read_content, require_quality
 from polyrestore.installed_plugins import code_sha256
+from polyrestore.notes import MEANINGS, Note
 from polyrestore.plugins import load_plugin
 from polyrestore.restoration.explanation import Encode
 from polyrestore.restoration.opening import load
 from polyrestore.restoration.restorer import Restorer
+from polyrestore.storage.urls import scratch_folder
 from polyrestore.video.encoders import require_video_codec
 
 
@@ -200,6 +203,9 @@ class SettledJob:
         finished: what an earlier run wrote, where one made the result in the same way from an input with
             the hash in it, and the result is there.
         times_ns: of access and of change, in nanoseconds, that the result shall have; None for now.
+        source: the URL of the input, which is fetched to ``input``; None where it is a file of this machine.
+        source_state: what tells later whether the input has changed since.
+        store: the URL of the output folder, to which what lies in ``folder`` is brought; None likewise.
     """
 
     input: Path
@@ -208,6 +214,19 @@ class SettledJob:
     token: str
     finished: FileRecord | None = None
     times_ns: tuple[int, int] | None = None
+    source: str | None = None
+    source_state: str | None = None
+    store: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """What messages and the report call the input."""
+        return self.source or str(self.input)
+
+    @property
+    def scratch(self) -> Path | None:
+        """The private folder of a job with URLs, for what is fetched and what will be brought away."""
+        return scratch_folder(self.token) if self.source or self.store else None
 
     def staged(self, record: FileRecord) -> list[tuple[Path, str]]:
         """Return the files that a restored job left beside their places: the place and the token of each.
@@ -219,6 +238,8 @@ class SettledJob:
 
     def discard(self) -> None:
         """Remove what a process that was ended in the midst of it left beside the places."""
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
         for folder in ((self.folder / self.output).parent, self.folder / explanation_place(self.output)):
             discard_all_staged(folder, self.token)
 
@@ -268,7 +289,7 @@ def skip_finished(job: SettledJob, sha256: str) -> FileRecord | None:
     return replace(job.finished, input=str(job.input), status="skipped")
 
 
-def describe_failure(source: Path, error: Exception, sha256: str | None = None) -> FileRecord:
+def describe_failure(source: str | Path, error: Exception, sha256: str | None = None) -> FileRecord:
     """Return the record of a file that could not be restored."""
     if isinstance(error, PolyrestoreError):
         reason = str(error)
@@ -276,7 +297,9 @@ def describe_failure(source: Path, error: Exception, sha256: str | None = None) 
         reason = f"not enough memory for {source}; free some, or take smaller tiles (--tile-px)"
     else:
         reason = f"{type(error).__name__}: {error}"
-    return FileRecord(str(source), None, "failed", error=" ".join(reason.split()), sha256=sha256)
+    notes = (Note("storage", MEANINGS["storage"]),) if isinstance(error, StorageError) else ()
+    error_text = " ".join(reason.split())
+    return FileRecord(str(source), None, "failed", error=error_text, notes=notes, sha256=sha256)
 
 
 def _restore(

@@ -6,19 +6,17 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from polyrestore.bulk.explained_files import ExplainedFiles
-from polyrestore.bulk.files import FileJob, free_name, inputs_within, require_inside
+from polyrestore.bulk.files import FileJob, free_name
+from polyrestore.bulk.output_folder import Results, require_free
 from polyrestore.bulk.record import EXPLAINED_FOLDER, FileRecord
 from polyrestore.bulk.report import Report
-from polyrestore.errors import ImageError, OutputError
-from polyrestore.files import sha256_of
-from polyrestore.imaging import read_image, read_start
+from polyrestore.errors import OutputError
 from polyrestore.notes import Note
-from polyrestore.video.kinds import is_video
-from polyrestore.video.reading import VideoReader
+from polyrestore.storage.urls import Store, is_url
 
 _NUMBER = re.compile(r"-\d+\Z")
 _CHANGED = Note("changed", "the result was changed after it had been written, and is kept as it is")
@@ -31,7 +29,7 @@ class Places:
     keeps it in later runs.
 
     Args:
-        folder: the output folder.
+        results: the output folder.
         jobs: all files of the run.
         report: what earlier runs wrote.
         identity: of this run.
@@ -41,7 +39,7 @@ class Places:
 
     def __init__(
         self,
-        folder: Path,
+        results: Results,
         jobs: Sequence[FileJob],
         report: Report,
         *,
@@ -49,13 +47,12 @@ class Places:
         explain: bool = False,
         overwrite: bool = False,
     ) -> None:
-        self.folder = folder
-        self.explained = ExplainedFiles(folder, report)
+        self.results = results
+        self.explained = ExplainedFiles(results, report)
         self._report = report
         self._identity = identity
         self._explain = explain
         self._overwrite = overwrite
-        self._inputs = inputs_within(folder, jobs)
         self._taken = {job.output.casefold() for job in jobs}
 
     def settle(self, job: FileJob, wanted: PurePath) -> tuple[PurePath, FileRecord | None]:
@@ -82,20 +79,35 @@ class Places:
         finished = self._finished(earlier)
         if earlier is not None and earlier.input != job.input:
             # An input that was moved may still be the same one, which its hash will say.
-            finished = None if os.path.lexists(earlier.input) else finished
+            finished = None if _is_there(earlier.input) else finished
             name = self._known_name(job.input, name) or self._new_name(name)
             finished = finished or self._finished(self._report.earlier(name.as_posix()))
         if finished is None:
             self.require_target(name)
         return name, finished
 
+    def finished_as_it_is(self, job: FileJob) -> FileRecord | None:
+        """Return what an earlier run wrote of an input behind a URL whose state is the same as then.
+
+        Args:
+            job: of which file.
+
+        Returns:
+            None where that is not known, or where something has to be done.
+        """
+        name = None if job.state is None else self._report.output_of(job.input)
+        record = None if name is None else self._report.earlier(name)
+        if record is None or record.input != job.input or record.input_state != job.state:
+            return None
+        return self._finished(record)
+
     def _settle_named(self, job: FileJob, name: PurePath) -> FileRecord | None:
         """Return what an earlier run wrote of the same input to a place that the user named."""
         earlier = self._report.earlier(name.as_posix())
         if earlier is not None and earlier.input != job.input:
-            if not self._overwrite and os.path.lexists(self.folder / name):
+            if not self._overwrite and self.results.has(name):
                 raise OutputError(
-                    f"{self.folder / name} is the result of {earlier.input}; "
+                    f"{self.results.shown(name)} is the result of {earlier.input}; "
                     "name another file or allow overwriting"
                 )
             earlier = None
@@ -118,7 +130,7 @@ class Places:
                 return record
             output, earlier = known, self._report.earlier(known.as_posix())
         explanation = self.explained.own(output)
-        if not (self._report.owns(output.as_posix()) and os.path.lexists(self.folder / output)):
+        if not (self._report.owns(output.as_posix()) and self.results.has(output)):
             return replace(record, explanation=explanation)
         written = None if earlier is None else earlier.output_sha256
         return replace(record, output=output.as_posix(), output_sha256=written, explanation=explanation)
@@ -140,7 +152,7 @@ class Places:
         self._taken.add(str(wanted).casefold())
         while True:
             name = free_name(wanted, self._taken)
-            if self._report.earlier(name.as_posix()) is None and not os.path.lexists(self.folder / name):
+            if self._report.earlier(name.as_posix()) is None and not self.results.has(name):
                 return name
 
     def _finished(self, record: FileRecord | None) -> FileRecord | None:
@@ -149,30 +161,29 @@ class Places:
             return None
         if record.identity != self._identity:
             return None
-        path = self.folder / record.output
-        if path.is_symlink() or not path.is_file():
+        if not self.results.holds(record.output):
             return None
         if self._explain and not self.explained.complete(record):
             return None
         notes = tuple(note for note in record.notes if note.code != _CHANGED.code)
-        if record.output_sha256 in (None, sha256_of(path)):
+        if not self.results.has_changed(record):
             return replace(record, notes=notes)
-        return replace(record, notes=(*notes, _CHANGED)) if _is_image(path) else None
+        return replace(record, notes=(*notes, _CHANGED)) if self.results.is_whole(record.output) else None
 
     def _require_unchanged(self, output: PurePath) -> None:
         """Raise where a result that a run wrote has become somebody's work."""
-        name, path = output.as_posix(), self.folder / output
+        name = output.as_posix()
         record = self._report.earlier(name)
         if self._overwrite or record is None or record.output_sha256 is None:
             return
         # Those that a killed run put there have no line yet.
         if self._report.claims(name):
             return
-        if path.is_symlink() or not path.is_file() or sha256_of(path) == record.output_sha256:
+        if not self.results.holds(output) or not self.results.has_changed(replace(record, output=name)):
             return
-        if _is_image(path):
+        if self.results.is_whole(output):
             raise OutputError(
-                f"{path} was changed after a run had written it; "
+                f"{self.results.shown(output)} was changed after a run had written it; "
                 "move it, choose another output folder or allow overwriting"
             )
 
@@ -183,7 +194,9 @@ class Places:
             OutputError: it would cost somebody a file, or lead out of the folder.
         """
         if str(path).casefold() in self._taken:
-            raise OutputError(f"{self.folder / path} is the result of another input; restore that elsewhere")
+            raise OutputError(
+                f"{self.results.shown(path)} is the result of another input; restore that elsewhere"
+            )
         output = path.parent.relative_to(EXPLAINED_FOLDER)
         self._require_free(path, path.as_posix() in self._report.explanation_of(output.as_posix()))
 
@@ -197,24 +210,8 @@ class Places:
         self._require_unchanged(output)
 
     def _require_free(self, output: PurePath, ours: bool) -> None:
-        target = self.folder / output
-        require_inside(self.folder, target)
-        if os.path.join(os.path.realpath(target.parent), target.name) in self._inputs:
-            raise OutputError(f"{target} is an input and is not overwritten")
-        if os.path.lexists(target) and not (ours or self._overwrite):
-            raise OutputError(
-                f"{target} is there already and no earlier run wrote it; "
-                "move it, choose another output folder or allow overwriting"
-            )
+        require_free(self.results, output, ours=ours, overwrite=self._overwrite)
 
 
-def _is_image(path: Path) -> bool:
-    """Say whether a file can be read to its end, a video at its beginning, so that it is not just damaged."""
-    try:
-        if is_video(path, read_start(path)):
-            VideoReader(path).facts()
-            return True
-        read_image(path)
-    except ImageError:
-        return False
-    return True
+def _is_there(source: str) -> bool:
+    return Store(source).look() is not None if is_url(source) else os.path.lexists(source)

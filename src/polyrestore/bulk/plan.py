@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from polyrestore.bulk.files import FileJob, named_for_content
 from polyrestore.bulk.one_file import RestoreTask, describe_failure
+from polyrestore.bulk.output_folder import OutputFolder
 from polyrestore.bulk.places import Places
 from polyrestore.bulk.report import PENDING_NAME, REPORT_NAME, Report
 from polyrestore.files import sha256_of
@@ -71,7 +72,14 @@ def plan_files(
                 shutil.copy(folder / name, Path(place, name))
         with Report(Path(place)) as report:
             known = json.loads(json.dumps(identity))
-            places = Places(folder, jobs, report, identity=known, explain=task.explain, overwrite=overwrite)
+            places = Places(
+                OutputFolder(folder, jobs),
+                jobs,
+                report,
+                identity=known,
+                explain=task.explain,
+                overwrite=overwrite,
+            )
             for job in jobs:
                 yield _plan(task, job, places)
 

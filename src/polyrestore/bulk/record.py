@@ -23,7 +23,7 @@ class FileRecord:
     """What became of one file.
 
     Attributes:
-        input: absolute path of the input.
+        input: absolute path of the input, or its URL.
         output: path of the result relative to the output folder; None when there is none.
         status: "restored", "skipped" (an earlier run restored it in the same way) or "failed".
         error: what went wrong, None unless failed.
@@ -39,6 +39,8 @@ class FileRecord:
         identity: everything that decides about the pixels of the result beside the input.
         shots: of a video, what was done from one cut to the next: when it begins and ends, in seconds from
             the first frame, how many frames it has, and its composition; empty of an image.
+        input_state: of an input behind a URL, what tells whether it has changed since.
+        output_state: likewise of the result.
     """
 
     input: str
@@ -56,6 +58,8 @@ class FileRecord:
     output_sha256: str | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
     shots: tuple[Mapping[str, Any], ...] = ()
+    input_state: str | None = None
+    output_state: str | None = None
 
     def to_line(self) -> str:
         """Return the record as JSON without line breaks; names that are not UTF-8 survive as escapes."""
@@ -171,4 +175,6 @@ _FITS: dict[str, Callable[[object], bool]] = {
     "output_sha256": _or_none(_is_text),
     "identity": lambda value: isinstance(value, dict),
     "shots": lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value),
+    "input_state": _or_none(_is_text),
+    "output_state": _or_none(_is_text),
 }

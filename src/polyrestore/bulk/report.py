@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -34,14 +34,19 @@ class Report:
         notices: one sentence for each file that was set aside.
     """
 
-    def __init__(self, output_folder: Path) -> None:
+    def __init__(self, output_folder: Path, has_result: Callable[[str], bool] | None = None) -> None:
         """Open or continue the report of ``output_folder``, which is made when it is missing.
+
+        Args:
+            output_folder: where it is.
+            has_result: says whether there is a result with a relative name; None where results are in the
+                same folder.
 
         Raises:
             OutputError: the folder cannot be written, another run is using it, or a later version wrote it.
         """
         self.path = output_folder / REPORT_NAME
-        self._folder = output_folder
+        self._has_result = has_result or (lambda name: os.path.lexists(output_folder / name))
         self.notices: list[str] = []
         with contextlib.ExitStack() as opened:
             try:
@@ -204,13 +209,13 @@ class Report:
                 self._lines.keep(
                     lambda start: by_input.holds(start) or (by_result.holds(start) and self._is_there(start))
                 )
-        self._left_over = {name for name in self._left_over if os.path.lexists(self._folder / name)}
+        self._left_over = {name for name in self._left_over if self._has_result(name)}
         self._forget_claims()
 
     def _is_there(self, start: int) -> bool:
         """Say whether the result that a line tells of is there."""
         record = _record_of(self._lines.line_at(start))
-        return record is not None and record.output is not None and (self._folder / record.output).is_file()
+        return record is not None and record.output is not None and self._has_result(record.output)
 
     def _inputs(self) -> Iterator[tuple[str, int]]:
         for start, line in self._lines.lines():

@@ -26,7 +26,8 @@ class Account:
 
     Attributes:
         progress: what it has done.
-        output: the output folder.
+        output: the output folder, or its URL.
+        report_folder: for the report, where one was named.
         left_out: files of other kinds, by ending.
         explain: whether results were explained.
         bare: whether the backbone alone restored them.
@@ -35,7 +36,8 @@ class Account:
     """
 
     progress: RunProgress
-    output: Path
+    output: str | Path
+    report_folder: Path | None
     left_out: Counter[str]
     explain: bool
     bare: bool
@@ -72,19 +74,16 @@ class Account:
             raise typer.Exit(1)
 
     def _print_json(self) -> None:
-        from polyrestore.bulk.report import REPORT_NAME
-
         print_json(
             **self.progress.numbers(),
             left_out=dict(self.left_out),
-            report=str(self.output / REPORT_NAME),
+            report=str(self._report()),
             explained=self._explained(),
             estimate=None if self.estimate is None else asdict(self.estimate),
         )
 
     def _show(self, jobs: Sequence[FileJob]) -> None:
         from polyrestore.bulk.files import describe_kinds
-        from polyrestore.bulk.report import REPORT_NAME
 
         progress, counts = self.progress, self.progress.counts
         if progress.found <= LONGEST_TABLE:
@@ -97,7 +96,7 @@ class Account:
             say(f"note: {line}")
         if self.left_out:
             say(describe_kinds(self.left_out))
-        say(f"report: {self.output / REPORT_NAME}")
+        say(f"report: {self._report()}")
         if self.explain:
             say(f"explained: {self._explained()}")
         conclude(
@@ -108,4 +107,12 @@ class Account:
     def _explained(self) -> str | None:
         from polyrestore.bulk.record import EXPLAINED_FOLDER
 
-        return str(self.output / EXPLAINED_FOLDER) if self.explain else None
+        if not self.explain:
+            return None
+        folder = self.output
+        return str(folder / EXPLAINED_FOLDER) if isinstance(folder, Path) else f"{folder}/{EXPLAINED_FOLDER}"
+
+    def _report(self) -> Path:
+        from polyrestore.bulk.run import report_path
+
+        return report_path(self.output, self.report_folder)

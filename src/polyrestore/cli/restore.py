@@ -28,6 +28,7 @@ from polyrestore.cli.common import (
 )
 from polyrestore.cli.estimating import estimate_text, show_plan
 from polyrestore.cli.progress import LONGEST_TABLE, RunProgress
+from polyrestore.cli.stores import ReportOption, read_places
 from polyrestore.cli.terminal import conclude, error_line, note_line, say
 from polyrestore.cli.watching import watch_folders
 from polyrestore.cli.workers import (
@@ -41,6 +42,7 @@ from polyrestore.cli.workers import (
 )
 from polyrestore.errors import ImageError
 from polyrestore.plugins import loaded_plugins
+from polyrestore.storage.urls import is_url
 
 if TYPE_CHECKING:
     from polyrestore.bulk.files import FileJob
@@ -50,9 +52,12 @@ if TYPE_CHECKING:
 
 
 def restore_command(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Images, videos and folders.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="Images, videos and folders, or their URLs.")
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the results; of one video, also a file.")
+        str,
+        typer.Option("--output", "-o", help="Folder for the results, or its URL; of one video, also a file."),
     ],
     as_: Annotated[
         str | None,
@@ -133,6 +138,7 @@ def restore_command(
     timeout_s: TimeoutOption = None,
     engine: EngineOption = "local",
     address: AddressOption = None,
+    report: ReportOption = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on, and restore files as they arrive in the folders.")
     ] = False,
@@ -152,16 +158,23 @@ def restore_command(
     # Each machine would choose for itself.
     refused = {"--watch": watch, "--dry-run": dry_run, "--runtime auto": runtime == "auto"}
     on_cluster = is_cluster(engine, address, Counter(refused))
+    only_here = {
+        "--watch": watch,
+        "--dry-run": dry_run,
+        "--keep-times": keep_times,
+        "--workers auto": number is None,
+    }
+    sources, place = read_places(inputs, output, report, only_here)
     if watch and dry_run:
         raise typer.BadParameter("cannot be had with --dry-run", param_hint="--watch")
     # Before what takes seconds to import: a name that was mistyped is told at once.
     left_out: Counter[str] = Counter()
-    if (named := find_named_job(inputs, output)) is not None and not watch:
-        jobs, output = [named], output.parent
+    if (named := find_named_job(sources, place)) is not None and not watch:
+        jobs, place = [named], Path(place).parent
     else:
-        jobs = find_jobs(inputs, output, recursive=recursive, left_out=left_out, none=watch)
+        jobs = find_jobs(sources, place, recursive=recursive, left_out=left_out, none=watch)
     if not watch:
-        _refuse_unreadable(inputs, jobs, as_json=as_json)
+        _refuse_unreadable(sources, jobs, as_json=as_json)
     require_bundle(bundle, as_)
 
     from polyrestore.bulk.one_file import RestoreTask
@@ -191,8 +204,8 @@ def restore_command(
     if watch:
         watch_folders(
             task,
-            inputs,
-            output,
+            [Path(source) for source in sources],
+            Path(place),
             number,
             timeout_s,
             recursive=recursive,
@@ -201,21 +214,22 @@ def restore_command(
         )
     elif dry_run:
         share = partial(share_out, number)
-        show_plan(task, jobs, output, left_out, share, overwrite=overwrite, as_json=as_json)
+        show_plan(task, jobs, Path(place), left_out, share, overwrite=overwrite, as_json=as_json)
     elif on_cluster:
         with open_cluster(task, address, number, timeout_s, as_json=as_json) as cluster:
             facts, progress = cluster.facts, RunProgress(len(jobs))
-            account = Account(progress, output, left_out, explain, facts.bare, as_json)
+            account = Account(progress, place, report, left_out, explain, facts.bare, as_json)
             opening = nullcontext(cluster.restore)
             _restore_all(task, jobs, account, opening, facts.identity, overwrite=overwrite)
     else:
-        _run(task, jobs, output, left_out, number, timeout_s, overwrite=overwrite, as_json=as_json)
+        _run(task, jobs, place, report, left_out, number, timeout_s, overwrite=overwrite, as_json=as_json)
 
 
 def _run(
     task: RestoreTask,
     jobs: Sequence[FileJob],
-    output: Path,
+    output: str | Path,
+    report: Path | None,
     left_out: Counter[str],
     number: int | None,
     timeout_s: float | None,
@@ -225,7 +239,8 @@ def _run(
 ) -> None:
     task, restorer = open_task(task)
     identity = task.identity(restorer)
-    paths = [job.input for job in jobs]
+    # Files behind URLs are not fetched to look at their sizes.
+    paths = [job.input for job in jobs if not is_url(job.input)]
     plan = plan_run(number, task, restorer, paths, identity["as"])
     if plan.told is not None and not as_json:
         say(plan.told)
@@ -233,7 +248,7 @@ def _run(
         say(estimate_text(plan.estimate, restorer.device))
     progress = RunProgress(len(jobs))
     bare = restorer.is_bare
-    account = Account(progress, output, left_out, task.explain, bare, as_json, plan.estimate)
+    account = Account(progress, output, report, left_out, task.explain, bare, as_json, plan.estimate)
     opening = open_engine(task, restorer, plan.shares, progress.on_tile, timeout_s)
     _restore_all(task, jobs, account, opening, identity, overwrite=overwrite)
 
@@ -259,6 +274,7 @@ def _restore_all(
                 engine,
                 identity=identity,
                 overwrite=overwrite,
+                report_folder=account.report_folder,
                 on_file=progress.on_file,
                 on_notice=note_line,
             )
@@ -267,11 +283,11 @@ def _restore_all(
     account.finished(jobs[:LONGEST_TABLE])
 
 
-def _refuse_unreadable(inputs: Sequence[Path], jobs: Sequence[FileJob], *, as_json: bool) -> None:
+def _refuse_unreadable(inputs: Sequence[str | Path], jobs: Sequence[FileJob], *, as_json: bool) -> None:
     """End the command where all that it was given are single files that cannot be read."""
     from polyrestore.imaging import read_start
 
-    if any(os.path.isdir(path) for path in inputs) or len(inputs) > LONGEST_TABLE:
+    if any(is_url(path) or os.path.isdir(path) for path in inputs) or len(inputs) > LONGEST_TABLE:
         return
     errors = []
     for job in jobs:

@@ -55,7 +55,7 @@ def watch_folders(
     identity = task.identity(restorer)
     shares = make_all_shares(number, task, restorer)
     progress = RunProgress(0)
-    account = Account(progress, output, arrivals.left_out, task.explain, restorer.is_bare, as_json)
+    account = Account(progress, output, None, arrivals.left_out, task.explain, restorer.is_bare, as_json)
     progress_line(f"watching {', '.join(map(str, folders))}; Ctrl-C ends it")
     opening = open_engine(task, restorer, shares, progress.on_tile, timeout_s)
     try:

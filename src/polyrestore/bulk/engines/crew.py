@@ -259,7 +259,7 @@ class Crew(ABC, Generic[AnyWorker]):
 
 
 def _failed(job: SettledJob, note: Note) -> FileRecord:
-    return FileRecord(str(job.input), None, "failed", error=f"{job.input}: {note}", notes=(note,))
+    return FileRecord(job.shown, None, "failed", error=f"{job.shown}: {note}", notes=(note,))
 
 
 def _before(first: SettledJob | None, others: Iterator[SettledJob]) -> Iterator[SettledJob]:

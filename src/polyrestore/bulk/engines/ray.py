@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from polyrestore.bulk.any_file import restore_any
 from polyrestore.bulk.engines.crew import Crew, Ended, News, Opened, Worker
 from polyrestore.bulk.engines.shares import usable_cores
-from polyrestore.bulk.one_file import RestoreTask, SettledJob, restore_file
+from polyrestore.bulk.one_file import RestoreTask, SettledJob
 from polyrestore.bulk.record import FileRecord
 from polyrestore.errors import DeviceError, PolyrestoreError, needs_extra
 
@@ -234,7 +235,7 @@ class _Holder:
 
     def restore(self, job: SettledJob) -> FileRecord:
         """Restore one file."""
-        return restore_file(self._task, job, self._restorer)
+        return restore_any(self._task, job, self._restorer)
 
 
 def set_up_environment() -> None:
