@@ -7,6 +7,7 @@ import torch
 
 from polyrestore.errors import BackboneError
 from polyrestore.runtimes import base
+from polyrestore.runtimes import torch as runtimes
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.restoration.conftest import ADAPTERS
 from tests.support.tiny_backbone import tiny_backbone
@@ -62,3 +63,22 @@ def test_a_composition_acts_for_its_block_and_reaches_as_far_as_its_adapters() -
     own = sum(parameter.numel() * 4 for parameter in bundle.backbone.parameters())
     added = sum(tensor.numel() * 4 for each in bundle.adapters.values() for tensor in each.tensors.values())
     assert runtime.weight_bytes == own + added
+
+
+def test_how_far_adapters_reach_is_found_once_for_those_that_act(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = tiny_bundle(ADAPTERS, spread=0.3, backbone=tiny_backbone())
+    runtime = TorchRuntime(bundle.backbone, bundle.adapters.values())
+    found: list[int] = []
+
+    def added(*arguments: object) -> int:
+        found.append(runtimes_added(*arguments))
+        return found[-1]
+
+    runtimes_added = runtimes.added_radius_px
+    monkeypatch.setattr(runtimes, "added_radius_px", added)
+    reaches = []
+    for weights in ({"noise": 1.0}, {"noise": 1.0, "haze": 0.0}, {"noise": 0.2, "haze": 0.5}, {"noise": 0.3}):
+        with runtime.composed(weights):
+            reaches.append(runtime.reach_px)
+    assert len(found) == 2
+    assert reaches[0] == reaches[1] == reaches[3] < reaches[2]

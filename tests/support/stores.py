@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +17,6 @@ import os
 from pathlib import Path
 
 import fsspec
-from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 ROOT = {root!r}
@@ -29,7 +28,7 @@ def lose(action, path):
     number = int(left.read_text()) if left.exists() else 0
     if number:
         left.write_text(str(number - 1))
-        raise ConnectionResetError("connection lost, key=hunter2 password=hunter2")
+        raise ConnectionResetError("connection lost: signed with hunter2")
 
 
 class FlakyFileSystem(LocalFileSystem):
@@ -84,7 +83,7 @@ class FlakyStore:
         self.root.mkdir()
         self._faults = folder / "store.faults"
         self._faults.mkdir()
-        self.plugin = folder / f"flaky_store_{os.getpid()}_{abs(hash(str(folder)))}.py"
+        self.plugin = folder / "flaky_store.py"
         self.plugin.write_text(PLUGIN.format(root=str(self.root)))
 
     def fail(self, action: str, name: str, times: int) -> None:
@@ -101,5 +100,8 @@ def flaky_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flaky
     """Yield a store that this process knows, and that is asked again without pauses."""
     monkeypatch.setattr(urls, "PAUSES_S", (0.0,) * len(urls.PAUSES_S))
     store = FlakyStore(folder)
-    load_plugin(store.plugin)
-    yield store
+    module = load_plugin(store.plugin)
+    try:
+        yield store
+    finally:
+        sys.modules.pop(module.__name__)

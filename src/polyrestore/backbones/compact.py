@@ -170,7 +170,7 @@ class Compact(ContextUNet):
         if len(images) > 1 or images.device.type != "cpu" or images.dtype != torch.float32:
             return False
         # What an adapter adds beside a layer is no weight of the layer.
-        return not any(getattr(module, "active", None) for module in self.modules())
+        return not _acts_beside(self)
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole."""
@@ -182,3 +182,16 @@ class Compact(ContextUNet):
             seen = self.veil(image, veil)
         toned = cast(Tensor, self.tone(seen, context))
         return toned + self.correction(torch.cat([image, toned], dim=1), context)
+
+
+def _acts_beside(network: nn.Module) -> bool:
+    """Say whether an adapter adds something beside a layer of a network."""
+    waiting = [network]
+    while waiting:
+        module = waiting.pop()
+        # Not by the method that yields all modules: of adapters there are thousands, for every tile.
+        if "active" not in vars(module):
+            waiting.extend(child for child in module._modules.values() if child is not None)
+        elif module.active:
+            return True
+    return False

@@ -53,6 +53,7 @@ class TorchRuntime:
         for adapter in adapters:
             self._bank.add(adapter)
         self._added_reach_px = 0
+        self._reach_by_names: dict[frozenset[str], int] = {}
 
     @property
     def description(self) -> BackboneDescription:
@@ -86,10 +87,16 @@ class TorchRuntime:
         before = self._added_reach_px
         with self._bank.composed(weights, merged=merged):
             try:
-                self._added_reach_px = added_radius_px(self._bank, _probe_px(self.description))
+                self._added_reach_px = self._reach_of(frozenset(name for name, weight in weights.items() if weight))
                 yield
             finally:
                 self._added_reach_px = before
+
+    def _reach_of(self, names: frozenset[str]) -> int:
+        """Return what the adapters that act now add, found by running the network once for these."""
+        if names not in self._reach_by_names:
+            self._reach_by_names[names] = added_radius_px(self._bank, _probe_px(self.description))
+        return self._reach_by_names[names]
 
     def runs_whole(self, height_px: int, width_px: int) -> bool:
         """Return whether an image of this size is best run at once and without a context."""
