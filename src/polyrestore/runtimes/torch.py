@@ -87,7 +87,9 @@ class TorchRuntime:
         before = self._added_reach_px
         with self._bank.composed(weights, merged=merged):
             try:
-                self._added_reach_px = self._reach_of(frozenset(name for name, weight in weights.items() if weight))
+                self._added_reach_px = self._reach_of(
+                    frozenset(name for name, weight in weights.items() if weight)
+                )
                 yield
             finally:
                 self._added_reach_px = before
