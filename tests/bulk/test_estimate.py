@@ -14,6 +14,7 @@ from polyrestore.bundles import Bundle
 from polyrestore.imaging import ImageMetadata, encode_image, read_image, write_image
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.runtimes.base import Runtime
+from tests.support.clips import make_clip
 from tests.support.tiny_backbone import tiny_backbone
 from tests.support.tiny_bundle import tiny_bundle
 
@@ -130,3 +131,14 @@ def test_a_pipe_is_not_opened_to_be_measured(tmp_path: Path) -> None:
     asking.join(20)
     assert not asking.is_alive()
     assert total_megapixels([tmp_path / "p.png"]) == 0
+
+
+def test_the_frames_of_a_video_count(tmp_path: Path) -> None:
+    told = make_clip(tmp_path / "a.mp4", 10)
+    # This kind of file holds no number of frames, but a length.
+    counted = make_clip(tmp_path / "b.mkv", 25, sound=False)
+    assert total_megapixels([told]) == pytest.approx(10 * 64 * 48 / 1e6)
+    assert total_megapixels([counted]) == pytest.approx(25 * 64 * 48 / 1e6, rel=0.1)
+    assert largest_megapixels([told]) == pytest.approx(64 * 48 / 1e6)
+    (tmp_path / "c.mp4").write_bytes(told.read_bytes()[:200])
+    assert total_megapixels([tmp_path / "c.mp4"]) == 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from polyrestore.adapters import AdapterBank, added_radius_px
 from polyrestore.errors import BackboneError
 from polyrestore.runtimes import base
-from polyrestore.runtimes import torch as runtimes
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.restoration.conftest import ADAPTERS
 from tests.support.tiny_backbone import tiny_backbone
@@ -70,12 +70,11 @@ def test_how_far_adapters_reach_is_found_once_for_those_that_act(monkeypatch: py
     runtime = TorchRuntime(bundle.backbone, bundle.adapters.values())
     found: list[int] = []
 
-    def added(*arguments: object) -> int:
-        found.append(runtimes_added(*arguments))
+    def added(bank: AdapterBank, probe_px: int) -> int:
+        found.append(added_radius_px(bank, probe_px))
         return found[-1]
 
-    runtimes_added = runtimes.added_radius_px
-    monkeypatch.setattr(runtimes, "added_radius_px", added)
+    monkeypatch.setattr("polyrestore.runtimes.torch.added_radius_px", added)
     reaches = []
     for weights in ({"noise": 1.0}, {"noise": 1.0, "haze": 0.0}, {"noise": 0.2, "haze": 0.5}, {"noise": 0.3}):
         with runtime.composed(weights):

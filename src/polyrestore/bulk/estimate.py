@@ -15,12 +15,14 @@ from torch import Tensor
 from polyrestore.bulk.memory import PeakMemory, resident_bytes
 from polyrestore.devices import release_freed_memory
 from polyrestore.errors import PolyrestoreError
-from polyrestore.imaging import ImageMetadata, encode_image, read_image, read_sizes
+from polyrestore.imaging import ImageMetadata, encode_image, read_image, read_sizes, read_start
 from polyrestore.imaging.read import require_size
 from polyrestore.restoration.explanation import count_runs
 from polyrestore.restoration.tiling import plan_tiles
 from polyrestore.restoration.views import QUALITIES
 from polyrestore.runtimes.base import Runtime
+from polyrestore.video.kinds import is_video
+from polyrestore.video.reading import VideoReader
 
 if TYPE_CHECKING:
     from polyrestore.restoration.restorer import Restorer
@@ -45,7 +47,7 @@ class Estimate:
         needed_bytes: of these, those that are not in use yet.
         seconds: for all images, reading and writing them included.
         files: how many images there are.
-        megapixels: of all images, with their pages and frames, from the sizes of some of them.
+        megapixels: of all images and videos, with their pages and frames, from the sizes of some of them.
         probe_px: side of the square that was measured.
     """
 
@@ -72,7 +74,7 @@ class Estimate:
 
 
 def total_megapixels(paths: Sequence[str | Path], max_megapixels: float | None = None) -> float:
-    """Return the size of all images, pages and frames, from the heads of some of the files.
+    """Return the size of all images, pages and frames, those of videos too, from the heads of some files.
 
     Args:
         paths: of the images; those that cannot be read count 0.
@@ -231,11 +233,20 @@ def _read_pixels(runtime: Runtime, side: int, tile_px: int) -> tuple[int, int]:
     return sum(sizes), max(sizes)
 
 
+def _frame_sizes(path: Path) -> list[tuple[int, int]]:
+    """Return the size of each frame of a video, as many as the file says, or its length and rate."""
+    facts = VideoReader(path).facts()
+    frames = facts.told_frames
+    if not frames and facts.told_seconds and facts.rate:
+        frames = round(facts.told_seconds * facts.rate)
+    return [(facts.width, facts.height)] * max(1, frames)
+
+
 def _megapixels(path: str | Path, max_megapixels: float | None) -> list[float]:
     """Return the size of each picture of a file, none where it will not be restored."""
     try:
-        sizes = read_sizes(path)
-        for size_px in sizes:
+        sizes = _frame_sizes(Path(path)) if is_video(path, read_start(path)) else read_sizes(path)
+        for size_px in set(sizes):
             require_size(size_px, Path(path), max_megapixels)
     except Exception:
         # A file that cannot be read is reported when it is its turn.
