@@ -107,8 +107,11 @@ def test_another_bundle_is_measured_anew(
 
 def test_a_run_that_measured_nothing_leaves_nothing(call: Call, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "perfect" / "0.png").unlink()
-    assert call("evaluate", pairs, "--results", tmp_path / "perfect", "-o", tmp_path / "out").code == 1
+    (tmp_path / "mine").mkdir()
+    for name in ("out", "mine"):
+        assert call("evaluate", pairs, "--results", tmp_path / "perfect", "-o", tmp_path / name).code == 1
     assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 def test_tables_of_somebody_else_are_kept(

@@ -56,6 +56,7 @@ def open_evaluation(output: Path) -> Iterator[EvaluationFolder]:
             another process evaluates into it; or nothing can be written there.
     """
     place = output / UNFINISHED / _JOURNAL
+    was_there = output.exists()
     if not place.is_file():
         _require_free(output)
     try:
@@ -76,6 +77,9 @@ def open_evaluation(output: Path) -> Iterator[EvaluationFolder]:
         journal.close()
         if opened is not None and not opened.kept.records:
             _remove(output)
+            if not was_there:
+                with contextlib.suppress(OSError):
+                    output.rmdir()
 
 
 def _require_free(output: Path) -> None:
@@ -91,4 +95,3 @@ def _remove(output: Path) -> None:
         for path in (*folder.glob("[0-9a-f]" * 64 + ".png"), folder / _JOURNAL):
             path.unlink(missing_ok=True)
         folder.rmdir()
-        output.rmdir()
