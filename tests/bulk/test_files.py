@@ -158,3 +158,11 @@ def test_a_folder_with_other_kinds_alone_says_so(tmp_path: Path) -> None:
 def test_an_empty_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="path of an input is empty"):
         find_jobs([""], tmp_path / "out", recursive=False)
+
+
+def test_names_that_many_share_are_numbered_without_counting_anew() -> None:
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
+    names = [str(free_name(PurePath(name), taken, numbers)) for name in ("a.png", "A-3.png", *["a.PNG"] * 4)]
+    assert names == ["a.png", "A-3.png", "a-2.PNG", "a-4.PNG", "a-5.PNG", "a-6.PNG"]
+    assert numbers == {"a.png": 6, "a-3.png": 1}

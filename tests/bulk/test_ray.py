@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePath
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from polyrestore.bulk.run import restore_files
 from polyrestore.errors import BundleError, DeviceError, MissingExtraError
 from tests.bulk.fakes import make_image
 from tests.bulk.test_workers import SLOW
+from tests.support.clips import make_clip
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,10 @@ def test_an_actor_says_what_it_has_opened_and_restores(bundle: str, tmp_path: Pa
     assert holder.open() == Facts(task.identity(task.open()), bare=False)
     job = SettledJob(make_image(tmp_path / "a.png"), tmp_path, PurePath("b.png"), "01234567")
     assert holder.restore(job).status == "restored"
+    clip = SettledJob(make_clip(tmp_path / "a.mkv", 2), tmp_path, PurePath("b.mkv"), "01234568")
+    assert holder.restore(clip).shots
+    gone = replace(job, input=tmp_path / "none/a.png", source="memory://none/a.png", token="01234569")
+    assert holder.restore(gone).error == "memory://none/a.png does not exist"
     assert isinstance(_Holder(pickle.dumps(RestoreTask(str(tmp_path / "none")))).open(), BundleError)
 
 

@@ -125,8 +125,9 @@ def find_jobs(
         raise ImageError(f"no images in {', '.join(str(given) for given in inputs)}{beside}{hint}")
 
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     jobs = [
-        FileJob(source, str(free_name(PurePath(name), taken)), state=states.get(source))
+        FileJob(source, str(free_name(PurePath(name), taken, numbers)), state=states.get(source))
         for source, name in found.items()
     ]
     if is_url(output_folder):
@@ -175,16 +176,24 @@ def inputs_within(folder: str | Path, jobs: Iterable[FileJob]) -> set[str]:
     return found
 
 
-def free_name(wanted: PurePath, taken: set[str]) -> PurePath:
+def free_name(wanted: PurePath, taken: set[str], numbers: dict[str, int] | None = None) -> PurePath:
     """Return ``wanted``, or the same with "-2", "-3", ... added when that is taken, and take it.
 
     Names that differ in case only count as the same, because some file systems cannot hold both.
+
+    Args:
+        wanted: the name.
+        taken: the names that are not free.
+        numbers: the last number that was given to each name, where many may be wanted again and again.
     """
-    name, number = wanted, 1
+    numbers = {} if numbers is None else numbers
+    key = str(wanted).casefold()
+    name, number = wanted, numbers.get(key, 1)
     while str(name).casefold() in taken:
         number += 1
         name = _fitting(wanted, wanted.stem, f"-{number}{wanted.suffix}")
     taken.add(str(name).casefold())
+    numbers[key] = number
     return name
 
 
