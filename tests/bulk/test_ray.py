@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.faults import CRASHES, KINDS, account, make_folder
 from polyrestore.bulk.engines import ray as engine
@@ -77,7 +78,11 @@ def test_a_run_over_poisoned_files_is_as_in_one_process_and_is_continued(
 def test_an_actor_says_what_it_has_opened_and_restores(bundle: str, tmp_path: Path) -> None:
     task = RestoreTask(bundle, "cpu", as_="rain")
     holder = _Holder(pickle.dumps(task))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
     assert holder.open() == Facts(task.identity(task.open()), bare=False)
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
     job = SettledJob(make_image(tmp_path / "a.png"), tmp_path, PurePath("b.png"), "01234567")
     assert holder.restore(job).status == "restored"
     clip = SettledJob(make_clip(tmp_path / "a.mkv", 2), tmp_path, PurePath("b.mkv"), "01234568")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import PurePath, PurePosixPath
 from typing import Any, Literal, get_args
 
@@ -63,8 +63,10 @@ class FileRecord:
 
     def to_line(self) -> str:
         """Return the record as JSON without line breaks; names that are not UTF-8 survive as escapes."""
-        values = {"format": LINE_FORMAT, **asdict(self), "note_codes": [note.code for note in self.notes]}
-        return json.dumps(values)
+        # Not asdict, which copies all that is in them, a tenth of the time of a file that is skipped.
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        codes = [note.code for note in self.notes]
+        return json.dumps({"format": LINE_FORMAT, **values, "note_codes": codes})
 
     @classmethod
     def from_line(cls, line: str) -> FileRecord:

@@ -34,6 +34,7 @@ _SECONDS_TO_END = 10.0
 # Only jobs and records go through it, and Ray takes no less.
 _OBJECT_STORE_BYTES = 100 << 20
 _MOST_ATTEMPTS = 3
+_CPUS_EACH = 1
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 _PROBE = "import logging, ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level=50)"
 
@@ -116,7 +117,7 @@ class RayWorkers(Crew["_Actor"]):
 
     def start(self) -> _Actor:
         """Return a new actor; Ray starts it when there is room."""
-        options = {"num_cpus": 1, "num_gpus": self._gpus_each, "max_restarts": 0}
+        options = {"num_cpus": _CPUS_EACH, "num_gpus": self._gpus_each, "max_restarts": 0}
         return _Actor(self._ray, self._ray.remote(**options)(_Holder).remote(pickle.dumps(self._task)))
 
     def hear(self, wait_s: float | None) -> list[tuple[_Actor, News]]:
@@ -226,6 +227,10 @@ class _Holder:
 
     def open(self) -> Facts | PolyrestoreError:
         """Open the restorer."""
+        import torch
+
+        # Ray sees to that too, but not where OMP_NUM_THREADS is set for the command.
+        torch.set_num_threads(_CPUS_EACH)
         try:
             self._task: RestoreTask = pickle.loads(self._pickled)
             self._restorer = self._task.open()
