@@ -25,6 +25,8 @@ RICH = FileRecord(
     sha256="ab",
     output_sha256="cd",
     identity={"as": None, "strength": 1.0, "exact": True, "nested": {"a": [1, 2]}},
+    input_state='12 "ab"',
+    output_state="13 1.5",
 )
 
 
