@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyrestore.bulk.record import LINE_FORMAT, FileRecord, NewerLineError, is_cut_short, result_of
@@ -71,6 +71,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=st.sampled_from(sorted(vars(RICH))), value=VALUES)
 def test_a_value_of_another_type_is_no_record(name: str, value: object) -> None:
     values = {**json.loads(RICH.to_line()), name: value}
