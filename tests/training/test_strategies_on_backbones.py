@@ -20,12 +20,14 @@ def losses(folder: Path) -> dict[int, dict[str, float]]:
     return {record["step"]: record["losses"] for record in records if record["event"] == "losses"}
 
 
-# Each strategy on two networks, one of which has a loss of its own, and each network with two strategies.
+# Each strategy on one network, Art on each, and those that look at gradients on one with a loss of its own.
 PAIRS = [
     (weighting, backbone)
     for weighting in sorted(WEIGHTINGS)
     for backbone in sorted(BACKBONES)
-    if weighting in ("uniform", "art") or backbone in ("compact", "airnet")
+    if weighting == "art"
+    or backbone == "compact"
+    or (weighting in ("gradnorm", "pcgrad") and backbone == "airnet")
 ]
 
 
