@@ -74,8 +74,9 @@ function showBars(item) {
   }
   const moved = item.settings.weights !== null;
   at("reset").disabled = !moved;
-  const untouched = Object.keys(item.info.weights).length ? "seen" : "clean";
-  at("summary").textContent = word(moved ? "moved" : bundle.recognises ? untouched : "blind");
+  const untouched = item.settings.scale > 1 ? "clean-enlarged" : "clean";
+  const seen = Object.keys(item.info.weights).length ? "seen" : untouched;
+  at("summary").textContent = word(moved ? "moved" : bundle.recognises ? seen : "blind");
 }
 
 function stateOf(item) {
