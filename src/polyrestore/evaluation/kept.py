@@ -13,8 +13,8 @@ from torch import Tensor
 
 from polyrestore.data.images import load_pixels
 from polyrestore.data.samples import Sample
-from polyrestore.evaluation.results import ImageResult
-from polyrestore.evaluation.scores import Score, score_as_json
+from polyrestore.evaluation.results import ImageResult, image_as_json
+from polyrestore.evaluation.scores import Score
 from polyrestore.imaging import ImageMetadata, write_image
 
 
@@ -120,16 +120,8 @@ class KeptResults:
 
 
 def _as_record(result: ImageResult) -> dict[str, Any]:
-    return {
-        "key": result.key,
-        "name": result.name,
-        "before": score_as_json(result.before),
-        "blind": score_as_json(result.blind),
-        "named": None if result.named is None else score_as_json(result.named),
-        "singles": {name: score_as_json(score) for name, score in result.singles.items()},
-        "weights": result.weights,
-        "seconds_per_megapixel": result.seconds_per_megapixel,
-    }
+    own = {"key": result.key, "seconds_per_megapixel": result.seconds_per_megapixel}
+    return image_as_json(result) | own
 
 
 def _as_result(record: Mapping[str, Any]) -> ImageResult:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyrestore.evaluation.metrics import PSNR_CAP_DB
-from polyrestore.evaluation.results import SetResult
+from polyrestore.evaluation.results import SetResult, image_as_json
 from polyrestore.evaluation.scores import cell, heading, score_as_json
 
 _HEADINGS = (
@@ -113,15 +113,5 @@ def _set_as_json(result: SetResult) -> dict[str, Any]:
         "weights": result.weights,
         "untouched_share": result.untouched_share,
         "seconds_per_megapixel": result.seconds_per_megapixel,
-        "images": [
-            {
-                "name": image.name,
-                "before": score_as_json(image.before),
-                "blind": score_as_json(image.blind),
-                "named": None if image.named is None else score_as_json(image.named),
-                "singles": {name: score_as_json(score) for name, score in image.singles.items()},
-                "weights": image.weights,
-            }
-            for image in result.images
-        ],
+        "images": [image_as_json(image) for image in result.images],
     }

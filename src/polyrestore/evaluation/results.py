@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from polyrestore.evaluation.scores import Score, mean_score, merit
+from polyrestore.evaluation.scores import Score, mean_score, merit, score_as_json
 
 
 @dataclass(frozen=True)
@@ -96,3 +97,15 @@ class SetResult:
     def seconds_per_megapixel(self) -> float:
         """Mean time of the blind restoration."""
         return sum(image.seconds_per_megapixel for image in self.images) / len(self.images)
+
+
+def image_as_json(image: ImageResult) -> dict[str, Any]:
+    """Return the figures of an image as plain JSON values, without its key and its time."""
+    return {
+        "name": image.name,
+        "before": score_as_json(image.before),
+        "blind": score_as_json(image.blind),
+        "named": None if image.named is None else score_as_json(image.named),
+        "singles": {name: score_as_json(score) for name, score in image.singles.items()},
+        "weights": image.weights,
+    }
