@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--runtime", action="append", help="which runtimes; all that are installed by default"
     )
     parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS), help="the sizes")
-    parser.add_argument("--large", action="store_true", help="24 and 100 megapixels too")
+    parser.add_argument("--large", action="store_true", help="24 and 100 megapixels, by one runtime")
     parser.add_argument("--rounds", type=positive, default=4, help="how often each runs; large sizes once")
     parser.add_argument("--threads", type=positive, help="of torch")
     parser.add_argument("--photographs", type=Path, default=PHOTOGRAPHS, help="to take noise off")
@@ -84,8 +85,10 @@ def measure(options: argparse.Namespace, runtimes: list[str]) -> dict[str, Any]:
             rounds=1 if megapixels > 4 else options.rounds,
             **shared,
         )
-        for megapixels in [*options.megapixels, *(LARGE_MEGAPIXELS if options.large else ())]
-        for runtime in runtimes
+        for megapixels, runtime in [
+            *product(options.megapixels, runtimes),
+            *product(LARGE_MEGAPIXELS if options.large else (), runtimes[:1]),
+        ]
     ]
     compositions = [
         {"runtime": runtime}

@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 
 from polyrestore.errors import ImageError
 from polyrestore.imaging.exif import turn_upright
+from polyrestore.imaging.levels import to_floats
 from polyrestore.imaging.png16 import encode_png16
 from polyrestore.restoration.inputs import as_image
 
@@ -72,6 +73,26 @@ def test_every_way_in_gives_one_result(tmp_path: Path, mode: str, depth: Any, or
         if same.metadata.alpha is not None and expected.metadata.alpha is not None:
             assert torch.equal(same.metadata.alpha, expected.metadata.alpha)
     assert all(same.metadata.bit_depth == expected.metadata.bit_depth for same in found[:-2])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_whole_numbers_stay_levels_where_they_are_asked_for(channels: int, depth: Any) -> None:
+    levels = np.random.default_rng(0).integers(0, np.iinfo(depth).max + 1, (6, 5, channels)).astype(depth)
+    kept, floats = as_image(levels, as_levels=True), as_image(levels)
+    assert kept.pixels.dtype == (torch.uint8 if depth == np.uint8 else torch.uint16)
+    assert torch.equal(to_floats(kept.pixels), floats.pixels)
+    assert kept.metadata.mode == floats.metadata.mode
+    if channels in (2, 4):
+        assert kept.metadata.alpha is not None
+        assert floats.metadata.alpha is not None
+        assert torch.equal(kept.metadata.alpha, floats.metadata.alpha)
+    before = levels.copy()
+    levels[:] = 0
+    assert torch.equal(kept.pixels[0], torch.from_numpy(before[:, :, 0]))
+    if depth == np.uint8:
+        picture = as_image(PillowImage.fromarray(before.squeeze()), as_levels=True)
+        assert torch.equal(picture.pixels, kept.pixels)
 
 
 def test_files_that_are_closed_or_written_are_refused(tmp_path: Path) -> None:

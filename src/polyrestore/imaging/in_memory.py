@@ -23,7 +23,7 @@ from polyrestore.imaging.quiet import silence_tiff
 from polyrestore.imaging.tiff import READ_AS_EXIF
 
 
-def read_pillow(image: PILImage.Image) -> Image:
+def read_pillow(image: PILImage.Image, *, as_levels: bool = False) -> Image:
     """Read an image that Pillow holds as its file would be read, as far as it is still known.
 
     Orientation, alpha, profile, EXIF and resolution count as a file's do. Of an animation it is the frame
@@ -33,9 +33,10 @@ def read_pillow(image: PILImage.Image) -> Image:
 
     Args:
         image: of any mode; it is loaded, and otherwise left as it is.
+        as_levels: as for :func:`polyrestore.imaging.read_image`.
 
     Returns:
-        The image with pixels (3, H, W) float32 in [0, 1].
+        The image with pixels (3, H, W), float32 in [0, 1] unless they are levels.
 
     Raises:
         ImageError: it has no pixels or values out of range, or its file is closed, truncated or damaged.
@@ -55,7 +56,9 @@ def read_pillow(image: PILImage.Image) -> Image:
             tags = read_tags(image, file_format)
             lossless = file_format != "JPEG"
             beside = find_in_memory(image, READ_AS_EXIF, keeps_colours=decoded.keeps_profile)
-            found = assemble_image(image, decoded, tags, file_format, beside, lossless=lossless, notes=())
+            found = assemble_image(
+                image, decoded, tags, file_format, beside, lossless=lossless, notes=(), as_levels=as_levels
+            )
             return replace(
                 found, metadata=replace(found.metadata, encoding=FORMATS[file_format].encoding(image))
             )

@@ -16,10 +16,10 @@ from polyrestore.training.recipes.memory import require_memory_for
 from polyrestore.training.recipes.names import check_options, check_trained
 from polyrestore.training.recipes.recipe import (
     AdapterRecipe,
-    EncoderRecipe,
     GenerativeRecipe,
     Recipe,
     RecogniserRecipe,
+    SamplesRecipe,
 )
 from polyrestore.training.recipes.set_check import refuse_duplicates
 from polyrestore.training.tiny import tiny_recipe
@@ -70,7 +70,7 @@ def run_recipe(
 
 def _check_tasks(recipe: Recipe) -> None:
     data, synthesis = recipe.data, recipe.synthesis
-    if data.sets and isinstance(recipe, RecogniserRecipe | EncoderRecipe | GenerativeRecipe):
+    if data.sets and isinstance(recipe, RecogniserRecipe | SamplesRecipe | GenerativeRecipe):
         raise RecipeError(f'[[data.sets]] are not for phase "{recipe.phase}", which needs data.clean')
     if data.sets and synthesis.tasks:
         raise RecipeError("synthesis.tasks go with data.clean; with [[data.sets]] the sets name the tasks")
@@ -79,7 +79,7 @@ def _check_tasks(recipe: Recipe) -> None:
     if isinstance(recipe, AdapterRecipe):
         check_options(recipe)
     # The sets name their tasks, which are known when they have been looked at; a bundle names its adapters.
-    if not data.sets and not isinstance(recipe, RecogniserRecipe | EncoderRecipe):
+    if not data.sets and not isinstance(recipe, RecogniserRecipe | SamplesRecipe):
         trained = recipe.adapters if isinstance(recipe, AdapterRecipe) else synthesis.tasks
         check_trained(recipe, trained or ())
     low, high = synthesis.severity

@@ -14,11 +14,12 @@ from polyrestore.backbones.bounds import CHANNELS, MOST_BLOCKS, OfTheNetwork, Wh
 from polyrestore.recognition.base import BaseRecogniser, Reading
 from polyrestore.recognition.encoder import statistics
 from polyrestore.recognition.encoder.trunk import Trunk
-from polyrestore.recognition.encoder.views import cut_crops, reduce_whole
+from polyrestore.recognition.encoder.views import Views, look_at
 
 TAPS = (0, 2, 4, 7, 10, 14)
 # Standardised features beyond this tell nothing that was seen in training.
 _LARGEST_FEATURE = 5.0
+_LEAST_VARIANCE = 1e-12
 
 
 class Member(nn.Module):
@@ -119,7 +120,7 @@ class EncoderRecogniser(BaseRecogniser):
 
     def extract_features(self, image: Tensor) -> Tensor:
         """Return the features (B, F) of whole images (B, 3, H, W), before they are standardised."""
-        return torch.stack([self._features_of(each[None].float()) for each in image])
+        return torch.stack([self.extract_features_of(look_at(each[None].float())) for each in image])
 
     def standardise(self, features: Tensor) -> Tensor:
         """Bring features (B, F) to a mean of 0 and a deviation of 1 on the training set, within bounds."""
@@ -143,12 +144,10 @@ class EncoderRecogniser(BaseRecogniser):
         standardised = self.standardise(features)
         return torch.sigmoid(torch.stack([member(standardised)[1] for member in self.members]).mean(0))
 
-    def _features_of(self, image: Tensor) -> Tensor:
-        whole = reduce_whole(image)
-        crops = cut_crops(image, whole)
-        seen_whole, seen_crops = self._pool(whole)[0], self._pool(crops)
-        measured = statistics.measure_statistics(image, whole, crops)
-        return torch.cat([seen_whole, seen_crops.mean(0), seen_crops.amax(0), measured])
+    def extract_features_of(self, views: Views) -> Tensor:
+        """Return the features (F,) of one image's views, before they are standardised."""
+        seen_whole, seen_crops = self._pool(views.whole)[0], self._pool(views.crops)
+        return torch.cat([seen_whole, seen_crops.mean(0), seen_crops.amax(0), views.measured])
 
     def _pool(self, views: Tensor) -> Tensor:
         """Return the mean, deviation and maximum of every tapped channel: (N, 3 C) of (N, 3, h, w)."""
@@ -157,5 +156,7 @@ class EncoderRecogniser(BaseRecogniser):
         pooled = []
         for each in maps:
             flat = each.flatten(2)
-            pooled += [flat.mean(2), flat.std(2, unbiased=False), flat.amax(2)]
+            # A deviation of exactly 0 has no gradient.
+            deviation = (flat.var(2, unbiased=False) + _LEAST_VARIANCE).sqrt()
+            pooled += [flat.mean(2), deviation, flat.amax(2)]
         return torch.cat(pooled, 1)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from polyrestore.recognition.encoder.statistics import measure_statistics
 
 WHOLE_PX = 256
 LONGEST_PX = 640
@@ -14,6 +18,27 @@ LEAST_PX = 64
 CROPS = 6
 _EVEN = ((0.2, 0.2), (0.2, 0.8), (0.8, 0.2), (0.8, 0.8))
 _DARKEST, _BRIGHTEST = 0.03, 0.97
+
+
+class Views(NamedTuple):
+    """What is looked at of one image.
+
+    Attributes:
+        whole: (1, 3, h, w) the image, reduced.
+        crops: (6, 3, p, q) at full resolution.
+        measured: (S,) plain statistics.
+    """
+
+    whole: Tensor
+    crops: Tensor
+    measured: Tensor
+
+
+def look_at(image: Tensor) -> Views:
+    """Return the views of one image (1, 3, H, W), RGB in [0, 1]."""
+    whole = reduce_whole(image)
+    crops = cut_crops(image, whole)
+    return Views(whole, crops, measure_statistics(image, whole, crops))
 
 
 def reduce_whole(image: Tensor) -> Tensor:

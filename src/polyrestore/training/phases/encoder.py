@@ -26,7 +26,7 @@ from polyrestore.training.loop.log import RunLog
 from polyrestore.training.phases.base import Phase
 from polyrestore.training.phases.export import extended_info, save_trained, training_record
 from polyrestore.training.recipes.names import check_trained
-from polyrestore.training.recipes.recipe import EncoderRecipe
+from polyrestore.training.recipes.recipe import EncoderRecipe, SamplesRecipe
 from polyrestore.training.recognition.features import FeatureSet, extract_features, features_of
 from polyrestore.training.recognition.fitting import TEMPERATURE, Fit, fit_members
 from polyrestore.training.recognition.samples import Sample, SampleSource, folder_bursts
@@ -78,7 +78,7 @@ def train_encoder(recipe: EncoderRecipe, control: RunControl) -> Path:
 
     prototypes = fit_members(recogniser, found, names, fit_of(recipe), recipe.seed, note)
     with torch.inference_mode():
-        held_out = features_of(recogniser, _held_out(recipe, asked))
+        held_out = features_of(recogniser, held_out_samples(recipe, asked))
     probabilities = probabilities_of(recogniser, prototypes, held_out, names)
     settings = chosen_settings(probabilities, held_out, names)
     least = torch.tensor([settings.minimum_shares[name] for name in names])
@@ -97,7 +97,7 @@ def train_encoder(recipe: EncoderRecipe, control: RunControl) -> Path:
     return save_trained(control.folder / "bundle", finished)
 
 
-def fit_of(recipe: EncoderRecipe) -> Fit:
+def fit_of(recipe: SamplesRecipe) -> Fit:
     """Return how a recipe's members are fitted."""
     return Fit(
         batch=recipe.data.batch_size,
@@ -130,7 +130,7 @@ def fill_trunk(recogniser: EncoderRecogniser, recipe: EncoderRecipe, bundle: Bun
             parameter.copy_(parameter.half().float())
 
 
-def asked_names(recipe: EncoderRecipe, bundle: Bundle) -> tuple[str, ...]:
+def asked_names(recipe: SamplesRecipe, bundle: Bundle) -> tuple[str, ...]:
     """Return the degradations that the training asks about: the recipe's tasks, then other adapters.
 
     Where the bundle has no adapters, what the recipe has pairs of takes their place.
@@ -139,7 +139,7 @@ def asked_names(recipe: EncoderRecipe, bundle: Bundle) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*tasks, *(sorted(bundle.adapters) or recipe.data.pairs))))
 
 
-def sample_source(recipe: EncoderRecipe, asked: tuple[str, ...]) -> SampleSource:
+def sample_source(recipe: SamplesRecipe, asked: tuple[str, ...]) -> SampleSource:
     """Return what makes the training samples of a recipe.
 
     Args:
@@ -197,7 +197,13 @@ def chosen_settings(probabilities: Tensor, held_out: FeatureSet, names: Sequence
     )
 
 
-def _held_out(recipe: EncoderRecipe, asked: tuple[str, ...]) -> Iterator[Sample]:
+def held_out_samples(recipe: SamplesRecipe, asked: tuple[str, ...]) -> Iterator[Sample]:
+    """Make what a recipe validates on.
+
+    Raises:
+        RecipeError: the recipe names nothing to validate on.
+        DataError: a folder is missing.
+    """
     data = recipe.data
     if data.validation is None:
         raise RecipeError("nothing to validate on; give data.validation")

@@ -8,6 +8,7 @@ from polyrestore.training.phases.encoder import ENCODER
 from polyrestore.training.phases.generative import GENERATIVE
 from polyrestore.training.phases.pretraining import PRETRAINING
 from polyrestore.training.phases.recogniser import RECOGNISER
+from polyrestore.training.phases.trunk import TRUNK
 from polyrestore.training.phases.veil import VEIL
 
 PHASES: dict[str, Phase] = {
@@ -16,5 +17,6 @@ PHASES: dict[str, Phase] = {
     "adapters": ADAPTERS,
     "recogniser": RECOGNISER,
     "encoder": ENCODER,
+    "trunk": TRUNK,
     "veil": VEIL,
 }

@@ -259,28 +259,44 @@ class FitTable(Strict):
     severity_share: float = Field(2.0, ge=0)
 
 
-class EncoderRecipe(Recipe):
-    """A recogniser on a frozen trunk: features of many samples once, then small networks on them.
+class SamplesRecipe(Recipe):
+    """What the recipes for a recogniser on a pre-trained trunk share: the samples that it learns from.
 
-    ``steps`` is the number of samples. Of ``data``, the pairs of ``noise`` give camera noise, those of
-    ``low_light`` and ``motion_blur`` give their inputs, and the bursts of ``motion_blur`` their means; the
-    pairs of any other degradation give both of their images. ``synthesis.tasks`` are what is drawn.
+    Of ``data``, the pairs of ``noise`` give camera noise, those of ``low_light`` and ``motion_blur`` give
+    their inputs, and the bursts of ``motion_blur`` their means; the pairs of any other degradation give both
+    of their images. ``synthesis.tasks`` are what is drawn.
 
     Attributes:
         bundle: name of a shipped bundle or, with a slash in it, a folder relative to the recipe.
+        fit: of the small networks.
+    """
+
+    bundle_fields: ClassVar[tuple[str, ...]] = ("bundle",)
+
+    bundle: str
+    fit: FitTable = FitTable()
+
+    def choose(self) -> dict[str, Any]:
+        """Return the tasks where nothing names them: all degradations that can be synthesised."""
+        return _choose_tasks(self)
+
+
+class EncoderRecipe(SamplesRecipe):
+    """A recogniser on a frozen trunk: features of many samples once, then small networks on them.
+
+    ``steps`` is the number of samples.
+
+    Attributes:
         pretrained: file of EfficientNet-Lite0's published weights, with a slash in it; without one, the trunk
             of the bundle's own recogniser.
         recogniser_options: members, hidden, dimension and taps.
-        fit: of the small networks.
     """
 
     bundle_fields = ("bundle", "pretrained")
 
     phase: Literal["encoder"]
-    bundle: str
     pretrained: str = ""
     recogniser_options: dict[str, Any] = {}
-    fit: FitTable = FitTable()
 
     def check(self) -> None:
         """Refuse a limit in minutes: what is trained here is small, and its features are made first.
@@ -292,9 +308,14 @@ class EncoderRecipe(Recipe):
         if self.minutes:
             raise RecipeError('minutes are not for phase "encoder"; lower steps')
 
-    def choose(self) -> dict[str, Any]:
-        """Return the tasks where nothing names them: all degradations that can be synthesised."""
-        return _choose_tasks(self)
+
+class TrunkRecipe(SamplesRecipe):
+    """The trunk of a bundle's recogniser learns as well, along with its small networks and the prototypes.
+
+    What is fitted to a frozen trunk has to be fitted anew afterwards, by phase "encoder".
+    """
+
+    phase: Literal["trunk"]
 
 
 class VeilRecipe(Recipe):

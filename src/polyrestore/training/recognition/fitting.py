@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,13 +46,75 @@ class Fit:
 
 
 @dataclass(frozen=True, eq=False)
-class _Targets:
-    """What is asked of every sample: presence and its weight, severity and where it is known; (M, K) each."""
+class Targets:
+    """What is asked of B samples.
+
+    Attributes:
+        presence: (B, K) 1 where a degradation is there.
+        weight: (B, K) how much an error about it counts.
+        severity: (B, L) of the degradations whose severity is estimated; 0 where it is not known.
+        known: (B, L) 1 where it is.
+    """
 
     presence: Tensor
     weight: Tensor
     severity: Tensor
     known: Tensor
+
+    def __getitem__(self, rows: Tensor) -> Targets:
+        """Return what is asked of some of the samples."""
+        return Targets(self.presence[rows], self.weight[rows], self.severity[rows], self.known[rows])
+
+
+def targets_of(
+    presence: Tensor,
+    certainty: Tensor,
+    severity: Tensor,
+    kinds: Sequence[str],
+    columns: Sequence[int],
+    estimated: Sequence[int],
+    real_share: float,
+) -> Targets:
+    """Return what is asked of B samples about N degradations.
+
+    Args:
+        presence: (B, N).
+        certainty: (B, N).
+        severity: (B, N), NaN where it is absent or unknown.
+        kinds: how each sample was made.
+        columns: places of the K degradations that get a prototype.
+        estimated: places of the L whose severity is estimated.
+        real_share: how much a sample of a labelled photograph counts compared with the others.
+    """
+    share = torch.tensor([real_share if kind.startswith(_REAL) else 1.0 for kind in kinds])
+    known = ~severity[:, estimated].isnan()
+    return Targets(
+        presence[:, columns],
+        certainty[:, columns] * share[:, None],
+        severity[:, estimated].nan_to_num(0.0),
+        known.float() * presence[:, estimated],
+    )
+
+
+def errors_of(
+    vectors: Tensor, strength: Tensor, directions: Tensor, targets: Targets, severity_share: float
+) -> Tensor:
+    """Return one member's error on B samples, (B,).
+
+    Args:
+        vectors: (B, D) unit vectors.
+        strength: (B, L) severities before the sigmoid.
+        directions: (K + 1, D), the last one that of "clean"; their length does not count.
+        targets: what is asked.
+        severity_share: how much the error of the severities counts.
+    """
+    similarities = vectors @ functional.normalize(directions, dim=1).T
+    scores = (similarities[:, :-1] - similarities[:, -1:]) / TEMPERATURE
+    entropy = functional.binary_cross_entropy_with_logits(
+        scores, targets.presence, targets.weight, reduction="none"
+    )
+    error = (torch.sigmoid(strength) - targets.severity).square() * targets.known
+    return entropy.sum(1) + severity_share * error.sum(1)
 
 
 def fit_members(
@@ -85,15 +147,13 @@ def fit_members(
     recogniser.spread.copy_((found.features.std(0) + 1e-3).half().float())
     recogniser.centre.copy_(recogniser.centre.half().float())
     features = recogniser.standardise(found.features)
-    columns, estimated = found.columns(names), found.columns(recogniser.severities)
-    share = torch.tensor([how.real_share if kind.startswith(_REAL) else 1.0 for kind in found.kinds])
-    weight = found.certainty[:, columns] * share[:, None]
-    known = (~found.severity[:, estimated].isnan()).float() * found.presence[:, estimated]
-    severity = found.severity[:, estimated].nan_to_num(0.0)
+    targets = targets_of(
+        found.presence, found.certainty, found.severity, found.kinds, found.columns(names),
+        found.columns(recogniser.severities), how.real_share,
+    )  # fmt: skip
     directions = []
     for index, member in enumerate(recogniser.members):
         generator = Generator().manual_seed(seed * 1000 + index)
-        targets = _Targets(found.presence[:, columns], weight, severity, known)
         first = index * how.epochs
 
         def tell(epoch: int, loss: float, first: int = first) -> None:
@@ -107,7 +167,7 @@ def fit_members(
 def _fit_one(
     member: nn.Module,
     features: Tensor,
-    targets: _Targets,
+    targets: Targets,
     how: Fit,
     generator: Generator,
     progress: Progress,
@@ -132,15 +192,7 @@ def _fit_one(
             for start in range(0, rounds * how.batch, how.batch):
                 rows = order[start : start + how.batch]
                 vectors, strength = member(features[rows], how.dropout)
-                similarities = vectors @ functional.normalize(directions, dim=1).T
-                scores = (similarities[:, :-1] - similarities[:, -1:]) / TEMPERATURE
-                entropy = functional.binary_cross_entropy_with_logits(
-                    scores, targets.presence[rows], targets.weight[rows], reduction="sum"
-                )
-                error = (
-                    (torch.sigmoid(strength) - targets.severity[rows]).square() * targets.known[rows]
-                ).sum()
-                loss = (entropy + how.severity_share * error) / len(rows)
+                loss = errors_of(vectors, strength, directions, targets[rows], how.severity_share).mean()
                 if not bool(torch.isfinite(loss)):
                     raise TrainingError("the loss of the recogniser is not finite; lower the learning rate")
                 optimiser.zero_grad()
