@@ -165,8 +165,10 @@ def test_a_reader_that_leaves_causes_no_traceback() -> None:
 def test_threads_do_not_wait_for_each_other_at_the_expense_of_other_programs(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str | None
 ) -> None:
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE"):
+        # Set before it is removed, so that whatever the command sets is gone after the test.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("polyrestore.cli.main.run", lambda arguments: 0)
@@ -174,7 +176,6 @@ def test_threads_do_not_wait_for_each_other_at_the_expense_of_other_programs(
     with pytest.raises(SystemExit):
         module.main()
     assert os.environ.get("GOMP_SPINCOUNT") == expected
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

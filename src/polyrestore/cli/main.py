@@ -110,8 +110,8 @@ def main() -> None:
     # Feature maps come and go by the hundred megabytes. In huge pages, where the system has them, that costs
     # a fraction. Torch asks once, at its first tensor.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # Threads that wait for each other spin, by default for so long that beside another busy program a
-    # megapixel takes twenty times as long. Read when torch is imported.
+    # Threads that wait for each other spin, by default for so long that beside two busy programs a megapixel
+    # takes 17 times as long. Read when torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     if not sys.warnoptions:

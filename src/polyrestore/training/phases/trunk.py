@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from polyrestore.training.phases.encoder import asked_names, fit_of, held_out_sa
 from polyrestore.training.phases.export import extended_info, save_trained, training_record
 from polyrestore.training.recipes.names import check_trained
 from polyrestore.training.recipes.recipe import TrunkRecipe
-from polyrestore.training.recognition.fitting import Fit, Targets, errors_of, targets_of
+from polyrestore.training.recognition.fitting import Fit, Targets, errors_of, join_directions, targets_of
 from polyrestore.training.recognition.samples import Sample, SampleSource
 from polyrestore.training.weighting.uniform import Uniform
 
@@ -80,10 +81,8 @@ class TunedRecogniser(nn.Module):
         return [member(standardised, dropout) for member in self.recogniser.members]
 
     def prototypes(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Return the prototypes by name: the members' unit vectors side by side, of length 1 together."""
-        unit = nn.functional.normalize(self.directions.detach(), dim=2)
-        joint = torch.cat(list(unit), 1) / math.sqrt(len(unit))
-        return {name: row.clone() for name, row in zip((*names, CLEAN), joint, strict=True)}
+        """Return the prototypes by name, as they are now."""
+        return join_directions(list(nn.functional.normalize(self.directions.detach(), dim=2)), names)
 
 
 @dataclass
@@ -180,11 +179,7 @@ def train_trunk(recipe: TrunkRecipe, control: RunControl) -> Path:
             'train phase "encoder" first'
         )
     recogniser.requires_grad_(True)
-    held_out = [
-        sample
-        for index, sample in enumerate(held_out_samples(recipe, asked))
-        if index % _HELD_OUT_STRIDE == 0
-    ]
+    held_out = list(islice(held_out_samples(recipe, asked), 0, None, _HELD_OUT_STRIDE))
     network = TunedRecogniser(recogniser, bundle.prototypes, names)
     source = sample_source(recipe, asked)
     job = TrunkJob(network, source, held_out, names, fit_of(recipe), recipe.data.batch_size)

@@ -160,7 +160,17 @@ def fit_members(
             progress(first + epoch, loss)
 
         directions.append(_fit_one(member, features, targets, how, generator, tell))
-    joint = torch.cat(directions, 1) / len(directions) ** 0.5
+    return join_directions(directions, names)
+
+
+def join_directions(directions: Sequence[Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    """Return the prototypes of K names and of "clean": the members' unit vectors side by side, of length 1.
+
+    Args:
+        directions: (K + 1, D) of each member, the last row that of "clean".
+        names: of the K degradations.
+    """
+    joint = torch.cat(list(directions), 1) / len(directions) ** 0.5
     return {name: direction.clone() for name, direction in zip((*names, CLEAN), joint, strict=True)}
 
 
