@@ -42,6 +42,26 @@ def test_tiles_equal_the_whole(steps: int) -> None:
         assert float((run_tiled(TorchRuntime(backbone), image, tile_px=48) - whole).abs().max()) < 1e-5
 
 
+def test_a_closed_veil_changes_nothing() -> None:
+    closed, without = tiny_flow(veil_width=4), tiny_flow()
+    closed.load_state_dict({**closed.state_dict(), **without.state_dict()})
+    image = random_image(24, 32)
+    with torch.no_grad():
+        assert torch.equal(closed(image), without(image))
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_an_open_veil_is_taken_off_tiles_as_off_the_whole(steps: int) -> None:
+    backbone = tiny_flow(veil_width=4, steps=steps)
+    image = random_image(150, 170)
+    with torch.no_grad():
+        hazy = backbone(image)
+        backbone.get_parameter("veil.gate.weight").fill_(1.0)
+        whole = backbone(image)
+        assert float((whole - hazy).abs().mean()) > 1e-3
+        assert float((run_tiled(TorchRuntime(backbone), image, tile_px=48) - whole).abs().max()) < 1e-5
+
+
 def test_one_step_goes_from_the_entry_to_the_end_of_the_path() -> None:
     backbone = tiny_flow(entry_time=0.7)
     torch.nn.init.zeros_(backbone.tone.linear.weight)

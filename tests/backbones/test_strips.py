@@ -38,7 +38,7 @@ def test_strips_of_any_height_give_the_same(
     with torch.inference_mode():
         assert torch.equal(network(image), found)
     assert calls == []
-    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=5e-5)
 
 
 def test_adapters_act_merged_and_beside_a_layer() -> None:
@@ -60,8 +60,8 @@ def test_adapters_act_merged_and_beside_a_layer() -> None:
             bank.deactivate()
             again = network(image)
         assert (unmerged - bare).abs().max() > 1e-3
-        torch.testing.assert_close(merged, unmerged, rtol=1e-6, atol=1e-5)
-        torch.testing.assert_close(again, bare, rtol=1e-6, atol=1e-5)
+        torch.testing.assert_close(merged, unmerged, rtol=1e-6, atol=5e-5)
+        torch.testing.assert_close(again, bare, rtol=1e-6, atol=5e-5)
 
 
 def test_batches_and_other_formats_run_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

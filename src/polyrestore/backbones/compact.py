@@ -145,8 +145,18 @@ class Compact(ContextUNet):
 
     def context(self, image: Tensor) -> Tensor:
         """Return the context (B, D) of whole images (B, 3, H, W); what is known of a veil comes last."""
-        context = cast(Tensor, self.context_encoder(image))
+        return self.with_veil_context(cast(Tensor, self.context_encoder(image)), image)
+
+    def with_veil_context(self, context: Tensor, image: Tensor) -> Tensor:
+        """Return a context (B, D) with what is known of the veil over whole images (B, 3, H, W) behind it."""
         return context if self.veil is None else torch.cat([context, self.veil.context(image)], dim=1)
+
+    def without_veil(self, context: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the context (B, D) without what is known of a veil, and images (B, 3, H, W) without it."""
+        if self.veil is None:
+            return context, image
+        own, veil = context[:, :-VEIL_DIM], context[:, -VEIL_DIM:]
+        return own, cast(Tensor, self.veil(image, veil))
 
     def context_at(self, context: Tensor, top: int, left: int) -> Tensor:
         """Return the context for one tile: a veil lies differently over each part of the image."""
@@ -176,10 +186,7 @@ class Compact(ContextUNet):
         """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole."""
         if context is None:
             context = self.context(image)
-        seen = image
-        if self.veil is not None:
-            context, veil = context[:, :-VEIL_DIM], context[:, -VEIL_DIM:]
-            seen = self.veil(image, veil)
+        context, seen = self.without_veil(context, image)
         toned = cast(Tensor, self.tone(seen, context))
         return toned + self.correction(torch.cat([image, toned], dim=1), context)
 

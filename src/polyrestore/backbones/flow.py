@@ -49,10 +49,11 @@ class TimeEncoder(nn.Module):
 class Flow(Compact):
     """:class:`Compact`'s U-Net as a flow-matching model, entered late on its path to restore.
 
-    The tone curve stays the identity until an adapter changes it: it has no part in generating.
+    The tone curve stays the identity until an adapter changes it: it has no part in generating, and neither
+    has a veil of haze, which is taken off the image before it is put on the path.
 
     Args:
-        width: see :class:`Compact`, as for all that follow but the last two.
+        width: see :class:`Compact`, as for all that follow but entry time and steps.
         encoder_blocks: blocks per encoder level.
         middle_blocks: blocks at the lowest resolution.
         decoder_blocks: blocks per decoder level, from the lowest resolution up.
@@ -61,15 +62,15 @@ class Flow(Compact):
         entry_time: where on the path a degraded image is put, in (0, 1); the bare network then takes off
             Gaussian noise of a standard deviation of 127.5 (1 - t) / t grey levels.
         steps: Euler steps from there to the end.
+        veil_width: see :class:`Compact`.
 
     Raises:
         ValueError: the entry time is out of range.
         BackboneError: the steps are.
     """
 
-    # What is generated has no haze to take off.
     bounds = {
-        **{option: bound for option, bound in Compact.bounds.items() if option != "veil_width"},
+        **Compact.bounds,
         "entry_time": Number(0, 1),
         "steps": WholeNumber(1, 1000),
     }
@@ -84,8 +85,10 @@ class Flow(Compact):
         shuffle: int = 1,
         entry_time: float = 0.85,
         steps: int = 1,
+        veil_width: int = 0,
     ) -> None:
-        super().__init__(width, encoder_blocks, middle_blocks, decoder_blocks, context_dim, shuffle)
+        counts = encoder_blocks, middle_blocks, decoder_blocks
+        super().__init__(width, *counts, context_dim, shuffle, veil_width)
         if not 0 < entry_time < 1:
             raise ValueError(f"entry_time must be between 0 and 1, not {entry_time}")
         self.options |= {"entry_time": entry_time}
@@ -115,15 +118,18 @@ class Flow(Compact):
         )
 
     def context(self, image: Tensor) -> Tensor:
-        """Return the context (B, D) of whole images (B, 3, H, W), put on the path at the entry time."""
-        return self._state_context(self.entry_time * (2 * image - 1))
+        """Return the context (B, D) of whole images (B, 3, H, W), put on the path at the entry time.
+
+        What is known of a veil comes last.
+        """
+        return self.with_veil_context(self._state_context(self._entered(image)), image)
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole."""
         if context is None:
             context = self.context(image)
-        beside = self.entry_time * (2 * image - 1)
-        state: Tensor = self.entry_time * (2 * self.tone(image, context) - 1)
+        context, seen = self.without_veil(context, image)
+        beside, state = self._entered(image), self._entered(cast(Tensor, self.tone(seen, context)))
         stride = (1 - self.entry_time) / self.steps
         for index in range(self.steps):
             time = state.new_full((len(state),), self.entry_time + index * stride)
@@ -151,6 +157,9 @@ class Flow(Compact):
 
     def _velocity(self, state: Tensor, beside: Tensor, context: Tensor, time: Tensor) -> Tensor:
         return self.correction(torch.cat([beside, state], dim=1), context + self.time_encoder(time))
+
+    def _entered(self, image: Tensor) -> Tensor:
+        return self.entry_time * (2 * image - 1)
 
     def _state_context(self, state: Tensor) -> Tensor:
         return cast(Tensor, self.context_encoder((state + 1) / 2))

@@ -23,6 +23,8 @@ HIGHEST_PSNR = 45.0
 # By how much the mean of a kind of images may become worse, in dB.
 MOST_HARM = 0.1
 _MEASURED, _PROBED = 12, 8
+# What acting wrongly costs at least and at most, in units of what acting rightly gains.
+_COSTS = (3.0, 30.0)
 _MIDDLE_PX = 256
 _STEP = 0.005
 
@@ -100,9 +102,9 @@ def measure_effects(untaught: Bundle, taught: Bundle, name: str, shown: Sequence
 def cost_of_mistakes(
     untaught: Bundle, taught: Bundle, name: str, pairs: Sequence[Pair], shown: Sequence[Shown]
 ) -> float:
-    """Return what acting wrongly costs in units of what acting rightly gains, from 1 to 10.
+    """Return what acting wrongly costs in units of what acting rightly gains, from 3 to 30.
 
-    It is ten times what was measured: there are many more images without the damage than with it.
+    It is thirty times what was measured: there are many more images without the damage than with it.
 
     Args:
         untaught: the bundle as it was.
@@ -116,7 +118,8 @@ def cost_of_mistakes(
     likely = sorted(shown, key=lambda each: -similarity(each.embedding, taught.prototypes[name]))[:_PROBED]
     losses = [max(0.0, -harm.named_gain(each.image, each.clean)) for each in likely]
     gain, loss = sum(gains) / max(1, len(gains)), sum(losses) / max(1, len(losses))
-    return 10.0 if gain <= 0 else min(10.0, max(1.0, 10 * loss / gain))
+    least, most = _COSTS
+    return most if gain <= 0 else min(most, max(least, most * loss / gain))
 
 
 def least_harmful_share(untaught: Bundle, taught: Bundle, name: str, shown: Sequence[Shown]) -> float:

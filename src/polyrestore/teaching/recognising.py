@@ -1,4 +1,4 @@
-"""How a taught degradation is recognised: a prototype for the frozen recogniser, and when it is trusted.
+"""How a taught degradation is recognised: a prototype for the frozen recogniser.
 
 The mean embedding of the damaged images would lie near whatever they resemble. What is looked for instead is
 the direction that tells them best from everything that they are not: logistic regression on the embeddings
@@ -58,29 +58,39 @@ class Views:
     Attributes:
         inputs: (N, D) of the damaged images.
         targets: (N, D) of their clean partners.
+        scenes: of the N, a number each.
         others: of what else there is, the clean partners among it.
     """
 
     inputs: Tensor
     targets: Tensor
+    scenes: tuple[int, ...]
     others: tuple[Shown, ...]
 
     @property
+    def beside(self) -> Tensor:
+        """(M, D) of the images that show something else, their clean partners left out."""
+        return torch.stack([each.embedding for each in self.others if each.group != CLEAN])
+
+    @property
     def negatives(self) -> Tensor:
-        """(M, D) of all that does not show what is taught."""
-        beside = [each.embedding[None] for each in self.others if each.group != CLEAN]
-        return torch.cat([self.targets, *beside])
+        """(N + M, D) of all that does not show what is taught."""
+        return torch.cat([self.targets, self.beside])
 
 
 @torch.no_grad()
 def look_at(
-    bundle: Bundle, pairs: Sequence[Pair], seed: int, tell: Callable[[], None], changed: bool = False
+    bundle: Bundle,
+    pairs: Sequence[tuple[Pair, int]],
+    seed: int,
+    tell: Callable[[], None],
+    changed: bool = False,
 ) -> Views:
     """Embed the images of pairs, and images that show other things.
 
     Args:
         bundle: with a recogniser; what its adapters are for is synthesised on the targets.
-        pairs: to look at.
+        pairs: to look at, each with a number for its scene.
         seed: of the synthesis and the drawings.
         tell: called after each image, and may raise.
         changed: show every pair mirrored, and a part of it, as well.
@@ -96,8 +106,10 @@ def look_at(
         return recogniser.describe(image[None].float() / 255)[0]
 
     shown = spread(pairs, _PAIRS)
-    rows, others = [], []
-    for index, pair in enumerate(shown):
+    rows: list[list[Tensor]] = []
+    scenes: list[int] = []
+    others: list[Shown] = []
+    for index, (pair, scene) in enumerate(shown):
         both = [pair.degraded, pair.clean]
         rows.append([embed(image) for image in both])
         others.append(Shown(CLEAN, _middle(pair.clean), _middle(pair.clean), rows[-1][1]))
@@ -105,10 +117,11 @@ def look_at(
             generator = Generator().manual_seed(mixed_seed(seed, pair.name, index))
             for view in ([image.flip(2) for image in both], _part(both, generator)):
                 rows.append([embed(image) for image in view])
-    for group, image, clean in _others(bundle, [pair.clean for pair in shown], seed):
+        scenes += [scene] * (len(rows) - len(scenes))
+    for group, image, clean in _others(bundle, [pair.clean for pair, _ in shown], seed):
         others.append(Shown(group, image, clean, embed(image)))
     inputs, targets = (torch.stack([row[side] for row in rows]) for side in (0, 1))
-    return Views(inputs, targets, tuple(others))
+    return Views(inputs, targets, tuple(scenes), tuple(others))
 
 
 def _part(images: Sequence[Tensor], generator: Generator) -> list[Tensor]:

@@ -23,14 +23,19 @@ class Split:
     Attributes:
         training: what is learned from.
         held_back: what it is measured on.
-        scenes: how many scenes there are.
+        scene_of: a number for the scene of each pair.
         notes: what the user should know about it, one sentence each.
     """
 
     training: tuple[int, ...]
     held_back: tuple[int, ...]
-    scenes: int
+    scene_of: tuple[int, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def scenes(self) -> int:
+        """How many scenes there are."""
+        return len(set(self.scene_of))
 
 
 def split_by_scene(names: Sequence[str], targets: Sequence[Path], seed: int) -> Split:
@@ -61,7 +66,7 @@ def split_by_scene(names: Sequence[str], targets: Sequence[Path], seed: int) -> 
         held = _held_back(scenes, seed) or {0}
         notes.append("the images show so few scenes that those held back are of the same ones")
     training = tuple(index for index in range(len(names)) if index not in held)
-    return Split(training, tuple(sorted(held)), len(set(scenes)), tuple(notes))
+    return Split(training, tuple(sorted(held)), tuple(scenes), tuple(notes))
 
 
 def _scene_name(name: str) -> str:

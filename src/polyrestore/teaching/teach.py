@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from polyrestore.adapters import Adapter, Prototype, base_sha256
 from polyrestore.bundles import Bundle, load_bundle, save_bundle
 from polyrestore.bundles.installing import open_own, taken_name, with_adapter
@@ -25,12 +23,12 @@ from polyrestore.teaching.effects import (
 )
 from polyrestore.teaching.making import Damage, make_pairs
 from polyrestore.teaching.pairs import read_pairs
-from polyrestore.teaching.recognising import Views, fit_prototype, look_at, shares_of, superseded
+from polyrestore.teaching.recognising import Views, fit_prototype, look_at, superseded
 from polyrestore.teaching.report import Effect, TeachingReport
 from polyrestore.teaching.splitting import Split, split_by_scene
 from polyrestore.teaching.training import Trained, Training, train_adapter
+from polyrestore.teaching.trusting import trust
 from polyrestore.training.loop.events import Advanced, OnEvent, Started, StopWhen, ignore, never
-from polyrestore.training.recognition.thresholds import choose_threshold
 
 # Of a lesson's minutes; the others are for looking at images and for measuring.
 TRAINING_SHARE = 0.75
@@ -94,13 +92,17 @@ def teach(lesson: Lesson, on_event: OnEvent = ignore, stop_when: StopWhen = neve
     else:
         found = make_pairs(lesson.images, lesson.damage, lesson.training.seed)
     split = split_by_scene([pair.name for pair in found.pairs], found.targets, lesson.training.seed)
-    sides = [[found.pairs[index] for index in side] for side in (split.training, split.held_back)]
+    placed = [
+        [(found.pairs[index], split.scene_of[index]) for index in side]
+        for side in (split.training, split.held_back)
+    ]
+    sides = [[pair for pair, _ in side] for side in placed]
     how = replace(lesson.training, minutes=lesson.minutes * TRAINING_SHARE)
     tell = _Looks(lesson.name, on_event, stop_when)
     bystanders = {name for name in bundle.adapters if name in DEGRADATIONS}
     seen = None
     if bundle.recogniser is not None:
-        seen = look_at(bundle, sides[0], lesson.training.seed + 1, tell, changed=True)
+        seen = look_at(bundle, placed[0], lesson.training.seed + 1, tell, changed=True)
         bystanders -= {*superseded(seen, bundle)}
     trained = train_adapter(
         lesson.name, bundle, sides[0], sides[1], tuple(sorted(bystanders)), how, lesson.images, on_event,
@@ -109,7 +111,7 @@ def teach(lesson: Lesson, on_event: OnEvent = ignore, stop_when: StopWhen = neve
     adapter = replace(trained.adapter, base_sha256=base_sha256(bundle.backbone))
     others: dict[str, Effect] = {}
     if seen is not None:
-        unseen = look_at(bundle, sides[1], lesson.training.seed + 2, tell)
+        unseen = look_at(bundle, placed[1], lesson.training.seed + 2, tell)
         adapter = _recognisable(adapter, bundle, sides[1], seen, unseen)
         others = measure_effects(bundle, with_adapter(bundle, adapter), lesson.name, unseen.others)
     figures = measure_pairs(bundle, with_adapter(bundle, adapter), lesson.name, sides[1], tell)
@@ -130,7 +132,7 @@ def _recognisable(
         return with_adapter(bundle, replace(adapter, prototype=prototype))
 
     cost = cost_of_mistakes(bundle, taught(), name, held_back, unseen.others)
-    prototype = trust(name, taught(), prototype, seen, unseen, cost)
+    prototype = trust(name, prototype, bundle, seen, unseen, cost)
     least = least_harmful_share(bundle, taught(), name, unseen.others)
     return replace(adapter, prototype=replace(prototype, least_share=least))
 
@@ -147,25 +149,6 @@ def make_prototype(name: str, bundle: Bundle, seen: Views) -> Prototype:
     settings = RecognitionSettings(**bundle.recognition_settings)
     embedding = fit_prototype(seen.inputs, seen.negatives, bundle.prototypes, settings)
     return Prototype(embedding, bundle.recogniser.fingerprint(), 1.0, superseded(seen, bundle))
-
-
-def trust(
-    name: str, taught: Bundle, prototype: Prototype, seen: Views, unseen: Views, cost: float
-) -> Prototype:
-    """Choose from which probability on an adapter acts.
-
-    Args:
-        name: of the adapter.
-        taught: the bundle that has it.
-        prototype: of the adapter.
-        seen: what the prototype was fitted to; of that, what does not show the degradation counts.
-        unseen: what it is chosen on.
-        cost: of acting wrongly, in units of what acting rightly gains.
-    """
-    settings = RecognitionSettings(**taught.recognition_settings)
-    found = shares_of(name, unseen.inputs, taught.prototypes, settings)
-    wrong = shares_of(name, torch.cat([seen.negatives, unseen.negatives]), taught.prototypes, settings)
-    return replace(prototype, least_share=choose_threshold(found, wrong, cost))
 
 
 class _Looks:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from polyrestore.training.validation.crops import ValidationSet, batch_psnr, cen
 from polyrestore.training.weighting import build_weighting
 
 # What an adapter of the bundle has to gain by itself before the new one starts from it, in dB.
+Item = TypeVar("Item")
 LEAST_HEAD_START = 0.2
 # What has been learned already is lost at the rate of a new adapter.
 WARM_RATE = 0.1
@@ -179,11 +181,11 @@ def train_adapter(
         backbone.eval().cpu()
 
 
-def spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
-    """Choose so many pairs evenly: neighbours often show one scene."""
-    if len(pairs) <= count:
-        return list(pairs)
-    return [pairs[index * len(pairs) // count] for index in range(count)]
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Choose so many of a sequence evenly: neighbours often show one scene."""
+    if len(items) <= count:
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 def _run(

@@ -39,9 +39,9 @@ ema_decay = 0.5
 """
 
 
-def compact() -> Compact:
+def compact(name: str = "compact") -> Compact:
     torch.manual_seed(0)
-    network = build_backbone("compact", **TINY["compact"])
+    network = build_backbone(name, **TINY[name])
     assert isinstance(network, Compact)
     return network
 
@@ -64,9 +64,11 @@ def test_it_learns_to_take_haze_off(workshop: Path) -> None:
     assert bundle.backbone.veil is not None
 
 
-def test_the_weights_that_there_were_stay_and_the_gate_is_closed() -> None:
-    before = compact()
+@pytest.mark.parametrize("name", ["compact", "flow"])
+def test_the_weights_that_there_were_stay_and_the_gate_is_closed(name: str) -> None:
+    before = compact(name)
     after = with_veil(before, 4, seed=1)
+    assert type(after) is type(before)
     for key, value in before.state_dict().items():
         assert torch.equal(after.state_dict()[key], value)
     image = random_image(24, 32)

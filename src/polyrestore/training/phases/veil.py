@@ -198,7 +198,7 @@ def with_veil(backbone: Backbone, width: int, seed: int) -> Compact:
     """
     if not isinstance(backbone, Compact):
         name = backbone.description.name
-        raise RecipeError(f"backbone {name!r} cannot take a veil of haze off; 'compact' can")
+        raise RecipeError(f"backbone {name!r} cannot take a veil of haze off; 'compact' and 'flow' can")
     if backbone.veil is not None:
         held = backbone.options["veil_width"]
         if held != width:
@@ -206,7 +206,10 @@ def with_veil(backbone: Backbone, width: int, seed: int) -> Compact:
         return backbone
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mixed_seed(seed, "veil"))
-        network = cast(Compact, build_backbone("compact", **{**backbone.options, "veil_width": width}))
+        network = cast(
+            Compact,
+            build_backbone(backbone.description.name, **{**backbone.options, "veil_width": width}),
+        )
     network.load_state_dict({**network.state_dict(), **backbone.state_dict()})
     return network
 
