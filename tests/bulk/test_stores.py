@@ -163,6 +163,18 @@ def test_a_lost_connection_is_tried_again_and_then_told(flaky: FlakyStore, tmp_p
     assert counts(again) == (4, 2, 2, 0)
 
 
+def test_where_nothing_can_be_written_nothing_is_restored(
+    flaky: FlakyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png"):
+        make_image(tmp_path / "in" / name)
+    monkeypatch.setattr("polyrestore.bulk.output_store.secrets.token_hex", lambda _: "01234567")
+    flaky.fail("put", ".part-01234567", 5)
+    with pytest.raises(StorageError, match=r"^flaky://out: connection lost"):
+        restore_with([tmp_path / "in"], "flaky://out", refuse)
+    assert restore_with([tmp_path / "in"], "flaky://out", darken).restored == 2
+
+
 def test_nothing_is_left_of_a_result_that_cannot_be_brought(
     flaky: FlakyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +183,7 @@ def test_nothing_is_left_of_a_result_that_cannot_be_brought(
     flaky.fail("put", ".part-01234567-0.png", 5)
     summary = restore_with([tmp_path / "in"], "flaky://out", darken)
     assert counts(summary) == (1, 0, 0, 1)
-    assert not (flaky.root / "out").exists()
+    assert not [*(flaky.root / "out").iterdir()]
     flaky.fail("mv", "a.png", 0)
     assert restore_with([tmp_path / "in"], "flaky://out", darken).restored == 1
     shutil.rmtree(flaky.root / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
@@ -11,7 +12,7 @@ from polyrestore.bulk.one_file import SettledJob
 from polyrestore.bulk.output_folder import TEMPORARY_NAME
 from polyrestore.bulk.record import EXPLAINED_FOLDER, FileRecord
 from polyrestore.errors import OutputError, StorageError
-from polyrestore.files import staged_place
+from polyrestore.files import TEMPORARY_MARK, staged_place
 from polyrestore.storage.urls import Store
 
 
@@ -25,11 +26,13 @@ class OutputStore:
         jobs: all files of the run.
 
     Raises:
-        StorageError: it cannot be listed.
+        StorageError: it cannot be listed, or nothing can be written there.
     """
 
     def __init__(self, url: str, jobs: Sequence[FileJob]) -> None:
         self._store = Store(url)
+        # A bucket that is missing, or not one's own, should not be found out file by file.
+        self._store.require_writable(f"{TEMPORARY_MARK}{secrets.token_hex(4)}")
         self._states = {each.name: each.state for each in self._store.files(recursive=True)}
         self._explaining: dict[str, set[str]] = {}
         for name in self._states:

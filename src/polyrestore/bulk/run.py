@@ -79,7 +79,7 @@ def restore_files(
 
     Raises:
         OutputError: the output folder or the report cannot be written.
-        StorageError: a store of results cannot be listed.
+        StorageError: a store of results cannot be listed, or nothing can be written there.
         PolyrestoreError: the engine cannot be started.
     """
     started = time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -189,6 +190,20 @@ class Store:
         """
         path = self._path(name)
         self._asked(lambda: self._files.get_file(path, str(target)), self.url_of(name))
+
+    def require_writable(self, name: str) -> None:
+        """Write an empty file and remove it, to find out whether that can be done at all.
+
+        Args:
+            name: that nothing else has.
+
+        Raises:
+            StorageError: it cannot.
+        """
+        path = self._path(name)
+        with tempfile.NamedTemporaryFile() as empty:
+            self._asked(lambda: self._files.put_file(empty.name, path), self.url_of(""))
+        self.remove(name)
 
     def put(self, source: Path, name: str) -> None:
         """Copy a file of this machine to a name.
