@@ -3,7 +3,7 @@
 import torch
 
 from polyrestore.bundles import Bundle
-from polyrestore.recognition import RecognitionSettings
+from polyrestore.recognition import CLEAN, RecognitionSettings
 from polyrestore.teaching.recognising import Shown, Views, fit_prototype, shares_of
 from polyrestore.teaching.trusting import cross_validated_shares
 from tests.support.tiny_bundle import tiny_bundle
@@ -23,7 +23,11 @@ def views(bundle: Bundle, scenes: range, told_by: float) -> Views:
         # Images of one scene look alike.
         rows.append(directions.repeat_interleave(ROWS_OF_A_SCENE, 0))
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    others = tuple(Shown("noise", image, image, row) for row in rows[1][::ROWS_OF_A_SCENE])
+    others = tuple(
+        Shown(group, image, image, row, scene)
+        for group in ("noise", CLEAN)
+        for scene, row in zip(scenes, rows[1][::ROWS_OF_A_SCENE], strict=True)
+    )
     of = tuple(scene for scene in scenes for _ in range(ROWS_OF_A_SCENE))
     return Views(rows[0], rows[1], of, others)
 
@@ -42,14 +46,18 @@ def test_what_cannot_be_told_apart_is_not_believed_to_be_because_it_was_learned_
         for rows in (seen.inputs, seen.targets)
     ]
     assert known[0] > known[1] + 0.2
-    found, wrong = cross_validated_shares("new", bundle, seen, unseen)
-    assert mean(found) < mean(wrong) + 0.15
+    shares = cross_validated_shares("new", bundle, (seen, unseen))
+    assert mean(shares.found) < mean(shares.wrong) + 0.15
 
 
 def test_what_can_be_told_apart_is_found_in_every_image() -> None:
     bundle = tiny_bundle()
     seen, unseen = views(bundle, range(0, 6), 4.0), views(bundle, range(6, 10), 4.0)
-    found, wrong = cross_validated_shares("new", bundle, seen, unseen)
-    assert len(found) == 10 * ROWS_OF_A_SCENE
-    assert len(wrong) == 10 * ROWS_OF_A_SCENE + 10
-    assert min(found) > max(wrong)
+    shares = cross_validated_shares("new", bundle, (seen, unseen))
+    assert len(shares.found) == 10 * ROWS_OF_A_SCENE
+    assert len(shares.wrong) == 10 * ROWS_OF_A_SCENE + 10
+    assert min(shares.found) > max(shares.wrong)
+    # Each image that can be looked at is there once, under a prototype that has not seen it.
+    assert len(shares.others) == 20
+    assert {id(each) for each, _ in shares.others} == {id(each) for each in (*seen.others, *unseen.others)}
+    assert max(share for _, share in shares.others) == max(shares.wrong)

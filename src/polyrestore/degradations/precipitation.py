@@ -25,7 +25,8 @@ class Rain:
     """Streaks at four depths under a veil of mist and spray, from a faint drizzle to a cloudburst.
 
     Far streaks are short, thin and many, near ones long, few, and out of focus. Each sample draws how much of
-    its rain is streaks and how much is veil.
+    its rain is streaks and how much is veil. Some samples have rain as it is drawn over photographs in the
+    sets that deraining is measured on: two layers of wide streaks of any slant, all in focus.
 
     Attributes:
         length_px: range of the streaks' length at middle distance.
@@ -34,6 +35,10 @@ class Rain:
         veil: scattering of the thickest veil at severity 1, as exponent of its transmission.
         veil_share: probability of a veil.
         uneven_share: probability that the rain is not everywhere alike.
+        drawn_share: probability of rain as it is drawn.
+        drawn_length_px: range of the length of drawn streaks.
+        drawn_width_px: range of their half width.
+        drawn_tilt_degrees: their largest angle from the vertical.
     """
 
     length_px: tuple[float, float] = (4.0, 44.0)
@@ -42,6 +47,10 @@ class Rain:
     veil: float = 1.2
     veil_share: float = 0.75
     uneven_share: float = 0.6
+    drawn_share: float = 0.4
+    drawn_length_px: tuple[float, float] = (8.0, 56.0)
+    drawn_width_px: tuple[float, float] = (0.5, 1.8)
+    drawn_tilt_degrees: float = 45.0
 
     def __call__(self, image: Tensor, severity: Tensor, generator: Generator) -> Tensor:
         """Return rainy images (B, 3, H, W)."""
@@ -53,17 +62,26 @@ class Rain:
         scale = torch.tensor([0.3, 0.65, 1.0, 1.4])
         blur = torch.tensor([1.0, 0.7, 1.0, 3.0])
         crowd = torch.tensor([1.6, 1.0, 0.8, 0.1])
-        width = (log_uniform(generator, count, *self.width_px)[..., 0, 0] * scale.sqrt()).clamp(min=0.25)
-        length = log_uniform(generator, count, *self.length_px)[..., 0, 0] * scale
+        drawn = chance(generator, count, self.drawn_share)[..., 0, 0] > 0
+
+        def either(seen: Tensor, drawn_range: tuple[float, float]) -> Tensor:
+            return torch.where(drawn, uniform(generator, count, *drawn_range)[..., 0, 0], seen)
+
+        width = either(log_uniform(generator, count, *self.width_px)[..., 0, 0], self.drawn_width_px)
+        width = (width * scale.sqrt()).clamp(min=0.25)
+        length = (
+            either(log_uniform(generator, count, *self.length_px)[..., 0, 0], self.drawn_length_px) * scale
+        )
         length = length * (0.7 + 0.6 * torch.rand(length.shape, generator=generator))
         # Shorter ones would be flakes.
         length = torch.maximum(length, 10 * width + 3).clamp(max=2 * radius - 8)
-        tilt = torch.randn((count, 1), generator=generator) * self.tilt_degrees
+        slant = self.drawn_tilt_degrees
+        tilt = either(torch.randn((count, 1), generator=generator) * self.tilt_degrees, (-slant, slant))
         angle = radians(tilt + torch.randn(length.shape, generator=generator) * 2.5)
         softness = (width * blur * uniform(generator, count, 1.2, 3)[..., 0, 0]).clamp(min=0.7)
         kernels = capsule_kernels(length, width * blur.clamp(max=2), softness, angle, radius)
         cover = (_crowding(severity, generator) * 2.2 - 3.4).exp()[:, None]
-        share = _layers(count, generator)
+        share = torch.where(drawn, torch.tensor([0.0, 1.5, 1.5, 0.0]), _layers(count, generator))
         density = cover * crowd * share / (2 * (length + 2 * width) * (width + softness / 2))
         points = scatter(generator, count, size, radius, density, fading=uniform(generator, count, 0, 1))
         streaks = 1 - torch.exp(-1.5 * draw_at_points(points, kernels))

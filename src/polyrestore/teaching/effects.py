@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from polyrestore.bundles import Bundle
@@ -13,7 +12,7 @@ from polyrestore.data import Pair
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.recognition.similarity import similarity
 from polyrestore.restoration.restorer import Restorer
-from polyrestore.teaching.recognising import Shown, shares_of, weights_of
+from polyrestore.teaching.recognising import Shown, weights_of
 from polyrestore.teaching.report import Effect
 from polyrestore.teaching.training import spread
 from polyrestore.training.validation.crops import batch_psnr
@@ -122,30 +121,31 @@ def cost_of_mistakes(
     return most if gain <= 0 else min(most, max(least, most * loss / gain))
 
 
-def least_harmful_share(untaught: Bundle, taught: Bundle, name: str, shown: Sequence[Shown]) -> float:
+def least_harmful_share(
+    untaught: Bundle, taught: Bundle, name: str, shown: Sequence[tuple[Shown, float]]
+) -> float:
     """Return the least share from which on the adapter makes no group of other images worse by 0.1 dB.
 
     Args:
         untaught: the bundle as it was.
         taught: the same with the new adapter and its prototype.
         name: of the adapter.
-        shown: images that it was not taught for.
+        shown: images that it was not taught for, each with what a least share is compared with.
 
     Returns:
         the one that the adapter has in the bundle, or a higher one.
     """
     harm = _Harm(untaught, taught, name)
-    settings = RecognitionSettings(**taught.recognition_settings)
-    least_share = settings.minimum_shares[name]
-    for members in _by_group(shown).values():
-        rows = torch.stack([each.embedding for each in members])
-        shares = shares_of(name, rows, taught.prototypes, settings)
+    least_share = RecognitionSettings(**taught.recognition_settings).minimum_shares[name]
+    groups: dict[str, list[tuple[Shown, float]]] = {}
+    for each, share in shown:
+        groups.setdefault(each.group, []).append((each, share))
+    for members in groups.values():
         acting = sorted(
-            ((share, index) for index, share in enumerate(shares) if share >= least_share), reverse=True
+            ((share, harm.change(each)) for each, share in members if share >= least_share), reverse=True
         )
-        changes = {index: harm.change(members[index]) for _, index in acting}
         # The least probable go first: what is left alone then is what acting on it was worth least.
-        while acting and sum(changes[index] for _, index in acting) < -MOST_HARM * len(members):
+        while acting and sum(change for _, change in acting) < -MOST_HARM * len(members):
             share, _ = acting.pop()
             least_share = min(1.0, share + _STEP)
             acting = [entry for entry in acting if entry[0] >= least_share]

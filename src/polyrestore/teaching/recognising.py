@@ -43,12 +43,20 @@ class Shown:
         image: uint8 (3, H, W).
         clean: the same without damage.
         embedding: (D,) what the recogniser makes of it, its detail included.
+        scene: a number for the scene that it shows, among those of the pairs; images that were damaged or
+            drawn for the purpose are scenes of their own.
     """
 
     group: str
     image: Tensor
     clean: Tensor
     embedding: Tensor
+    scene: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether it is the clean partner of a damaged image."""
+        return self.group == CLEAN
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +76,10 @@ class Views:
     others: tuple[Shown, ...]
 
     @property
-    def beside(self) -> Tensor:
-        """(M, D) of the images that show something else, their clean partners left out."""
-        return torch.stack([each.embedding for each in self.others if each.group != CLEAN])
-
-    @property
     def negatives(self) -> Tensor:
-        """(N + M, D) of all that does not show what is taught."""
-        return torch.cat([self.targets, self.beside])
+        """(M, D) of all that does not show what is taught."""
+        beside = [each.embedding[None] for each in self.others if not each.is_clean]
+        return torch.cat([self.targets, *beside])
 
 
 @torch.no_grad()
@@ -112,14 +116,15 @@ def look_at(
     for index, (pair, scene) in enumerate(shown):
         both = [pair.degraded, pair.clean]
         rows.append([embed(image) for image in both])
-        others.append(Shown(CLEAN, _middle(pair.clean), _middle(pair.clean), rows[-1][1]))
+        others.append(Shown(CLEAN, _middle(pair.clean), _middle(pair.clean), rows[-1][1], scene))
         if changed:
             generator = Generator().manual_seed(mixed_seed(seed, pair.name, index))
             for view in ([image.flip(2) for image in both], _part(both, generator)):
                 rows.append([embed(image) for image in view])
         scenes += [scene] * (len(rows) - len(scenes))
-    for group, image, clean in _others(bundle, [pair.clean for pair, _ in shown], seed):
-        others.append(Shown(group, image, clean, embed(image)))
+    made = _others(bundle, [pair.clean for pair, _ in shown], seed)
+    for place, (group, image, clean) in enumerate(made):
+        others.append(Shown(group, image, clean, embed(image), place))
     inputs, targets = (torch.stack([row[side] for row in rows]) for side in (0, 1))
     return Views(inputs, targets, tuple(scenes), tuple(others))
 

@@ -27,7 +27,7 @@ from polyrestore.teaching.recognising import Views, fit_prototype, look_at, supe
 from polyrestore.teaching.report import Effect, TeachingReport
 from polyrestore.teaching.splitting import Split, split_by_scene
 from polyrestore.teaching.training import Trained, Training, train_adapter
-from polyrestore.teaching.trusting import trust
+from polyrestore.teaching.trusting import cross_validated_shares, trust
 from polyrestore.training.loop.events import Advanced, OnEvent, Started, StopWhen, ignore, never
 
 # Of a lesson's minutes; the others are for looking at images and for measuring.
@@ -132,8 +132,9 @@ def _recognisable(
         return with_adapter(bundle, replace(adapter, prototype=prototype))
 
     cost = cost_of_mistakes(bundle, taught(), name, held_back, unseen.others)
-    prototype = trust(name, prototype, bundle, seen, unseen, cost)
-    least = least_harmful_share(bundle, taught(), name, unseen.others)
+    shares = cross_validated_shares(name, bundle, (seen, unseen))
+    prototype = trust(prototype, shares, cost)
+    least = least_harmful_share(bundle, taught(), name, shares.others)
     return replace(adapter, prototype=replace(prototype, least_share=least))
 
 
