@@ -26,7 +26,7 @@ from polyrestore.imaging import ImageMetadata, read_image, write_image
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.restoration.opening import load
 from polyrestore.restoration.restorer import Restorer
-from polyrestore.restoration.tiling import DEFAULT_TILE_PX, LARGE_TILE_PX
+from polyrestore.restoration.tiling import DEFAULT_TILE_PX
 from polyrestore.runtimes.torch import TorchRuntime
 from tests.restoration.conftest import FakeRecognition, restorable_bundle
 from tests.support.tiny_backbone import tiny_backbone
@@ -288,13 +288,3 @@ def test_a_network_that_sees_the_whole_anyway_takes_it_at_once_unless_tiles_are_
         published = network(image[None])[0].clamp(0, 1)
     assert torch.equal(chosen.restore(image).pixels, published)
     torch.testing.assert_close(asked.restore(image).pixels, published, atol=1e-4, rtol=0)
-
-
-def test_a_large_image_leaves_its_tiles_less_memory() -> None:
-    bundle = Bundle("tiny", tiny_backbone())
-    restorer, asked = Restorer(bundle), Restorer(bundle, tile_px=2000)
-    assert [restorer.tile_px_for(*size) for size in ((4000, 4000), (4000, 4001))] == [
-        DEFAULT_TILE_PX,
-        LARGE_TILE_PX,
-    ]
-    assert asked.tile_px_for(4000, 4001) == 2000

@@ -33,7 +33,7 @@ from polyrestore.restoration.naming import named_composition
 from polyrestore.restoration.pages import as_pages, restore_pages
 from polyrestore.restoration.restored import Restored
 from polyrestore.restoration.settings import recognition_settings, with_settings
-from polyrestore.restoration.tiling import DEFAULT_TILE_PX, LARGE_TILE_PX, is_large
+from polyrestore.restoration.tiling import DEFAULT_TILE_PX
 from polyrestore.restoration.views import require_quality
 from polyrestore.runtimes.registry import open_runtime
 
@@ -127,14 +127,12 @@ class Restorer:
     def tile_px_for(self, height_px: int, width_px: int) -> int:
         """Return the largest side of a tile for an image of this size.
 
-        A network that has to see the whole image anyway takes it at once where the memory allows it, and
-        tiles of a large image are smaller, unless a size of tiles was asked for.
+        A network that has to see the whole image anyway takes it at once where the memory allows it, unless
+        a size of tiles was asked for.
         """
-        if self._tiles_asked_for:
-            return self.tile_px
-        if self.runtime.runs_whole(height_px, width_px):
+        if not self._tiles_asked_for and self.runtime.runs_whole(height_px, width_px):
             return max(height_px, width_px)
-        return min(self.tile_px, LARGE_TILE_PX) if is_large(height_px, width_px) else self.tile_px
+        return self.tile_px
 
     def recognise(self, image: ImageLike, settings: RecognitionSettings | None = None) -> Recognition:
         """Say which degradations an image shows, and with which weights the adapters should act.

@@ -29,9 +29,6 @@ from polyrestore.runtimes.base import Runtime
 
 # The halo is read twice, so large tiles are fast; this one keeps a photograph of a megapixel below 1 GB.
 DEFAULT_TILE_PX = 1024
-# A large image takes more memory itself, and leaves its tiles less.
-LARGE_TILE_PX = 832
-_LARGE_PIXELS = 16_000_000
 SMALLEST_TILE_PX = 32
 
 Put: TypeAlias = Callable[[slice, slice, Tensor], None]
@@ -54,11 +51,6 @@ class Tile:
 
     rows: Span
     columns: Span
-
-
-def is_large(height_px: int, width_px: int) -> bool:
-    """Return whether the memory that an image of this size takes itself counts beside that of its tiles."""
-    return height_px * width_px > _LARGE_PIXELS
 
 
 def plan_tiles(
@@ -260,7 +252,7 @@ def _run_with_tiles_of(
             slice(columns.core_start, columns.core_stop),
             restored[..., top : top + tall, left : left + wide],
         )
-        if is_large(height, width):
+        if len(tiles) > 1:
             release_freed_memory()
         on_tile(number, len(tiles))
 
