@@ -43,15 +43,14 @@ class Shown:
         image: uint8 (3, H, W).
         clean: the same without damage.
         embedding: (D,) what the recogniser makes of it, its detail included.
-        scene: a number for the scene that it shows, among those of the pairs; images that were damaged or
-            drawn for the purpose are scenes of their own.
+        scene: of a clean one, the number that its pair has; -1 of all others.
     """
 
     group: str
     image: Tensor
     clean: Tensor
     embedding: Tensor
-    scene: int
+    scene: int = -1
 
     @property
     def is_clean(self) -> bool:
@@ -122,9 +121,8 @@ def look_at(
             for view in ([image.flip(2) for image in both], _part(both, generator)):
                 rows.append([embed(image) for image in view])
         scenes += [scene] * (len(rows) - len(scenes))
-    made = _others(bundle, [pair.clean for pair, _ in shown], seed)
-    for place, (group, image, clean) in enumerate(made):
-        others.append(Shown(group, image, clean, embed(image), place))
+    for group, image, clean in _others(bundle, [pair.clean for pair, _ in shown], seed):
+        others.append(Shown(group, image, clean, embed(image)))
     inputs, targets = (torch.stack([row[side] for row in rows]) for side in (0, 1))
     return Views(inputs, targets, tuple(scenes), tuple(others))
 

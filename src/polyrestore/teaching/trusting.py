@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from polyrestore.adapters import Prototype
 from polyrestore.bundles import Bundle
@@ -42,6 +44,27 @@ def trust(prototype: Prototype, shares: Shares, cost: float) -> Prototype:
     return replace(prototype, least_share=choose_threshold(shares.found, shares.wrong, cost))
 
 
+class _Image(NamedTuple):
+    """An embedded image.
+
+    Attributes:
+        embedding: (D,).
+        fold: that leaves it out.
+        damaged: whether it shows what is taught.
+        shown: its pixels, where they are at hand.
+    """
+
+    embedding: Tensor
+    fold: int
+    damaged: bool
+    shown: Shown | None = None
+
+    @property
+    def is_other(self) -> bool:
+        """Whether it counts as one that does not show it; clean images are among the targets already."""
+        return not self.damaged and (self.shown is None or not self.shown.is_clean)
+
+
 def cross_validated_shares(name: str, bundle: Bundle, sides: Sequence[Views]) -> Shares:
     """Fit prototypes to some of the scenes and tell what the others have.
 
@@ -53,34 +76,36 @@ def cross_validated_shares(name: str, bundle: Bundle, sides: Sequence[Views]) ->
         sides: images of both sides of the split.
     """
     settings = RecognitionSettings(**bundle.recognition_settings)
-    order = sorted({scene for views in sides for scene in views.scenes})
-    folds = min(_FOLDS, len(order))
-    fold_of = {scene: place % folds for place, scene in enumerate(order)}
+    scenes = sorted({scene for views in sides for scene in views.scenes})
+    folds = min(_FOLDS, len(scenes))
+    images = [image for views in sides for image in _images(views, scenes, folds)]
     shares = Shares()
     for fold in range(folds):
-        # Of each side, the rows whose scene this fold leaves out.
-        out = [torch.tensor([fold_of[scene] == fold for scene in views.scenes]) for views in sides]
-        left: list[Shown] = []
-        kept = []
-        for views in sides:
-            for each in views.others:
-                if fold == (fold_of[each.scene] if each.is_clean else each.scene % folds):
-                    left.append(each)
-                elif not each.is_clean:
-                    kept.append(each.embedding[None])
+        kept = [image for image in images if image.fold != fold]
+        left = [image for image in images if image.fold == fold]
         fitted = fit_prototype(
-            torch.cat([views.inputs[~rows] for views, rows in zip(sides, out, strict=True)]),
-            torch.cat([*(views.targets[~rows] for views, rows in zip(sides, out, strict=True)), *kept]),
+            torch.stack([image.embedding for image in kept if image.damaged]),
+            torch.stack([image.embedding for image in kept if image.is_other]),
             bundle.prototypes,
             settings,
         )
-        prototypes = {**bundle.prototypes, name: fitted}
-        for views, rows in zip(sides, out, strict=True):
-            shares.found.extend(shares_of(name, views.inputs[rows], prototypes, settings))
-            shares.wrong.extend(shares_of(name, views.targets[rows], prototypes, settings))
-        if left:
-            rows = torch.stack([each.embedding for each in left])
-            own = shares_of(name, rows, prototypes, settings)
-            shares.others.extend(zip(left, own, strict=True))
-            shares.wrong.extend(share for each, share in zip(left, own, strict=True) if not each.is_clean)
+        rows = torch.stack([image.embedding for image in left])
+        found = shares_of(name, rows, {**bundle.prototypes, name: fitted}, settings)
+        for image, share in zip(left, found, strict=True):
+            if image.damaged:
+                shares.found.append(share)
+            if image.is_other:
+                shares.wrong.append(share)
+            if image.shown is not None:
+                shares.others.append((image.shown, share))
     return shares
+
+
+def _images(views: Views, scenes: Sequence[int], folds: int) -> Iterator[_Image]:
+    """Give all images of one side, with the folds that leave them out: those of one scene together."""
+    for damaged, rows in ((True, views.inputs), (False, views.targets)):
+        for row, scene in zip(rows, views.scenes, strict=True):
+            yield _Image(row, scenes.index(scene) % folds, damaged)
+    for place, shown in enumerate(views.others):
+        fold = scenes.index(shown.scene) if shown.is_clean else place
+        yield _Image(shown.embedding, fold % folds, False, shown)
