@@ -129,6 +129,7 @@ def test_an_adapter_that_names_no_base_is_saved_as_one_of_the_bundle(tmp_path: P
         ({"prototype": torch.ones(2)}, {"least_share": "much"}, "number from 0 to 1, not 'much'"),
         ({"prototype": torch.ones(2)}, {"least_share": "1.5"}, "number from 0 to 1, not '1.5'"),
         ({"prototype": torch.ones(2)}, {"least_share": "nan"}, "number from 0 to 1, not 'nan'"),
+        ({"prototype": torch.ones(2)}, {"least_change": "-1"}, "number from 0 to 255, not '-1'"),
     ],
 )
 def test_a_prototype_that_makes_no_sense_is_refused(

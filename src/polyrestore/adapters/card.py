@@ -30,6 +30,8 @@ def adapter_card(adapter: Adapter, base_description: str, repository: str = "") 
             rows.append(("acts from this probability on", f"{prototype.least_share:g}"))
         if prototype.supersedes:
             rows.append(("takes the place of", ", ".join(prototype.supersedes)))
+        if prototype.least_change is not None:
+            rows.append(("acts where it would change so many grey levels", f"{prototype.least_change:.1f}"))
     rows += flat_record(adapter.record)
     lines += ["| what | value |\n| --- | --- |"]
     lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows]

@@ -107,12 +107,15 @@ class Prototype:
         least_share: how probable the degradation has to be before the adapter acts, from 0 to 1; None for
             what holds for all adapters of a bundle.
         supersedes: other adapters that do not act beside this one.
+        least_change: how much the adapter has to find to do before it acts: the root mean square, in grey
+            levels of 255, by which it alone would change the image; None for nothing.
     """
 
     embedding: Tensor
     recogniser_sha256: str
     least_share: float | None = None
     supersedes: tuple[str, ...] = ()
+    least_change: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

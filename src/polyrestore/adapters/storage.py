@@ -35,6 +35,7 @@ _EMBEDDING_KEY = "prototype"
 _RECOGNISER_KEY = "recogniser_sha256"
 _SHARE_KEY = "least_share"
 _SUPERSEDES_KEY = "supersedes"
+_CHANGE_KEY = "least_change"
 _RECORD_KEY = "record"
 _RECORD_DEPTH = 8
 
@@ -130,6 +131,8 @@ def _save_prototype(path: Path, prototype: Prototype) -> None:
         notes[_SHARE_KEY] = repr(prototype.least_share)
     if prototype.supersedes:
         notes[_SUPERSEDES_KEY] = ",".join(prototype.supersedes)
+    if prototype.least_change is not None:
+        notes[_CHANGE_KEY] = repr(prototype.least_change)
     # The thresholds of the recognition were set with the exact values.
     write_tensors(path, {_EMBEDDING_KEY: prototype.embedding}, torch.float32, AdapterError, notes)
 
@@ -142,17 +145,26 @@ def _load_prototype(path: Path) -> Prototype | None:
     if set(stored.tensors) != {_EMBEDDING_KEY} or embedding is None or embedding.ndim != 1:
         raise AdapterError(f"{path.name} must hold one vector {_EMBEDDING_KEY!r} and nothing else")
     check_finite(stored.tensors, path, AdapterError, "save the adapter again")
-    text = stored.notes.get(_SHARE_KEY)
-    try:
-        share = None if text is None else float(text)
-    except ValueError:
-        share = math.nan
-    if share is not None and not 0 <= share <= 1:
-        raise AdapterError(f"{path.name}: {_SHARE_KEY} must be a number from 0 to 1, not {text!r}")
+    share = _noted(stored.notes, _SHARE_KEY, 1.0, path)
+    change = _noted(stored.notes, _CHANGE_KEY, 255.0, path)
     others = tuple(name for name in stored.notes.get(_SUPERSEDES_KEY, "").split(",") if name)
     for name in others:
         check_adapter_name(name)
-    return Prototype(embedding.float(), stored.notes.get(_RECOGNISER_KEY, ""), share, others)
+    return Prototype(embedding.float(), stored.notes.get(_RECOGNISER_KEY, ""), share, others, change)
+
+
+def _noted(notes: Mapping[str, str], key: str, largest: float, path: Path) -> float | None:
+    """Return the number from 0 to ``largest`` that a note holds; None where there is none."""
+    text = notes.get(key)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= largest:
+        raise AdapterError(f"{path.name}: {key} must be a number from 0 to {largest:g}, not {text!r}")
+    return value
 
 
 def _record_of(notes: Mapping[str, str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from polyrestore.bundles.stating import check_recogniser, lengths_of
 from polyrestore.degradations import check_name
 from polyrestore.errors import AdapterError, BundleError, OutputError, no_adapter
 
-_BY_ADAPTER = ("minimum_shares", "supersedes")
+_BY_ADAPTER = ("minimum_shares", "supersedes", "least_changes")
 
 
 def open_own(place: Path, base: str | None) -> Bundle:
@@ -91,6 +91,7 @@ def with_adapter(bundle: Bundle, adapter: Adapter) -> Bundle:
         prototypes[adapter.name] = prototype.embedding
         own: dict[str, Any] = {"minimum_shares": prototype.least_share}
         own["supersedes"] = list(prototype.supersedes) or None
+        own["least_changes"] = prototype.least_change
         for key, value in own.items():
             if value is not None:
                 settings[key] = {**settings.get(key, {}), adapter.name: value}

@@ -20,6 +20,7 @@ from polyrestore.recognition import BaseRecogniser
 
 _SHARES = "minimum_shares"
 _SUPERSEDES = "supersedes"
+_CHANGES = "least_changes"
 
 
 def stated_adapters(bundle: Bundle) -> dict[str, Adapter]:
@@ -33,12 +34,17 @@ def stated_adapters(bundle: Bundle) -> dict[str, Adapter]:
     recogniser = "" if bundle.recogniser is None else bundle.recogniser.fingerprint()
     shares = _by_adapter(bundle.recognition_settings, _SHARES)
     others = _by_adapter(bundle.recognition_settings, _SUPERSEDES)
+    changes = _by_adapter(bundle.recognition_settings, _CHANGES)
     return {
         name: replace(
             adapter,
             base_sha256=adapter.base_sha256 or base,
             prototype=Prototype(
-                bundle.prototypes[name], recogniser, shares.get(name), tuple(others.get(name, ()))
+                bundle.prototypes[name],
+                recogniser,
+                shares.get(name),
+                tuple(others.get(name, ())),
+                changes.get(name),
             )
             if name in bundle.prototypes
             else None,
@@ -57,7 +63,7 @@ def settings_beside_adapters(bundle: Bundle) -> dict[str, Any]:
     """Return the recognition settings that no adapter of a bundle states itself."""
     settings = dict(bundle.recognition_settings)
     stated = bundle.adapters.keys() & bundle.prototypes.keys()
-    for key in (_SHARES, _SUPERSEDES):
+    for key in (_SHARES, _SUPERSEDES, _CHANGES):
         if values := _by_adapter(settings, key):
             settings[key] = {name: value for name, value in values.items() if name not in stated}
     return settings
@@ -75,7 +81,8 @@ def gathered_settings(beside: Mapping[str, Any], adapters: Mapping[str, Adapter]
     stated = {name: each.prototype for name, each in adapters.items() if each.prototype is not None}
     shares = {name: each.least_share for name, each in stated.items() if each.least_share is not None}
     others = {name: list(each.supersedes) for name, each in stated.items() if each.supersedes}
-    for key, own in ((_SHARES, shares), (_SUPERSEDES, others)):
+    changes = {name: each.least_change for name, each in stated.items() if each.least_change is not None}
+    for key, own in ((_SHARES, shares), (_SUPERSEDES, others), (_CHANGES, changes)):
         if own:
             settings[key] = {**_by_adapter(beside, key), **own}
     return settings

@@ -166,6 +166,7 @@ def show_command(
         "base_sha256": found.base_sha256,
         "recogniser_sha256": "" if prototype is None else prototype.recogniser_sha256,
         "supersedes": [] if prototype is None else list(prototype.supersedes),
+        "least_change": None if prototype is None else prototype.least_change,
         "record": dict(found.record),
     }
     if as_json:

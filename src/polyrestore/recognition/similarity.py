@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,9 @@ class RecognitionSettings:
             uncertain; above 1, nothing is.
         supersedes: by adapter, others that do not act beside it, since it was taught to do their work as well
             on what it is for.
+        least_changes: by adapter, how much it has to find to do before it acts: the root mean square, in grey
+            levels of 255, by which it alone would change the image; see
+            :func:`~polyrestore.restoration.confirming.confirmed`.
 
     Raises:
         RecognitionError: a value outside its range, or an unknown activation or normalisation.
@@ -64,13 +67,17 @@ class RecognitionSettings:
     minimum_shares: Mapping[str, float] = field(default_factory=dict)
     mention_share: float = 0.4
     supersedes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    least_changes: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Below, float32 cannot hold the quotients.
         _require(self.temperature, "temperature", "a number of at least 1e-6", lambda value: value >= 1e-6)
-        if not isinstance(self.minimum_shares, Mapping):
-            raise RecognitionError(f"minimum_shares must be numbers by adapter, not {self.minimum_shares!r}")
+        for word in ("minimum_shares", "least_changes"):
+            if not isinstance(getattr(self, word), Mapping):
+                raise RecognitionError(f"{word} must be numbers by adapter, not {getattr(self, word)!r}")
         _require_names(self.supersedes)
+        for name, value in self.least_changes.items():
+            _require(value, f"least_changes of {name}", "a number of at least 0", lambda value: value >= 0)
         shares = {f"minimum_shares of {name}": value for name, value in self.minimum_shares.items()}
         for name, value in {"minimum_share": self.minimum_share, **shares}.items():
             _require(value, name, "a number from 0 to 1", lambda value: 0 <= value <= 1)
@@ -177,10 +184,18 @@ def similarity(embedding: Tensor, prototype: Tensor) -> float:
     return float((prototype.to(embedding) @ embedding[: len(prototype)]).detach())
 
 
-def weigh_similarities(similarities: Mapping[str, float], settings: RecognitionSettings) -> Recognition:
-    """Turn cosine similarities by prototype name into weights; see :func:`recognise`."""
+def weigh_similarities(
+    similarities: Mapping[str, float], settings: RecognitionSettings, refuted: Collection[str] = ()
+) -> Recognition:
+    """Turn cosine similarities by prototype name into weights; see :func:`recognise`.
+
+    Args:
+        similarities: by prototype name.
+        settings: temperature, K and thresholds.
+        refuted: what does not act, however probable it is.
+    """
     probabilities = probabilities_of(similarities, settings)
-    weights = composition_of(probabilities, settings, similarities)
+    weights = composition_of(probabilities, settings, similarities, refuted)
     return Recognition(
         weights, probabilities, dict(similarities), _uncertain(probabilities, weights, settings)
     )
@@ -213,7 +228,10 @@ def probabilities_of(similarities: Mapping[str, float], settings: RecognitionSet
 
 
 def composition_of(
-    probabilities: Mapping[str, float], settings: RecognitionSettings, similarities: Mapping[str, float]
+    probabilities: Mapping[str, float],
+    settings: RecognitionSettings,
+    similarities: Mapping[str, float],
+    refuted: Collection[str] = (),
 ) -> dict[str, float]:
     """Keep the top K degradations that matter and normalise their weights; none for a clean image.
 
@@ -221,12 +239,14 @@ def composition_of(
         probabilities: by prototype name.
         settings: K, thresholds and normalisation.
         similarities: cosine similarity by prototype name, for the normalisation ``sum``.
+        refuted: what does not act, however probable it is.
     """
     if probabilities.get(CLEAN, 0.0) >= settings.clean_threshold:
         return {}
     damage = {name: value for name, value in probabilities.items() if name != CLEAN}
     total = sum(damage.values()) if settings.activation == "softmax" else 1.0
     ranked = sorted(damage.items(), key=lambda entry: (-entry[1], entry[0]))
+    ranked = [entry for entry in ranked if entry[0] not in refuted]
     least = {name: settings.minimum_shares.get(name, settings.minimum_share) * total for name in damage}
     likely = [(name, value) for name, value in ranked if value >= least[name]]
     if settings.activation == "softmax":

@@ -25,6 +25,7 @@ from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.canvas import Canvas
 from polyrestore.restoration.composed import Composed
+from polyrestore.restoration.confirming import change_between, confirmed, parts_of
 from polyrestore.restoration.enlarging import ENLARGED_AS, enlarge, enlarge_metadata, require_scale
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.hidden import fill_hidden
@@ -324,6 +325,29 @@ class Restorer:
         with self.composed(weights) as run:
             return [run(pixels) for pixels in images]
 
+    def change_by(self, name: str, pixels: Tensor) -> float:
+        """Return how much an adapter alone would change an image, by four parts of it.
+
+        Args:
+            name: of the adapter.
+            pixels: (3, H, W) in [0, 1].
+
+        Returns:
+            the root mean square in grey levels of 255.
+
+        Raises:
+            CompositionError: an unknown adapter.
+            BackboneError: the network cannot be run on the image.
+        """
+        parts = parts_of(pixels)
+        with self._lock, self.runtime.composed({name: 1.0}):
+            run = Composed(self.runtime, "normal", self.tile_px_for)
+            return change_between(parts, [run(part) for part in parts])
+
+    def confirmed(self, recognition: Recognition, image: Tensor) -> Recognition:
+        """Return a recognition without the adapters that find too little to do in an image (3, H, W)."""
+        return confirmed(recognition, self._settings, lambda name: self.change_by(name, image))
+
     def _restore(
         self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype
     ) -> Tensor:
@@ -359,8 +383,10 @@ class Restorer:
         if self._recogniser is None:
             raise BundleError(f"bundle {self.bundle.name!r} has no recogniser; name the degradations instead")
         image = to_floats(pixels.unsqueeze(0).to(self.device))
+        settings = settings or self._settings
         with torch.inference_mode():
-            return recognise(self._recogniser, self._prototypes, image, settings or self._settings)
+            seen = recognise(self._recogniser, self._prototypes, image, settings)
+        return confirmed(seen, settings, lambda name: self.change_by(name, image[0]))
 
 
 def _unpickled(

@@ -12,7 +12,7 @@ from polyrestore.data import Pair
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.recognition.similarity import similarity
 from polyrestore.restoration.restorer import Restorer
-from polyrestore.teaching.recognising import Shown, weights_of
+from polyrestore.teaching.recognising import Judged, Shown, weights_of
 from polyrestore.teaching.report import Effect
 from polyrestore.teaching.training import spread
 from polyrestore.training.validation.crops import batch_psnr
@@ -121,28 +121,25 @@ def cost_of_mistakes(
     return most if gain <= 0 else min(most, max(least, most * loss / gain))
 
 
-def least_harmful_share(
-    untaught: Bundle, taught: Bundle, name: str, shown: Sequence[tuple[Shown, float]]
-) -> float:
+def least_harmful_share(untaught: Bundle, taught: Bundle, name: str, judged: Sequence[Judged]) -> float:
     """Return the least share from which on the adapter makes no group of other images worse by 0.1 dB.
 
     Args:
         untaught: the bundle as it was.
         taught: the same with the new adapter and its prototype.
         name: of the adapter.
-        shown: images that it was not taught for, each with what a least share is compared with.
+        judged: images that it was not taught for.
 
     Returns:
         the one that the adapter has in the bundle, or a higher one.
     """
     harm = _Harm(untaught, taught, name)
     least_share = RecognitionSettings(**taught.recognition_settings).minimum_shares[name]
-    groups: dict[str, list[tuple[Shown, float]]] = {}
-    for each, share in shown:
-        groups.setdefault(each.group, []).append((each, share))
-    for members in groups.values():
+    for group in {each.shown.group for each in judged}:
+        members = [each for each in judged if each.shown.group == group]
         acting = sorted(
-            ((share, harm.change(each)) for each, share in members if share >= least_share), reverse=True
+            ((each.share, harm.change(each.shown)) for each in members if each.share >= least_share),
+            reverse=True,
         )
         # The least probable go first: what is left alone then is what acting on it was worth least.
         while acting and sum(change for _, change in acting) < -MOST_HARM * len(members):
@@ -180,9 +177,15 @@ class _Harm:
 
     def effect(self, members: Sequence[Shown]) -> Effect:
         """Return what is done to the images of a group."""
-        acting = [each for each in members if self.name in weights_of(each.embedding, *self.after)]
+        acting = [each for each in members if self._acts(each)]
         total = sum(self._change(each, weights_of(each.embedding, *self.after)) for each in acting)
         return Effect(len(members), len(acting), total / len(members))
+
+    def _acts(self, shown: Shown) -> bool:
+        if self.name not in weights_of(shown.embedding, *self.after):
+            return False
+        least_change = self.after[1].least_changes.get(self.name, 0.0)
+        return self.restorer.change_by(self.name, shown.image.float() / 255) >= least_change
 
     def change(self, shown: Shown) -> float:
         """Return by how many dB an image becomes better when the adapter acts on it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -24,6 +25,7 @@ from polyrestore.teaching.training import spread
 
 SEVERITIES = (0.25, 0.5, 0.8)
 DRAWN = "drawn"
+TAUGHT = "taught"
 _STEPS = 400
 _RATE = 0.05
 # Images that are looked at for each purpose at most; each takes about a tenth of a second.
@@ -36,14 +38,14 @@ _PAGE = (480, 360)
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """An image that does not show what is taught.
+    """An image, and what the recogniser makes of it.
 
     Attributes:
-        group: ``clean``, ``drawn``, or the degradation that it shows.
+        group: ``taught``, ``clean``, ``drawn``, or the degradation that it shows.
         image: uint8 (3, H, W).
         clean: the same without damage.
         embedding: (D,) what the recogniser makes of it, its detail included.
-        scene: of a clean one, the number that its pair has; -1 of all others.
+        scene: the number that its pair has; -1 where it is of no pair.
     """
 
     group: str
@@ -53,9 +55,9 @@ class Shown:
     scene: int = -1
 
     @property
-    def is_clean(self) -> bool:
-        """Whether it is the clean partner of a damaged image."""
-        return self.group == CLEAN
+    def is_damaged(self) -> bool:
+        """Whether it shows what is taught."""
+        return self.group == TAUGHT
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,19 +68,28 @@ class Views:
         inputs: (N, D) of the damaged images.
         targets: (N, D) of their clean partners.
         scenes: of the N, a number each.
+        damaged: the damaged images as they are.
         others: of what else there is, the clean partners among it.
     """
 
     inputs: Tensor
     targets: Tensor
     scenes: tuple[int, ...]
+    damaged: tuple[Shown, ...]
     others: tuple[Shown, ...]
 
     @property
     def negatives(self) -> Tensor:
         """(M, D) of all that does not show what is taught."""
-        beside = [each.embedding[None] for each in self.others if not each.is_clean]
+        beside = [each.embedding[None] for each in self.others if each.group != CLEAN]
         return torch.cat([self.targets, *beside])
+
+
+class Judged(NamedTuple):
+    """An image, and what a least share is compared with."""
+
+    shown: Shown
+    share: float
 
 
 @torch.no_grad()
@@ -111,10 +122,12 @@ def look_at(
     shown = spread(pairs, _PAIRS)
     rows: list[list[Tensor]] = []
     scenes: list[int] = []
+    damaged: list[Shown] = []
     others: list[Shown] = []
     for index, (pair, scene) in enumerate(shown):
         both = [pair.degraded, pair.clean]
         rows.append([embed(image) for image in both])
+        damaged.append(Shown(TAUGHT, _middle(both[0]), _middle(both[1]), rows[-1][0], scene))
         others.append(Shown(CLEAN, _middle(pair.clean), _middle(pair.clean), rows[-1][1], scene))
         if changed:
             generator = Generator().manual_seed(mixed_seed(seed, pair.name, index))
@@ -124,7 +137,7 @@ def look_at(
     for group, image, clean in _others(bundle, [pair.clean for pair, _ in shown], seed):
         others.append(Shown(group, image, clean, embed(image)))
     inputs, targets = (torch.stack([row[side] for row in rows]) for side in (0, 1))
-    return Views(inputs, targets, tuple(scenes), tuple(others))
+    return Views(inputs, targets, tuple(scenes), tuple(damaged), tuple(others))
 
 
 def _part(images: Sequence[Tensor], generator: Generator) -> list[Tensor]:

@@ -14,6 +14,7 @@ from polyrestore.data import Pair
 from polyrestore.degradations import DEGRADATIONS, check_name
 from polyrestore.errors import StoppedError
 from polyrestore.recognition import RecognitionSettings
+from polyrestore.restoration.restorer import Restorer
 from polyrestore.teaching.effects import (
     PairFigures,
     cost_of_mistakes,
@@ -132,9 +133,15 @@ def _recognisable(
         return with_adapter(bundle, replace(adapter, prototype=prototype))
 
     cost = cost_of_mistakes(bundle, taught(), name, held_back, unseen.others)
-    shares = cross_validated_shares(name, bundle, (seen, unseen))
-    prototype = trust(prototype, shares, cost)
-    least = least_harmful_share(bundle, taught(), name, shares.others)
+    restorer = Restorer(taught())
+    prototype, judged = trust(
+        prototype,
+        cross_validated_shares(name, bundle, (seen, unseen)),
+        lambda shown: restorer.change_by(name, shown.image.float() / 255),
+        cost,
+    )
+    others = [each for each in judged if not each.shown.is_damaged]
+    least = least_harmful_share(bundle, taught(), name, others)
     return replace(adapter, prototype=replace(prototype, least_share=least))
 
 

@@ -1,10 +1,10 @@
-"""From which probability on a taught degradation is believed to be there."""
+"""When a taught degradation is believed to be there: by how probable it is, and by what there is to do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,61 +12,70 @@ from torch import Tensor
 from polyrestore.adapters import Prototype
 from polyrestore.bundles import Bundle
 from polyrestore.recognition import RecognitionSettings
-from polyrestore.teaching.recognising import Shown, Views, fit_prototype, shares_of
+from polyrestore.teaching.recognising import Judged, Shown, Views, fit_prototype, shares_of
 from polyrestore.training.recognition.thresholds import choose_threshold
 
 _FOLDS = 5
+# What is less probable is not there, whatever an adapter would find to do.
+LEAST_SHARE = 0.5
 
 
-@dataclass(frozen=True)
-class Shares:
-    """What a least share is compared with, of each image under a prototype fitted without its scene.
-
-    Attributes:
-        found: of damaged images.
-        wrong: of all others.
-        others: those that are shown with their pixels, and what they have.
-    """
-
-    found: list[float] = field(default_factory=list)
-    wrong: list[float] = field(default_factory=list)
-    others: list[tuple[Shown, float]] = field(default_factory=list)
-
-
-def trust(prototype: Prototype, shares: Shares, cost: float) -> Prototype:
-    """Return a prototype with the probability from which its adapter acts.
+def trust(
+    prototype: Prototype, judged: Sequence[Judged], change_in: Callable[[Shown], float], cost: float
+) -> tuple[Prototype, list[Judged]]:
+    """Choose how probable a degradation has to be, and how much there has to be to do.
 
     Args:
         prototype: as it was fitted.
-        shares: what it is chosen on.
+        judged: images with and without the degradation.
+        change_in: gives by how many grey levels the adapter alone would change an image.
         cost: of acting wrongly, in units of what acting rightly gains.
+
+    Returns:
+        the prototype with both, and the images as they are judged by them: where there is too little to do,
+        the share is 0.
     """
-    return replace(prototype, least_share=choose_threshold(shares.found, shares.wrong, cost))
+    changes = [change_in(each.shown) if each.share >= LEAST_SHARE else 0.0 for each in judged]
+    damaged = [each.shown.is_damaged for each in judged]
+    least = choose_change(
+        [change for change, there in zip(changes, damaged, strict=True) if there],
+        [change for change, there in zip(changes, damaged, strict=True) if not there],
+        cost,
+    )
+    sure = [
+        each if change >= least else each._replace(share=0.0)
+        for each, change in zip(judged, changes, strict=True)
+    ]
+    found = [each.share for each in sure if each.shown.is_damaged]
+    wrong = [each.share for each in sure if not each.shown.is_damaged]
+    share = choose_threshold(found, wrong, cost, LEAST_SHARE)
+    return replace(prototype, least_share=share, least_change=least), sure
 
 
-class _Image(NamedTuple):
-    """An embedded image.
+def choose_change(damaged: Sequence[float], others: Sequence[float], cost: float) -> float:
+    """Return the change from which on acting gains most.
 
-    Attributes:
-        embedding: (D,).
-        fold: that leaves it out.
-        damaged: whether it shows what is taught.
-        shown: its pixels, where they are at hand.
+    Args:
+        damaged: changes of images with the degradation, in grey levels; 0 where it is too improbable.
+        others: of images without.
+        cost: of acting on one of these.
+
+    Returns:
+        a change between two of them, in the middle of the widest gap where several gain the same; 0 where
+        nothing is changed.
     """
-
-    embedding: Tensor
-    fold: int
-    damaged: bool
-    shown: Shown | None = None
-
-    @property
-    def is_other(self) -> bool:
-        """Whether it counts as one that does not show it; clean images are among the targets already."""
-        return not self.damaged and (self.shown is None or not self.shown.is_clean)
+    levels = sorted({change for change in (*damaged, *others) if change > 0})
+    best = (-math.inf, 0.0, 0.0)
+    for place, level in enumerate(levels):
+        found = sum(change >= level for change in damaged) / max(1, len(damaged))
+        wrong = sum(change >= level for change in others) / max(1, len(others))
+        below = levels[place - 1] if place else level / 4
+        best = max(best, (round(found - cost * wrong, 9), level / below, math.sqrt(level * below)))
+    return best[2]
 
 
-def cross_validated_shares(name: str, bundle: Bundle, sides: Sequence[Views]) -> Shares:
-    """Fit prototypes to some of the scenes and tell what the others have.
+def cross_validated_shares(name: str, bundle: Bundle, sides: Sequence[Views]) -> list[Judged]:
+    """Judge images by prototypes that were fitted without their scenes.
 
     Held-back images alone are a dozen, which tells little about mistakes that one image in fifty provokes.
 
@@ -78,34 +87,27 @@ def cross_validated_shares(name: str, bundle: Bundle, sides: Sequence[Views]) ->
     settings = RecognitionSettings(**bundle.recognition_settings)
     scenes = sorted({scene for views in sides for scene in views.scenes})
     folds = min(_FOLDS, len(scenes))
-    images = [image for views in sides for image in _images(views, scenes, folds)]
-    shares = Shares()
+    rows: list[tuple[Tensor, int, bool]] = []
+    shown: list[tuple[Shown, int]] = []
+    for views in sides:
+        out = [scenes.index(scene) % folds for scene in views.scenes]
+        rows += [(row, fold, True) for row, fold in zip(views.inputs, out, strict=True)]
+        rows += [(row, fold, False) for row, fold in zip(views.targets, out, strict=True)]
+        for place, each in enumerate((*views.damaged, *views.others)):
+            fold = (scenes.index(each.scene) if each.scene >= 0 else place) % folds
+            shown.append((each, fold))
+            if each.scene < 0:
+                rows.append((each.embedding, fold, False))
+    judged: list[Judged] = []
     for fold in range(folds):
-        kept = [image for image in images if image.fold != fold]
-        left = [image for image in images if image.fold == fold]
         fitted = fit_prototype(
-            torch.stack([image.embedding for image in kept if image.damaged]),
-            torch.stack([image.embedding for image in kept if image.is_other]),
+            torch.stack([row for row, out_of, shows in rows if out_of != fold and shows]),
+            torch.stack([row for row, out_of, shows in rows if out_of != fold and not shows]),
             bundle.prototypes,
             settings,
         )
-        rows = torch.stack([image.embedding for image in left])
-        found = shares_of(name, rows, {**bundle.prototypes, name: fitted}, settings)
-        for image, share in zip(left, found, strict=True):
-            if image.damaged:
-                shares.found.append(share)
-            if image.is_other:
-                shares.wrong.append(share)
-            if image.shown is not None:
-                shares.others.append((image.shown, share))
-    return shares
-
-
-def _images(views: Views, scenes: Sequence[int], folds: int) -> Iterator[_Image]:
-    """Give all images of one side, with the folds that leave them out: those of one scene together."""
-    for damaged, rows in ((True, views.inputs), (False, views.targets)):
-        for row, scene in zip(rows, views.scenes, strict=True):
-            yield _Image(row, scenes.index(scene) % folds, damaged)
-    for place, shown in enumerate(views.others):
-        fold = scenes.index(shown.scene) if shown.is_clean else place
-        yield _Image(shown.embedding, fold % folds, False, shown)
+        left = [each for each, out_of in shown if out_of == fold]
+        embeddings = torch.stack([each.embedding for each in left])
+        shares = shares_of(name, embeddings, {**bundle.prototypes, name: fitted}, settings)
+        judged += [Judged(each, share) for each, share in zip(left, shares, strict=True)]
+    return judged

@@ -36,6 +36,9 @@ class Recogniser(Protocol):
     def recognise(self, image: Tensor) -> Recognition:
         """Say what is wrong with an image (3, H, W) in [0, 1]."""
 
+    def confirmed(self, recognition: Recognition, image: Tensor) -> Recognition:
+        """Leave out the adapters that find too little to do in an image."""
+
 
 @dataclass(frozen=True)
 class Shot:
@@ -180,7 +183,8 @@ def recognise_alike(recogniser: Recogniser, frames: Sequence[Tensor]) -> Recogni
     """
     seen = [recogniser.recognise(frame).similarities for frame in frames]
     median = {name: float(np.median([each[name] for each in seen])) for name in seen[0]}
-    return weigh_similarities(median, recogniser.recognition_settings)
+    seen_together = weigh_similarities(median, recogniser.recognition_settings)
+    return recogniser.confirmed(seen_together, frames[len(frames) // 2])
 
 
 def upright(facts: VideoFacts, frame: Frame) -> Tensor:
