@@ -86,7 +86,10 @@ def _print(report: TeachingReport) -> None:
         (f"{report.held_back} held-back pairs", "PSNR (dB)"), [(name, f"{value:.2f}") for name, value in rows]
     )
     if report.found is not None:
-        say(f"recognised in {report.found} of {report.held_back} of them, from {report.least_share:.2f} on")
+        say(
+            f"recognised in {report.found} of {report.held_back} of them, from {report.least_share:.2f} on, "
+            f"where it would change {report.least_change or 0:.1f} grey levels"
+        )
         others = [
             (group, f"{effect.fires} of {effect.images}", f"{effect.change_db:+.2f}")
             for group, effect in report.others.items()

@@ -46,6 +46,7 @@ class TeachingReport:
         found: in how many of the held-back inputs it is recognised; None likewise.
         least_share: how probable it must be before the adapter acts; None likewise.
         supersedes: adapters that do not act beside it.
+        least_change: by how many grey levels it must change an image to act on it; None likewise.
         others: by ``clean``, ``drawn`` or degradation, what it does to images that do not show it.
         notes: what the user should know, one sentence each.
     """
@@ -67,6 +68,7 @@ class TeachingReport:
     found: int | None = None
     least_share: float | None = None
     supersedes: tuple[str, ...] = ()
+    least_change: float | None = None
     others: Mapping[str, Effect] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

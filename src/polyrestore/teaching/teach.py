@@ -201,6 +201,7 @@ def _report(
         found=None if prototype is None else figures.found,
         least_share=None if prototype is None else prototype.least_share,
         supersedes=() if prototype is None else prototype.supersedes,
+        least_change=None if prototype is None else prototype.least_change,
         others=others,
     )
     return replace(report, notes=(*notes, *split.notes, *_warnings(report)))
