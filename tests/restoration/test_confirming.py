@@ -13,7 +13,7 @@ from polyrestore.bundles import Bundle
 from polyrestore.errors import CompositionError, RecognitionError
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.recognition.similarity import weigh_similarities
-from polyrestore.restoration.confirming import change_between, confirmed, parts_of
+from polyrestore.restoration.confirming import change_in, confirmed, parts_of
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.video.survey import recognise_alike
 from tests.support.networks import random_image
@@ -67,12 +67,10 @@ def test_the_parts_lie_in_the_image_and_cover_a_small_one(height: int, width: in
 
 
 def test_a_change_is_told_in_grey_levels() -> None:
-    image = torch.full((3, 4, 4), 0.5)
-    assert change_between([image, image], [image + 3 / 255, image - 4 / 255]) == pytest.approx(
-        (25 / 2) ** 0.5, rel=1e-4
-    )
+    grey, white = torch.full((3, 4, 4), 0.5), torch.ones(3, 4, 4)
+    assert change_in(grey, lambda part: part + 3 / 255) == pytest.approx(3, rel=1e-4)
     # What is clipped in the end is no change.
-    assert change_between([torch.ones(3, 4, 4)], [torch.ones(3, 4, 4) + 0.5]) == 0
+    assert change_in(white, lambda part: part + 0.5) == 0
 
 
 def changing_bundle(least_change: float) -> Bundle:
@@ -90,8 +88,8 @@ def test_a_restorer_asks_its_network() -> None:
     restorer = Restorer(bundle)
     assert name in restorer.recognise(image).weights
     change = restorer.change_by(name, image)
-    made = restorer.apply([part.clone() for part in parts_of(image)], {name: 1.0})
-    assert change == pytest.approx(change_between(parts_of(image), made), rel=1e-5)
+    with restorer.composed({name: 1.0}) as run:
+        assert change == pytest.approx(change_in(image, run), rel=1e-5)
     assert change > 0
     with pytest.raises(CompositionError, match="unknown adapter 'film'"):
         restorer.change_by("film", image)

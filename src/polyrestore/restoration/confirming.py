@@ -6,7 +6,7 @@ dozen pairs. The adapter looks closer: where there is nothing to be taken off, i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -46,12 +46,17 @@ def parts_of(pixels: Tensor) -> list[Tensor]:
     return [pixels[:, down, across] for down in rows for across in columns]
 
 
-def change_between(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
-    """Return the root mean square of the differences between images in [0, 1], in grey levels of 255."""
-    errors = [
-        (one.to(other).clamp(0, 1) - other.clamp(0, 1)).square().mean()
-        for one, other in zip(before, after, strict=True)
-    ]
+def change_in(pixels: Tensor, restore: Callable[[Tensor], Tensor]) -> float:
+    """Return by how much parts of an image are changed, the root mean square in grey levels of 255.
+
+    Args:
+        pixels: (3, H, W) in [0, 1].
+        restore: what changes them.
+    """
+    errors = []
+    for part in parts_of(pixels):
+        made = restore(part)
+        errors.append((made.clamp(0, 1) - part.to(made).clamp(0, 1)).square().mean())
     return 255 * float(torch.stack(errors).mean().sqrt())
 
 

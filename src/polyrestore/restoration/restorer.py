@@ -25,7 +25,7 @@ from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.canvas import Canvas
 from polyrestore.restoration.composed import Composed
-from polyrestore.restoration.confirming import change_between, confirmed, parts_of
+from polyrestore.restoration.confirming import change_in, confirmed
 from polyrestore.restoration.enlarging import ENLARGED_AS, enlarge, enlarge_metadata, require_scale
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.hidden import fill_hidden
@@ -289,7 +289,7 @@ class Restorer:
         """Let one composition act for the length of a block, merged once for all the images in it.
 
         Nothing is recognised or enlarged. Weights need not add up to 1; without any, the bare backbone runs.
-        Other threads wait until the block has ended; recognising does not.
+        Other threads wait until the block has ended; recognising does not, unless an adapter has to be tried.
 
         Example:
             >>> with restorer.composed({"noise": 0.7}) as run:    # doctest: +SKIP
@@ -326,23 +326,17 @@ class Restorer:
             return [run(pixels) for pixels in images]
 
     def change_by(self, name: str, pixels: Tensor) -> float:
-        """Return how much an adapter alone would change an image, by four parts of it.
+        """Return by how many grey levels (root mean square) an adapter alone would change an image.
 
         Args:
             name: of the adapter.
-            pixels: (3, H, W) in [0, 1].
-
-        Returns:
-            the root mean square in grey levels of 255.
+            pixels: (3, H, W) in [0, 1], of which four parts are tried.
 
         Raises:
             CompositionError: an unknown adapter.
-            BackboneError: the network cannot be run on the image.
         """
-        parts = parts_of(pixels)
         with self._lock, self.runtime.composed({name: 1.0}):
-            run = Composed(self.runtime, "normal", self.tile_px_for)
-            return change_between(parts, [run(part) for part in parts])
+            return change_in(pixels, Composed(self.runtime, "normal", self.tile_px_for))
 
     def confirmed(self, recognition: Recognition, image: Tensor) -> Recognition:
         """Return a recognition without the adapters that find too little to do in an image (3, H, W)."""
