@@ -106,9 +106,14 @@ class Restorer:
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        tile_px = self.tile_px if self._tiles_asked_for else None
-        how = (self.runtime.name, self.runtime.precision, self.quality, self.scale)
-        return _unpickled, (WithPlugins(self.bundle), str(self.device), tile_px, *how)
+        how = {
+            "tile_px": self.tile_px if self._tiles_asked_for else None,
+            "runtime": self.runtime.name,
+            "precision": self.runtime.precision,
+            "quality": self.quality,
+            "scale": self.scale,
+        }
+        return _unpickled, (WithPlugins(self.bundle), str(self.device), how)
 
     @property
     def is_bare(self) -> bool:
@@ -383,21 +388,5 @@ class Restorer:
         return confirmed(seen, settings, lambda name: self.change_by(name, image[0]))
 
 
-def _unpickled(
-    bundle: WithPlugins,
-    device: str,
-    tile_px: int | None,
-    runtime: str,
-    precision: str,
-    quality: str,
-    scale: int,
-) -> Restorer:
-    return Restorer(
-        bundle.value,
-        device,
-        tile_px=tile_px,
-        runtime=runtime,
-        precision=precision,
-        quality=quality,
-        scale=scale,
-    )
+def _unpickled(bundle: WithPlugins, device: str, how: Mapping[str, Any]) -> Restorer:
+    return Restorer(bundle.value, device, **how)
