@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from polyrestore.bundles import Bundle
 from polyrestore.errors import CompositionError, RecognitionError
 from polyrestore.recognition import RecognitionSettings
 from polyrestore.recognition.similarity import weigh_similarities
-from polyrestore.restoration.confirming import change_in, confirmed, parts_of
+from polyrestore.restoration.confirming import change_between, confirmed, parts_of
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.video.survey import recognise_alike
 from tests.support.networks import random_image
@@ -34,22 +35,26 @@ SIMILARITIES = {"clean": 0.0, "film": 0.6, "noise": 0.5, "rain": -0.5}
 def test_what_finds_too_little_to_do_gives_way_to_what_it_superseded(change: float, acting: set[str]) -> None:
     seen = replace(weigh_similarities(SIMILARITIES, SETTINGS), severities={"noise": 0.25})
     assert {*seen.weights} == {"film"}
-    found = confirmed(seen, SETTINGS, {"film": change}.__getitem__)
+    found = confirmed(seen, SETTINGS, lambda name, _: {"film": change}[name])
     assert {*found.weights} == acting
     assert (found.probabilities, found.severities) == (seen.probabilities, seen.severities)
     assert ("film" in found.uncertain) is (change < 5)
 
 
 def test_nobody_else_is_asked_and_nobody_twice() -> None:
-    asked: list[str] = []
+    asked: list[tuple[str, ...]] = []
     both = replace(SETTINGS, least_changes={"film": 5.0, "noise": 5.0, "rain": 5.0})
 
-    def change_by(name: str) -> float:
-        asked.append(name)
+    def change_by(name: str, beside: Mapping[str, float]) -> float:
+        asked.append((name, *beside))
         return 0.0
 
     assert confirmed(weigh_similarities(SIMILARITIES, both), both, change_by).is_clean
-    assert asked == ["film", "noise"]
+    assert asked == [("film",), ("noise",)]
+    asked.clear()
+    side_by_side = replace(both, supersedes={})
+    assert confirmed(weigh_similarities(SIMILARITIES, side_by_side), side_by_side, change_by).is_clean
+    assert asked == [("film", "noise"), ("noise",)]
 
 
 @settings(max_examples=50, deadline=None)
@@ -68,9 +73,10 @@ def test_the_parts_lie_in_the_image_and_cover_a_small_one(height: int, width: in
 
 def test_a_change_is_told_in_grey_levels() -> None:
     grey, white = torch.full((3, 4, 4), 0.5), torch.ones(3, 4, 4)
-    assert change_in(grey, lambda part: part + 3 / 255) == pytest.approx(3, rel=1e-4)
+    change = change_between([grey, grey], [grey + 3 / 255, grey - 4 / 255])
+    assert change == pytest.approx((25 / 2) ** 0.5, rel=1e-4)
     # What is clipped in the end is no change.
-    assert change_in(white, lambda part: part + 0.5) == 0
+    assert change_between([white], [white + 0.5]) == 0
 
 
 def changing_bundle(least_change: float) -> Bundle:
@@ -88,13 +94,17 @@ def test_a_restorer_asks_its_network() -> None:
     restorer = Restorer(bundle)
     assert name in restorer.recognise(image).weights
     change = restorer.change_by(name, image)
-    with restorer.composed({name: 1.0}) as run:
-        assert change == pytest.approx(change_in(image, run), rel=1e-5)
+    alone = restorer.apply([image], {name: 1.0})
+    assert change == pytest.approx(change_between([image], alone), rel=0.2)
+    (other,) = bundle.adapters.keys() - {name}
+    both, without = (restorer.apply([image], {other: 0.5} | more)[0] for more in ({name: 1.0}, {}))
+    beside = restorer.change_by(name, image, {other: 0.5})
+    assert beside == pytest.approx(change_between([without], [both]), rel=0.2)
     assert change > 0
     with pytest.raises(CompositionError, match="unknown adapter 'film'"):
         restorer.change_by("film", image)
 
-    doubting = Restorer(changing_bundle(change * 1.01))
+    doubting = Restorer(changing_bundle(255.0))
     assert name not in doubting.recognise(image).weights
     assert name not in doubting.restore(image).weights
     assert name not in recognise_alike(doubting, [image, image]).weights

@@ -108,7 +108,7 @@ class Prototype:
             what holds for all adapters of a bundle.
         supersedes: other adapters that do not act beside this one.
         least_change: how much the adapter has to find to do before it acts: the root mean square, in grey
-            levels of 255, by which it alone would change the image; None for nothing.
+            levels of 255, by which it changes what the others make of the image; None for nothing.
     """
 
     embedding: Tensor

@@ -50,7 +50,7 @@ class RecognitionSettings:
         supersedes: by adapter, others that do not act beside it, since it was taught to do their work as well
             on what it is for.
         least_changes: by adapter, how much it has to find to do before it acts: the root mean square, in grey
-            levels of 255, by which it alone would change the image; see
+            levels of 255, by which it changes what the others make of the image; see
             :func:`~polyrestore.restoration.confirming.confirmed`.
 
     Raises:

@@ -6,7 +6,7 @@ dozen pairs. The adapter looks closer: where there is nothing to be taken off, i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,23 +20,29 @@ _PART_PX = 256
 
 
 def confirmed(
-    recognition: Recognition, settings: RecognitionSettings, change_by: Callable[[str], float]
+    recognition: Recognition,
+    settings: RecognitionSettings,
+    change_by: Callable[[str, Mapping[str, float]], float],
 ) -> Recognition:
     """Return a recognition without the adapters that find too little to do.
 
     Args:
         recognition: of an image.
         settings: that it was weighed with; ``least_changes`` says which adapters have to prove themselves.
-        change_by: gives how much an adapter alone would change the image, in grey levels.
+        change_by: gives by how many grey levels an adapter changes what others, with their weights, make of
+            the image: most find something to do in noise that nobody else takes off.
     """
     asked: set[str] = set()
     refuted: set[str] = set()
     # What was superseded by a refuted adapter acts again, and may have to prove itself.
-    while found := {*recognition.weights} & {*settings.least_changes} - asked:
-        asked.update(found)
-        refuted.update(name for name in found if change_by(name) < settings.least_changes[name])
-        again = weigh_similarities(recognition.similarities, settings, refuted)
-        recognition = replace(again, severities=recognition.severities)
+    while found := sorted({*recognition.weights} & {*settings.least_changes} - asked):
+        name = found[0]
+        asked.add(name)
+        beside = {other: weight for other, weight in recognition.weights.items() if other != name}
+        if change_by(name, beside) < settings.least_changes[name]:
+            refuted.add(name)
+            again = weigh_similarities(recognition.similarities, settings, refuted)
+            recognition = replace(again, severities=recognition.severities)
     return recognition
 
 
@@ -46,17 +52,12 @@ def parts_of(pixels: Tensor) -> list[Tensor]:
     return [pixels[:, down, across] for down in rows for across in columns]
 
 
-def change_in(pixels: Tensor, restore: Callable[[Tensor], Tensor]) -> float:
-    """Return by how much parts of an image are changed, the root mean square in grey levels of 255.
-
-    Args:
-        pixels: (3, H, W) in [0, 1].
-        restore: what changes them.
-    """
-    errors = []
-    for part in parts_of(pixels):
-        made = restore(part)
-        errors.append((made.clamp(0, 1) - part.to(made).clamp(0, 1)).square().mean())
+def change_between(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
+    """Return the root mean square of the differences between images, clipped to [0, 1], in levels of 255."""
+    errors = [
+        (one.to(other).clamp(0, 1) - other.clamp(0, 1)).square().mean()
+        for one, other in zip(before, after, strict=True)
+    ]
     return 255 * float(torch.stack(errors).mean().sqrt())
 
 

@@ -25,7 +25,7 @@ from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.canvas import Canvas
 from polyrestore.restoration.composed import Composed
-from polyrestore.restoration.confirming import change_in, confirmed
+from polyrestore.restoration.confirming import change_between, confirmed, parts_of
 from polyrestore.restoration.enlarging import ENLARGED_AS, enlarge, enlarge_metadata, require_scale
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.hidden import fill_hidden
@@ -330,22 +330,35 @@ class Restorer:
         with self.composed(weights) as run:
             return [run(pixels) for pixels in images]
 
-    def change_by(self, name: str, pixels: Tensor) -> float:
-        """Return by how many grey levels (root mean square) an adapter alone would change an image.
+    def change_by(self, name: str, pixels: Tensor, beside: Mapping[str, float] | None = None) -> float:
+        """Return by how many grey levels (root mean square) an adapter changes what is made of an image.
 
         Args:
             name: of the adapter.
             pixels: (3, H, W) in [0, 1], of which four parts are tried.
+            beside: the weights of others that act; without any, the image itself is changed.
 
         Raises:
             CompositionError: an unknown adapter.
         """
-        with self._lock, self.runtime.composed({name: 1.0}):
-            return change_in(pixels, Composed(self.runtime, "normal", self.tile_px_for))
+        parts = parts_of(pixels)
+        before = self._try(parts, beside) if beside else parts
+        return change_between(before, self._try(parts, {**(beside or {}), name: 1.0}))
 
-    def confirmed(self, recognition: Recognition, image: Tensor) -> Recognition:
+    def _try(self, parts: Sequence[Tensor], weights: Mapping[str, float]) -> list[Tensor]:
+        with self._lock, self.runtime.composed(weights):
+            run = Composed(self.runtime, "normal", self.tile_px_for)
+            return [run(part) for part in parts]
+
+    def confirmed(
+        self, recognition: Recognition, image: Tensor, settings: RecognitionSettings | None = None
+    ) -> Recognition:
         """Return a recognition without the adapters that find too little to do in an image (3, H, W)."""
-        return confirmed(recognition, self._settings, lambda name: self.change_by(name, image))
+        return confirmed(
+            recognition,
+            settings or self._settings,
+            lambda name, beside: self.change_by(name, image, beside),
+        )
 
     def _restore(
         self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype
@@ -385,7 +398,7 @@ class Restorer:
         settings = settings or self._settings
         with torch.inference_mode():
             seen = recognise(self._recogniser, self._prototypes, image, settings)
-        return confirmed(seen, settings, lambda name: self.change_by(name, image[0]))
+        return self.confirmed(seen, image[0], settings)
 
 
 def _unpickled(bundle: WithPlugins, device: str, how: Mapping[str, Any]) -> Restorer:

@@ -156,6 +156,19 @@ def _by_group(shown: Sequence[Shown]) -> dict[str, list[Shown]]:
     return groups
 
 
+def change_in(restorer: Restorer, name: str, shown: Shown, weights: Mapping[str, float]) -> float:
+    """Return by how many grey levels an adapter changes what others make of an image.
+
+    Args:
+        restorer: of the bundle that has it.
+        name: of the adapter.
+        shown: the image.
+        weights: with which the others act on it, and the adapter.
+    """
+    beside = {other: weight for other, weight in weights.items() if other != name}
+    return restorer.change_by(name, shown.image.float() / 255, beside)
+
+
 class _Harm:
     """Restores the same images with and without the new adapter."""
 
@@ -182,10 +195,9 @@ class _Harm:
         return Effect(len(members), len(acting), total / len(members))
 
     def _acts(self, shown: Shown) -> bool:
-        if self.name not in weights_of(shown.embedding, *self.after):
-            return False
+        weights = weights_of(shown.embedding, *self.after)
         least_change = self.after[1].least_changes.get(self.name, 0.0)
-        return self.restorer.change_by(self.name, shown.image.float() / 255) >= least_change
+        return self.name in weights and change_in(self.restorer, self.name, shown, weights) >= least_change
 
     def change(self, shown: Shown) -> float:
         """Return by how many dB an image becomes better when the adapter acts on it."""

@@ -17,6 +17,7 @@ from polyrestore.recognition import RecognitionSettings
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.teaching.effects import (
     PairFigures,
+    change_in,
     cost_of_mistakes,
     least_harmful_share,
     measure_effects,
@@ -24,7 +25,7 @@ from polyrestore.teaching.effects import (
 )
 from polyrestore.teaching.making import Damage, make_pairs
 from polyrestore.teaching.pairs import read_pairs
-from polyrestore.teaching.recognising import Views, fit_prototype, look_at, superseded
+from polyrestore.teaching.recognising import Views, fit_prototype, look_at, superseded, weights_of
 from polyrestore.teaching.report import Effect, TeachingReport
 from polyrestore.teaching.splitting import Split, split_by_scene
 from polyrestore.teaching.training import Trained, Training, train_adapter
@@ -133,11 +134,14 @@ def _recognisable(
         return with_adapter(bundle, replace(adapter, prototype=prototype))
 
     cost = cost_of_mistakes(bundle, taught(), name, held_back, unseen.others)
-    restorer = Restorer(taught())
+    believing = with_adapter(bundle, replace(adapter, prototype=replace(prototype, least_share=0.0)))
+    restorer, settings = Restorer(believing), RecognitionSettings(**believing.recognition_settings)
     prototype, judged = trust(
         prototype,
         cross_validated_shares(name, bundle, (seen, unseen)),
-        lambda shown: restorer.change_by(name, shown.image.float() / 255),
+        lambda shown: change_in(
+            restorer, name, shown, weights_of(shown.embedding, believing.prototypes, settings)
+        ),
         cost,
     )
     others = [each for each in judged if not each.shown.is_damaged]
