@@ -93,16 +93,16 @@ def test_a_restorer_asks_its_network() -> None:
     (name,) = bundle.recognition_settings["least_changes"]
     restorer = Restorer(bundle)
     assert name in restorer.recognise(image).weights
-    change = restorer.change_by(name, image)
+    change = restorer.change_in(image, name, {})
     alone = restorer.apply([image], {name: 1.0})
     assert change == pytest.approx(change_between([image], alone), rel=0.2)
     (other,) = bundle.adapters.keys() - {name}
     both, without = (restorer.apply([image], {other: 0.5} | more)[0] for more in ({name: 1.0}, {}))
-    beside = restorer.change_by(name, image, {other: 0.5})
+    beside = restorer.change_in(image, name, {other: 0.5})
     assert beside == pytest.approx(change_between([without], [both]), rel=0.2)
     assert change > 0
     with pytest.raises(CompositionError, match="unknown adapter 'film'"):
-        restorer.change_by("film", image)
+        restorer.change_in(image, "film", {})
 
     doubting = Restorer(changing_bundle(255.0))
     assert name not in doubting.recognise(image).weights

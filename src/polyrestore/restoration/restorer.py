@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -330,12 +331,12 @@ class Restorer:
         with self.composed(weights) as run:
             return [run(pixels) for pixels in images]
 
-    def change_by(self, name: str, pixels: Tensor, beside: Mapping[str, float] | None = None) -> float:
+    def change_in(self, pixels: Tensor, name: str, beside: Mapping[str, float]) -> float:
         """Return by how many grey levels (root mean square) an adapter changes what is made of an image.
 
         Args:
-            name: of the adapter.
             pixels: (3, H, W) in [0, 1], of which four parts are tried.
+            name: of the adapter.
             beside: the weights of others that act; without any, the image itself is changed.
 
         Raises:
@@ -343,7 +344,7 @@ class Restorer:
         """
         parts = parts_of(pixels)
         before = self._try(parts, beside) if beside else parts
-        return change_between(before, self._try(parts, {**(beside or {}), name: 1.0}))
+        return change_between(before, self._try(parts, {**beside, name: 1.0}))
 
     def _try(self, parts: Sequence[Tensor], weights: Mapping[str, float]) -> list[Tensor]:
         with self._lock, self.runtime.composed(weights):
@@ -354,11 +355,8 @@ class Restorer:
         self, recognition: Recognition, image: Tensor, settings: RecognitionSettings | None = None
     ) -> Recognition:
         """Return a recognition without the adapters that find too little to do in an image (3, H, W)."""
-        return confirmed(
-            recognition,
-            settings or self._settings,
-            lambda name, beside: self.change_by(name, image, beside),
-        )
+        settings = settings or self._settings
+        return confirmed(recognition, settings, partial(self.change_in, image))
 
     def _restore(
         self, source: Image, shown: Tensor, weights: Mapping[str, float], strength: float, dtype: torch.dtype

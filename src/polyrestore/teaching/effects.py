@@ -166,7 +166,7 @@ def change_in(restorer: Restorer, name: str, shown: Shown, weights: Mapping[str,
         weights: with which the others act on it, and the adapter.
     """
     beside = {other: weight for other, weight in weights.items() if other != name}
-    return restorer.change_by(name, shown.image.float() / 255, beside)
+    return restorer.change_in(shown.image.float() / 255, name, beside)
 
 
 class _Harm:
