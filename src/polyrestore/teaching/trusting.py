@@ -16,6 +16,8 @@ from polyrestore.teaching.recognising import Judged, Shown, Views, fit_prototype
 from polyrestore.training.recognition.thresholds import choose_threshold
 
 _FOLDS = 5
+# How far below the least of what counts a limit is put.
+_UNDER = 0.95
 # What is less probable is not there, whatever an adapter would find to do.
 LEAST_SHARE = 0.5
 
@@ -49,6 +51,8 @@ def trust(
     found = [each.share for each in sure if each.shown.is_damaged]
     wrong = [each.share for each in sure if not each.shown.is_damaged]
     share = choose_threshold(found, wrong, cost, LEAST_SHARE)
+    # No lower than needed for those that are found.
+    share = max(share, _UNDER * min((each for each in found if each >= share), default=share))
     return replace(prototype, least_share=share, least_change=least), sure
 
 
@@ -61,8 +65,8 @@ def choose_change(damaged: Sequence[float], others: Sequence[float], cost: float
         cost: of acting on one of these.
 
     Returns:
-        a change between two of them, in the middle of the widest gap where several gain the same; 0 where
-        nothing is changed.
+        a little less than one of them, above the widest gap where several gain the same: what damaged images
+        change less than any that was seen is not worth a mistake. 0 where nothing is changed.
     """
     levels = sorted({change for change in (*damaged, *others) if change > 0})
     best = (-math.inf, 0.0, 0.0)
@@ -70,7 +74,7 @@ def choose_change(damaged: Sequence[float], others: Sequence[float], cost: float
         found = sum(change >= level for change in damaged) / max(1, len(damaged))
         wrong = sum(change >= level for change in others) / max(1, len(others))
         below = levels[place - 1] if place else level / 4
-        best = max(best, (round(found - cost * wrong, 9), level / below, math.sqrt(level * below)))
+        best = max(best, (round(found - cost * wrong, 9), level / below, max(_UNDER * level, below)))
     return best[2]
 
 
