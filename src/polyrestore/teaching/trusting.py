@@ -16,7 +16,7 @@ from polyrestore.teaching.recognising import Judged, Shown, Views, fit_prototype
 from polyrestore.training.recognition.thresholds import choose_threshold
 
 _FOLDS = 5
-# How far below the least of what counts a limit is put.
+# A limit is this part of the least that counts, and less where few were seen: the next may be lower yet.
 _UNDER = 0.95
 # What is less probable is not there, whatever an adapter would find to do.
 LEAST_SHARE = 0.5
@@ -52,7 +52,8 @@ def trust(
     wrong = [each.share for each in sure if not each.shown.is_damaged]
     share = choose_threshold(found, wrong, cost, LEAST_SHARE)
     # No lower than needed for those that are found.
-    share = max(share, _UNDER * min((each for each in found if each >= share), default=share))
+    kept = [each for each in found if each >= share]
+    share = max(share, _under(kept)) if kept else share
     return replace(prototype, least_share=share, least_change=least), sure
 
 
@@ -71,11 +72,18 @@ def choose_change(damaged: Sequence[float], others: Sequence[float], cost: float
     levels = sorted({change for change in (*damaged, *others) if change > 0})
     best = (-math.inf, 0.0, 0.0)
     for place, level in enumerate(levels):
-        found = sum(change >= level for change in damaged) / max(1, len(damaged))
+        kept = [change for change in damaged if change >= level]
+        found = len(kept) / max(1, len(damaged))
         wrong = sum(change >= level for change in others) / max(1, len(others))
         below = levels[place - 1] if place else level / 4
-        best = max(best, (round(found - cost * wrong, 9), level / below, max(_UNDER * level, below)))
+        limit = _under(kept) if kept else level
+        limit = limit if limit > below else (below + level) / 2
+        best = max(best, (round(found - cost * wrong, 9), level / below, limit))
     return best[2]
+
+
+def _under(kept: Sequence[float]) -> float:
+    return min(kept) * max(0.0, min(_UNDER, 1 - 2 / len(kept)))
 
 
 def cross_validated_shares(name: str, bundle: Bundle, sides: Sequence[Views]) -> list[Judged]:
