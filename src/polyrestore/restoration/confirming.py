@@ -7,6 +7,7 @@ dozen pairs. The adapter looks closer: where there is nothing to be taken off, i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from polyrestore.recognition import Recognition, RecognitionSettings
 from polyrestore.recognition.similarity import weigh_similarities
+from polyrestore.restoration.composed import Composed
 
 # Four parts, in the middles of an image's quarters, tell enough of it and cost what a small image does.
 _PART_PX = 256
@@ -44,6 +46,31 @@ def confirmed(
             again = weigh_similarities(recognition.similarities, settings, refuted)
             recognition = replace(again, severities=recognition.severities)
     return recognition
+
+
+def change_in(
+    composed: Callable[[Mapping[str, float]], AbstractContextManager[Composed]],
+    pixels: Tensor,
+    name: str,
+    beside: Mapping[str, float],
+) -> float:
+    """Return by how many grey levels (root mean square) an adapter changes what is made of an image.
+
+    Args:
+        composed: lets a composition act, as a restorer does.
+        pixels: (3, H, W) in [0, 1], of which four parts are tried.
+        name: of the adapter.
+        beside: the weights of others that act; without any, the image itself is changed.
+    """
+    parts = parts_of(pixels)
+
+    def tried(weights: Mapping[str, float]) -> list[Tensor]:
+        with composed(weights) as run:
+            # One view is enough, and nobody waits for these tiles.
+            trial = replace(run, quality="normal", on_tile=None)
+            return [trial(part) for part in parts]
+
+    return change_between(tried(beside) if beside else parts, tried({**beside, name: 1.0}))
 
 
 def parts_of(pixels: Tensor) -> list[Tensor]:

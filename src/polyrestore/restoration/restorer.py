@@ -26,7 +26,7 @@ from polyrestore.plugins import WithPlugins
 from polyrestore.recognition import Recognition, RecognitionSettings, recognise
 from polyrestore.restoration.canvas import Canvas
 from polyrestore.restoration.composed import Composed
-from polyrestore.restoration.confirming import change_between, confirmed, parts_of
+from polyrestore.restoration.confirming import change_in, confirmed
 from polyrestore.restoration.enlarging import ENLARGED_AS, enlarge, enlarge_metadata, require_scale
 from polyrestore.restoration.explanation import Explanation, explained
 from polyrestore.restoration.hidden import fill_hidden
@@ -342,14 +342,7 @@ class Restorer:
         Raises:
             CompositionError: an unknown adapter.
         """
-        parts = parts_of(pixels)
-        before = self._try(parts, beside) if beside else parts
-        return change_between(before, self._try(parts, {**beside, name: 1.0}))
-
-    def _try(self, parts: Sequence[Tensor], weights: Mapping[str, float]) -> list[Tensor]:
-        with self._lock, self.runtime.composed(weights):
-            run = Composed(self.runtime, "normal", self.tile_px_for)
-            return [run(part) for part in parts]
+        return change_in(self.composed, pixels, name, beside)
 
     def confirmed(
         self, recognition: Recognition, image: Tensor, settings: RecognitionSettings | None = None

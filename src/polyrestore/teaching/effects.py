@@ -14,7 +14,7 @@ from polyrestore.recognition.similarity import similarity
 from polyrestore.restoration.restorer import Restorer
 from polyrestore.teaching.recognising import Judged, Shown, weights_of
 from polyrestore.teaching.report import Effect
-from polyrestore.teaching.training import spread
+from polyrestore.teaching.training import Item, spread
 from polyrestore.training.validation.crops import batch_psnr
 
 # What is better cannot be seen; it bounds what an undamaged image counts.
@@ -95,7 +95,8 @@ def measure_effects(untaught: Bundle, taught: Bundle, name: str, shown: Sequence
     Only the middle of those on which it acts is restored, once as before and once as now.
     """
     harm = _Harm(untaught, taught, name)
-    return {group: harm.effect(members) for group, members in _by_group(shown).items()}
+    groups = _by_group(shown, lambda each: each.group)
+    return {group: harm.effect(members) for group, members in groups.items()}
 
 
 def cost_of_mistakes(
@@ -135,8 +136,7 @@ def least_harmful_share(untaught: Bundle, taught: Bundle, name: str, judged: Seq
     """
     harm = _Harm(untaught, taught, name)
     least_share = RecognitionSettings(**taught.recognition_settings).minimum_shares[name]
-    for group in {each.shown.group for each in judged}:
-        members = [each for each in judged if each.shown.group == group]
+    for members in _by_group(judged, lambda each: each.shown.group).values():
         acting = sorted(
             ((each.share, harm.change(each.shown)) for each in members if each.share >= least_share),
             reverse=True,
@@ -149,10 +149,10 @@ def least_harmful_share(untaught: Bundle, taught: Bundle, name: str, judged: Seq
     return least_share
 
 
-def _by_group(shown: Sequence[Shown]) -> dict[str, list[Shown]]:
-    groups: dict[str, list[Shown]] = {}
-    for each in shown:
-        groups.setdefault(each.group, []).append(each)
+def _by_group(images: Sequence[Item], group_of: Callable[[Item], str]) -> dict[str, list[Item]]:
+    groups: dict[str, list[Item]] = {}
+    for each in images:
+        groups.setdefault(group_of(each), []).append(each)
     return groups
 
 

@@ -30,7 +30,7 @@ def trust(
     Args:
         prototype: as it was fitted.
         judged: images with and without the degradation.
-        change_in: gives by how many grey levels the adapter alone would change an image.
+        change_in: gives by how many grey levels the adapter changes what the others make of an image.
         cost: of acting wrongly, in units of what acting rightly gains.
 
     Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,7 +33,7 @@ class Recogniser(Protocol):
     def recognition_settings(self) -> RecognitionSettings:
         """How similarities become weights."""
 
-    def recognise(self, image: Tensor) -> Recognition:
+    def recognise(self, image: Tensor, settings: RecognitionSettings | None = None) -> Recognition:
         """Say what is wrong with an image (3, H, W) in [0, 1]."""
 
     def confirmed(self, recognition: Recognition, image: Tensor) -> Recognition:
@@ -181,7 +181,9 @@ def recognise_alike(recogniser: Recogniser, frames: Sequence[Tensor]) -> Recogni
         recogniser: what recognises.
         frames: (3, H, W) in [0, 1] each; at least one.
     """
-    seen = [recogniser.recognise(frame).similarities for frame in frames]
+    # No adapter is tried on every frame, but once on what they have in common.
+    untried = replace(recogniser.recognition_settings, least_changes={})
+    seen = [recogniser.recognise(frame, untried).similarities for frame in frames]
     median = {name: float(np.median([each[name] for each in seen])) for name in seen[0]}
     seen_together = weigh_similarities(median, recogniser.recognition_settings)
     return recogniser.confirmed(seen_together, frames[len(frames) // 2])
