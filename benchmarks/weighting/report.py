@@ -27,6 +27,8 @@ def tables(report: dict[str, Any]) -> str:
         parts += [f"## {title}", ""]
         parts += [*quality_table(chosen, report["inputs"][chosen[0]["setting"]]), ""]
         parts += [*paired_table(chosen), "", *severity_table(chosen), ""]
+        if any(len(record.get("curve", ())) > 1 for record in chosen):
+            parts += [*curve_table(chosen), ""]
     if report["costs"]:
         parts += ["## Cost of a step", "", *cost_table(report["costs"]), ""]
     for name, statistics in report["ratios"].items():
@@ -72,6 +74,21 @@ def severity_table(records: Records) -> list[str]:
         rows.append([variant, *cells])
     label = "minus uniform, dB, at severity " + " / ".join(map(str, SEVERITIES))
     return _table([label, *map(_plain, tasks)], rows)
+
+
+def curve_table(records: Records) -> list[str]:
+    """Tell after which step of a long run by how much a variant differed from uniform, in the mean."""
+    base = {run["seed"]: run["curve"] for run in by_variant(records).get("uniform", [])}
+    steps = list(records[0]["curve"])
+    rows = []
+    for run in records:
+        if run["variant"] != "uniform" and run["seed"] in base:
+            pairs = [(run["curve"][at], base[run["seed"]][at]) for at in steps]
+            label = f"{run['variant']}, seed {run['seed']}"
+            rows.append([label, *(f"{here - there:+.2f}" for here, there in pairs)])
+    for seed, values in base.items():
+        rows.append([f"uniform, seed {seed}", *(f"{values[at]:.2f}" for at in steps)])
+    return _table(["mean, dB; minus uniform, after steps", *steps], rows)
 
 
 def cost_table(costs: dict[str, dict[str, float]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from polyrestore.training.weighting import Evidence
 
 PATCH_PX, ZOOM_OUT = 48, 2.0
 WINDOW_STEPS = 20
+CURVE_STEPS = 1000
 
 # Clipping is off: it would undo, for some strategies more than for others, what the weights say.
 OPTIMISER = OptimiserTable(
@@ -58,6 +60,7 @@ SETTINGS = {
     "balanced": Setting(BALANCED),
     "large": Setting(BALANCED, batch_size=48),
     "rare": Setting(("noise", "jpeg", "rain", "haze", "low_light"), {"low_light": 0.2}),
+    "weather": Setting(("rain", "snow", "raindrop")),
 }
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -90,7 +93,8 @@ class Run:
     @property
     def name(self) -> str:
         """Return a name for its folder."""
-        return f"{self.network}-{self.setting}-{self.variant}-{self.seed}-{self.steps}".replace(" ", "_")
+        whole = f"{self.network}-{self.setting}-{self.variant}-{self.seed}-{self.steps}"
+        return re.sub(r"[^A-Za-z0-9-]+", "_", whole)
 
 
 @dataclass
@@ -178,7 +182,8 @@ class Bench:
         return {
             **vars(run), "strategy": strategy, "options": options, "psnr": figures,
             "psnr_by_severity": severities, "parameters": sum(p.numel() for p in job.network.parameters()),
-            "processor_seconds": round(spent, 1), **traces(read_log(folder), job.tasks),
+            "processor_seconds": round(spent, 1), "curve": curve(read_log(folder, "validation"), job.tasks),
+            **traces(read_log(folder), job.tasks),
         }  # fmt: skip
 
     @staticmethod
@@ -230,14 +235,19 @@ def recipe_of(run: Run) -> Recipe:
     data = DataTable(clean=(none,), validation=none, patch_px=PATCH_PX, batch_size=size)
     return Recipe(
         phase="pretraining", name=run.name, seed=run.seed, steps=run.steps, data=data, optimiser=OPTIMISER,
-        log_every=1, validate_every=run.steps, checkpoint_every=10 * run.steps,
+        log_every=1, validate_every=min(run.steps, CURVE_STEPS), checkpoint_every=10 * run.steps,
     )  # fmt: skip
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Return the log's records of the losses, one per step."""
+def read_log(folder: Path, event: str = "losses") -> list[dict[str, Any]]:
+    """Return the log's records of an event: the losses of every step, or what was measured along the way."""
     lines = (folder / "log.jsonl").read_text().splitlines()
-    return [record for record in map(json.loads, lines) if record["event"] == "losses"]
+    return [record for record in map(json.loads, lines) if record["event"] == event]
+
+
+def curve(log: list[dict[str, Any]], tasks: tuple[str, ...]) -> dict[str, float]:
+    """Return the mean PSNR in dB over the tasks by the step after which it was measured."""
+    return {str(record["step"]): round(sum(record[task] for task in tasks) / len(tasks), 3) for record in log}
 
 
 def traces(log: list[dict[str, Any]], tasks: tuple[str, ...]) -> dict[str, dict[str, list[float]]]:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.weighting import runs
 from benchmarks.weighting.__main__ import main
-from benchmarks.weighting.report import paired, paired_table
-from benchmarks.weighting.runs import BALANCED, SETTINGS, Bench, Run, generated_images
-from benchmarks.weighting.variants import STRATEGIES, OneAtRandom, RepairedArt
+from benchmarks.weighting.report import curve_table, paired, paired_table
+from benchmarks.weighting.runs import BALANCED, SETTINGS, Bench, Run, generated_images, recipe_of
+from benchmarks.weighting.variants import STRATEGIES, VARIANTS, OneAtRandom, RepairedArt
 from polyrestore.data import BatchSource
 from polyrestore.training.weighting import WEIGHTINGS, Evidence
 
@@ -72,6 +73,26 @@ def test_every_strategy_starts_from_the_same_network(tmp_path: Path) -> None:
     ]
     assert networks[0].keys() == networks[1].keys()
     assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_has_a_name_that_a_recipe_takes(variant: str) -> None:
+    assert recipe_of(Run("balanced", variant, 0, 500)).steps == 500
+
+
+def test_a_long_run_is_measured_along_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "CURVE_STEPS", 2)
+    chosen = ["--settings", "weather", "--networks", "transweather", "--variants", "uniform", "art"]
+    assert main([*arguments(tmp_path), "--steps", "4", *chosen]) == 0
+    records = json.loads((tmp_path / "out" / "weighting.json").read_text())["runs"]
+    for record in records:
+        assert list(record["curve"]) == ["2", "4"]
+        assert record["curve"]["4"] == pytest.approx(record["psnr"]["mean"], abs=2e-3)
+    *_, art, uniform = curve_table(records)
+    assert art.startswith("| art, seed 0 |")
+    figures = " | ".join(f"{value:.2f}" for value in records[0]["curve"].values())
+    assert uniform == f"| uniform, seed 0 | {figures} |"
+    assert art in (tmp_path / "out" / "weighting.md").read_text()
 
 
 def test_differences_are_taken_by_seed_and_marked_when_they_are_beyond_chance() -> None:
