@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPH = ROOT / "examples" / "photographs" / "camera.png"
-BUNDLES = ("default", "generative")
+BUNDLES = ("default", "adair")
 
 
 def main() -> None:

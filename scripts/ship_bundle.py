@@ -16,12 +16,13 @@ from polyrestore.bundles.shared import save_shared
 
 SUMMARIES = {
     "default": (
-        "The bundle that polyrestore uses when none is named: a compact backbone, one light adapter for each "
-        "degradation, and a recogniser that composes them."
+        "The bundle that polyrestore uses when none is named: a small generative backbone that has learned "
+        "from clean photographs alone, one light adapter for each degradation that moves it to restoration, "
+        "and a recogniser that composes them."
     ),
-    "generative": (
-        "A small generative backbone that knows clean photographs alone, one light adapter for each "
-        "degradation that moves it to restoration, and a recogniser that composes them."
+    "adair": (
+        "A compact backbone that was pre-trained on synthetic degradations, one light adapter for each of "
+        "them, and a recogniser that composes them."
     ),
 }
 

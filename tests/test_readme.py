@@ -34,7 +34,7 @@ def commands(name: str, language: str) -> list[list[str]]:
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that looks like a checkout to the commands, with tiny bundles as the shipped ones."""
-    for name in ("default", "generative"):
+    for name in ("default", "adair"):
         save_tiny_bundle(tmp_path / "shipped" / name)
     monkeypatch.setattr(shipped, "shipped_folder", lambda: tmp_path / "shipped")
     (tmp_path / "checkout").mkdir()

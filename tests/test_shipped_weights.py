@@ -16,7 +16,7 @@ from polyrestore.restoration.restorer import Restorer
 PHOTOGRAPHS = Path(__file__).parents[1] / "examples" / "photographs"
 
 
-@pytest.fixture(scope="module", params=["default", "generative"])
+@pytest.fixture(scope="module", params=["default", "adair"])
 def restorer(request: pytest.FixtureRequest) -> Restorer:
     return polyrestore.load(request.param)
 

@@ -58,7 +58,7 @@ PLAN = (
     Part("airnet", "balanced", ("uniform", "art"), 250, seeds=2),
     Part("compact", "balanced", ("uniform", "art"), 800, seeds=1),
     Part("compact", "rare", ("uniform", "art"), 800, seeds=1),
-    Part("transweather", "weather", ("uniform", "art", "art T=2"), 8000, seeds=2),
+    Part("transweather", "weather", ("uniform", "art"), 8000, seeds=2),
 )
 
 

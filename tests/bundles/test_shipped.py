@@ -30,6 +30,12 @@ def test_shipped_bundles_are_found_by_name(shelf: Path) -> None:
     assert load_bundle("default").name == "tiny"
 
 
+def test_a_name_that_a_bundle_had_before_still_opens_it(shelf: Path) -> None:
+    assert find_bundle("generative") == shelf / "default"
+    shutil.copytree(shelf / "default", shelf / "generative")
+    assert find_bundle("generative") == shelf / "generative"
+
+
 def test_an_unknown_name_suggests_the_nearest(shelf: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown bundle 'defualt'; did you mean 'default'"):
         load_bundle("defualt")

@@ -1,4 +1,4 @@
-"""A mean over eight views does not depend on how the image lies, and changes nothing that does not either."""
+"""A mean over four views does not depend on how an image is mirrored; what is the same in all is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.tiny_bundle import tiny_bundle
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 1000))
-def test_every_view_is_turned_back(height: int, width: int, seed: int) -> None:
+def test_every_view_is_mirrored_back(height: int, width: int, seed: int) -> None:
     image = random_image(height, width, seed=seed)[0]
     seen = []
 
@@ -29,13 +29,15 @@ def test_every_view_is_turned_back(height: int, width: int, seed: int) -> None:
         return view + 0.25
 
     torch.testing.assert_close(mean_of_views(brighter, image), image + 0.25, atol=1e-6, rtol=0)
-    assert sorted({tuple(view.shape[1:]) for view in seen}) == sorted({(height, width), (width, height)})
+    assert {tuple(view.shape[1:]) for view in seen} == {(height, width)}
     if min(height, width) > 1:
-        assert len({tuple(view.flatten().tolist()) for view in seen}) == 8
+        assert len({tuple(view.flatten().tolist()) for view in seen}) == 4
 
 
-@pytest.mark.parametrize("turn", [lambda x: x.flip(1), lambda x: x.flip(2), lambda x: x.transpose(1, 2)])
-def test_the_best_quality_does_not_depend_on_how_an_image_lies(turn: Callable[[Tensor], Tensor]) -> None:
+@pytest.mark.parametrize("turn", [lambda x: x.flip(1), lambda x: x.flip(2)])
+def test_the_best_quality_does_not_depend_on_how_an_image_is_mirrored(
+    turn: Callable[[Tensor], Tensor],
+) -> None:
     bundle = tiny_bundle(spread=0.5)
     image = random_image(24, 32)[0]
     best, normal = Restorer(bundle, quality="best"), Restorer(bundle)

@@ -77,7 +77,7 @@ Composition = Annotated[
 Strength = Annotated[float, Query(ge=0, le=1, description="from 0, the input, to 1, the restored image")]
 QualityName = Annotated[
     Literal["normal", "best"],
-    Query(description="`best` is the mean over eight views, and eight times as slow"),
+    Query(description="`best` is the mean over four views, and four times as slow"),
 ]
 FormatName = Annotated[
     str | None,

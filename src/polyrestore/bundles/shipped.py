@@ -13,6 +13,9 @@ from polyrestore.errors import (
     unknown_name,
 )
 
+# What a bundle was called before: commands that name it so go on working.
+FORMER_NAMES = {"generative": "default"}
+
 
 def shipped_folder() -> Path:
     """Return the folder inside the installed package that holds the shipped bundles."""
@@ -30,9 +33,9 @@ def list_bundles() -> tuple[str, ...]:
 def find_bundle(name_or_folder: str | Path) -> Path:
     """Return the folder of a bundle.
 
-    A shipped bundle's name comes before a folder of the same name; ``./name`` always is a folder. A text
-    with one slash in it that is nothing here, ``owner/bundle`` or ``owner/bundle@revision``, is a repository
-    on the Hugging Face hub.
+    A shipped bundle's name, or one that it had before, comes before a folder of the same name; ``./name``
+    always is a folder. A text with one slash in it that is nothing here, ``owner/bundle`` or
+    ``owner/bundle@revision``, is a repository on the Hugging Face hub.
 
     Raises:
         UnknownNameError: neither a shipped bundle nor an existing folder is called so.
@@ -40,8 +43,10 @@ def find_bundle(name_or_folder: str | Path) -> Path:
         MissingExtraError: huggingface_hub is needed and not installed.
     """
     names = list_bundles()
-    if isinstance(name_or_folder, str) and name_or_folder in names:
-        return shipped_folder() / name_or_folder
+    if isinstance(name_or_folder, str):
+        name = name_or_folder if name_or_folder in names else FORMER_NAMES.get(name_or_folder, "")
+        if name in names:
+            return shipped_folder() / name
     if is_on_hub(name_or_folder):
         return fetch_bundle(str(name_or_folder))
     folder = Path(name_or_folder)

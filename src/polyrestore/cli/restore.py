@@ -101,7 +101,7 @@ def restore_command(
     ] = "float32",
     quality: Annotated[
         str,
-        typer.Option(metavar="NAME", help="normal, or best: the mean over eight views, eight times as slow."),
+        typer.Option(metavar="NAME", help="normal, or best: the mean over four views, four times as slow."),
     ] = "normal",
     scale: Annotated[
         int, typer.Option(metavar="N", min=1, max=4, help="Enlarge results so many times: 2, 3 or 4.")

@@ -37,8 +37,8 @@ def load(
         runtime: what runs the network, one of :data:`~polyrestore.runtimes.registry.RUNTIMES`, or ``"auto"``.
         precision: the number format that it computes in: ``"float32"``, or where the device and the network
             support it ``"float16"`` or ``"bfloat16"``.
-        quality: ``"normal"``, or ``"best"`` for the mean over eight views of the image, which takes eight
-            times as long.
+        quality: ``"normal"``, or ``"best"`` for the mean over four views of the image, which takes four times
+            as long.
         scale: how many times as wide and high results are, from 1 to 4.
 
     Raises:
