@@ -182,7 +182,7 @@ class Bench:
         return {
             **vars(run), "strategy": strategy, "options": options, "psnr": figures,
             "psnr_by_severity": severities, "parameters": sum(p.numel() for p in job.network.parameters()),
-            "processor_seconds": round(spent, 1), "curve": curve(read_log(folder, "validation"), job.tasks),
+            "processor_seconds": round(spent, 1), "curve": curve(read_log(folder, "validation")),
             **traces(read_log(folder), job.tasks),
         }  # fmt: skip
 
@@ -245,9 +245,9 @@ def read_log(folder: Path, event: str = "losses") -> list[dict[str, Any]]:
     return [record for record in map(json.loads, lines) if record["event"] == event]
 
 
-def curve(log: list[dict[str, Any]], tasks: tuple[str, ...]) -> dict[str, float]:
+def curve(log: list[dict[str, Any]]) -> dict[str, float]:
     """Return the mean PSNR in dB over the tasks by the step after which it was measured."""
-    return {str(record["step"]): round(sum(record[task] for task in tasks) / len(tasks), 3) for record in log}
+    return {str(record["step"]): record["mean"] for record in log}
 
 
 def traces(log: list[dict[str, Any]], tasks: tuple[str, ...]) -> dict[str, dict[str, list[float]]]:
