@@ -135,6 +135,30 @@ def test_an_adapter_can_have_a_least_share_of_its_own(activation: str) -> None:
     assert weights(minimum_share=0.0, minimum_shares={"haze": 0.9}, top_k=1) == {"rain"}
 
 
+def test_what_is_plain_lowers_the_bar_for_others() -> None:
+    chosen = RecognitionSettings(
+        activation="sigmoid",
+        normalisation="none",
+        saturation=0.5,
+        minimum_share=0.8,
+        clean_threshold=2,
+        beside_shares={"haze": 0.5, "rain": 0.99},
+    )
+
+    def weights(**shares: float) -> dict[str, float]:
+        return composition_of({**shares, CLEAN: 0.0}, chosen, {})
+
+    assert weights(haze=0.6, noise=0.95) == {"haze": 1.0, "noise": 1.0}
+    # What acts and is not plain lowers nothing, nor does an adapter that does not act.
+    assert weights(haze=0.6, noise=0.85) == {"noise": 1.0}
+    assert weights(haze=0.6) == {}
+    assert weights(haze=0.4, noise=0.95) == {"noise": 1.0}
+    # It lowers the bar and never lifts it; without a share of its own an adapter has the bar of all.
+    assert weights(rain=0.85, noise=0.95) == {"noise": 1.0, "rain": 1.0}
+    assert weights(snow=0.7, noise=0.95) == {"noise": 1.0}
+    assert composition_of({"haze": 0.6, "noise": 0.95}, chosen, {}, refuted=("noise",)) == {}
+
+
 def test_a_sigmoid_leaves_alone_what_resembles_clean_most() -> None:
     chosen = RecognitionSettings(0.05, activation="sigmoid", minimum_share=0.5)
     assert weigh_similarities({"haze": 0.1, "rain": 0.2, CLEAN: 0.6}, chosen).is_clean
@@ -166,6 +190,7 @@ def test_what_older_bundles_store_means_what_it_meant() -> None:
         *(("clean_threshold", value) for value in (-0.1, math.nan, math.inf, "half")),
         *(("normalisation", value) for value in ("sums", "", None, 3)),
         *(("minimum_shares", value) for value in (0.5, None, {"haze": 1.5}, {"haze": "x"}, {"haze": True})),
+        *(("beside_shares", value) for value in (0.5, None, {"haze": -0.5}, {"haze": "x"})),
         *(("activation", value) for value in ("softmaxx", "", None, 3)),
     ],
 )

@@ -18,7 +18,7 @@ from polyrestore.bundles.stating import check_recogniser, lengths_of
 from polyrestore.degradations import check_name
 from polyrestore.errors import AdapterError, BundleError, OutputError, no_adapter
 
-_BY_ADAPTER = ("minimum_shares", "supersedes", "least_changes")
+_BY_ADAPTER = ("minimum_shares", "supersedes", "least_changes", "beside_shares")
 
 
 def open_own(place: Path, base: str | None) -> Bundle:

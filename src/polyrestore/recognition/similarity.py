@@ -19,6 +19,8 @@ NORMALISATIONS = ("softmax", "sum", "max", "none")
 # Those with which each weight may reach 1; with the others, all of them share 1.
 FULL_NORMALISATIONS = ("max", "none")
 ACTIVATIONS = ("softmax", "sigmoid")
+# From this probability on, a degradation that acts lowers the bar for others beside it.
+PLAIN_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class RecognitionSettings:
         least_changes: by adapter, how much it has to find to do before it acts: the root mean square, in grey
             levels of 255, by which it changes what the others make of the image; see
             :func:`~polyrestore.restoration.confirming.confirmed`.
+        beside_shares: by adapter, what it has in place of its minimum share where another one acts that is at
+            least 0.9 probable: an image that is plainly damaged was not wanted as it is.
 
     Raises:
         RecognitionError: a value outside its range, or an unknown activation or normalisation.
@@ -68,18 +72,21 @@ class RecognitionSettings:
     mention_share: float = 0.4
     supersedes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     least_changes: Mapping[str, float] = field(default_factory=dict)
+    beside_shares: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Below, float32 cannot hold the quotients.
         _require(self.temperature, "temperature", "a number of at least 1e-6", lambda value: value >= 1e-6)
-        for word in ("minimum_shares", "least_changes"):
+        for word in ("minimum_shares", "least_changes", "beside_shares"):
             if not isinstance(getattr(self, word), Mapping):
                 raise RecognitionError(f"{word} must be numbers by adapter, not {getattr(self, word)!r}")
         _require_names(self.supersedes)
         for name, value in self.least_changes.items():
             _require(value, f"least_changes of {name}", "a number of at least 0", lambda value: value >= 0)
-        shares = {f"minimum_shares of {name}": value for name, value in self.minimum_shares.items()}
-        for name, value in {"minimum_share": self.minimum_share, **shares}.items():
+        shares = {"minimum_share": self.minimum_share}
+        for word in ("minimum_shares", "beside_shares"):
+            shares |= {f"{word} of {name}": value for name, value in getattr(self, word).items()}
+        for name, value in shares.items():
             _require(value, name, "a number from 0 to 1", lambda value: 0 <= value <= 1)
         _require(self.clean_threshold, "clean_threshold", "a number of at least 0", lambda value: value >= 0)
         _require(self.mention_share, "mention_share", "a number of at least 0", lambda value: value >= 0)
@@ -249,6 +256,9 @@ def composition_of(
     ranked = [entry for entry in ranked if entry[0] not in refuted]
     least = {name: settings.minimum_shares.get(name, settings.minimum_share) * total for name in damage}
     likely = [(name, value) for name, value in ranked if value >= least[name]]
+    if any(value >= PLAIN_SHARE * total for _, value in likely):
+        beside = {name: settings.beside_shares.get(name, math.inf) * total for name in damage}
+        likely = [entry for entry in ranked if entry[1] >= min(least[entry[0]], beside[entry[0]])]
     if settings.activation == "softmax":
         likely = likely or ranked[:1]
     kept = dict(_side_by_side(likely, settings)[: settings.top_k])

@@ -12,7 +12,12 @@ from polyrestore.training.recognition.features import FeatureSet, extract_featur
 from polyrestore.training.recognition.fitting import TEMPERATURE, Fit, fit_members
 from polyrestore.training.recognition.labels import Label
 from polyrestore.training.recognition.samples import Sample
-from polyrestore.training.recognition.thresholds import choose_threshold, choose_thresholds, cost_of
+from polyrestore.training.recognition.thresholds import (
+    choose_threshold,
+    choose_thresholds,
+    choose_thresholds_beside,
+    cost_of,
+)
 
 NAMES = ("haze", "noise")
 
@@ -118,3 +123,24 @@ def test_adapters_that_change_tones_need_near_certainty() -> None:
     # What nobody is sure of decides nothing.
     certainty[0] = 0.4
     assert choose_thresholds(probabilities, presence, certainty, ("noise",))["noise"] > 0.7
+
+
+def test_beside_what_is_plain_a_lower_probability_will_do() -> None:
+    names = ("haze", "noise")
+    # Hazy and noisy; noisy alone; with nothing wrong and yet taken for hazy, which decides about haze alone.
+    probabilities = torch.tensor([[0.6, 0.99], [0.7, 0.99], [0.2, 0.99], [0.8, 0.01]])
+    presence = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+    certainty = torch.ones(4, 2)
+    alone = choose_thresholds(probabilities, presence, certainty, names)
+    assert alone["haze"] > 0.8
+    beside = choose_thresholds_beside(probabilities, presence, certainty, names, alone)
+    assert 0.5 <= beside["haze"] <= 0.6
+    # Noise has no image that shows haze without it, so nothing says that less would do.
+    assert "noise" not in beside
+    # A threshold is never lifted.
+    assert (
+        choose_thresholds_beside(probabilities, presence, certainty, names, {"haze": 0.5, "noise": 0.5}) == {}
+    )
+    # What is damaged for all but certain says nothing about what is beside it.
+    doubtful = certainty * torch.tensor([1.0, 0.3])
+    assert choose_thresholds_beside(probabilities, presence, doubtful, names, alone) == {}

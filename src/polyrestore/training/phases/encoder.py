@@ -30,7 +30,7 @@ from polyrestore.training.recipes.recipe import EncoderRecipe, SamplesRecipe
 from polyrestore.training.recognition.features import FeatureSet, extract_features, features_of
 from polyrestore.training.recognition.fitting import TEMPERATURE, Fit, fit_members
 from polyrestore.training.recognition.samples import Sample, SampleSource, folder_bursts
-from polyrestore.training.recognition.thresholds import choose_thresholds
+from polyrestore.training.recognition.thresholds import choose_thresholds, choose_thresholds_beside
 from polyrestore.training.recognition.validation import found_and_false, validation_samples
 
 _TINY_OPTIONS: dict[str, Any] = {"taps": [0, 1], "members": 2, "hidden": 8, "dimension": 4}
@@ -184,15 +184,15 @@ def probabilities_of(
 def chosen_settings(probabilities: Tensor, held_out: FeatureSet, names: Sequence[str]) -> RecognitionSettings:
     """Return settings with which each adapter acts from its own threshold on."""
     columns = held_out.columns(names)
-    thresholds = choose_thresholds(
-        probabilities, held_out.presence[:, columns], held_out.certainty[:, columns], names
-    )
+    presence, certainty = held_out.presence[:, columns], held_out.certainty[:, columns]
+    thresholds = choose_thresholds(probabilities, presence, certainty, names)
     return RecognitionSettings(
         temperature=TEMPERATURE,
         activation="sigmoid",
         clean_threshold=NO_CLEAN_THRESHOLD,
         minimum_share=max(thresholds.values()),
         minimum_shares=thresholds,
+        beside_shares=choose_thresholds_beside(probabilities, presence, certainty, names, thresholds),
         saturation=0.5,
     )
 

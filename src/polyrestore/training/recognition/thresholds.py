@@ -24,6 +24,8 @@ COSTS: Mapping[str, float] = {
     "downsampling": 6.0,
 }
 _COST = 10.0
+# Nobody can have wanted a plainly damaged image to stay as it is, so acting wrongly costs less there.
+_COST_BESIDE = 1 / 3
 
 
 def cost_of(name: str) -> float:
@@ -76,11 +78,49 @@ def choose_thresholds(
     """
     chosen = {}
     for column, name in enumerate(names):
-        sure = certainty[:, column] >= 0.5
-        there = presence[:, column] > 0.5
-        damaged = probabilities[sure & there, column].tolist()
-        clean = probabilities[sure & ~there, column].tolist()
+        damaged, clean = _damaged_and_clean(probabilities, presence, certainty, column)
         # An expected gain is positive from cost / (1 + cost) on, if probabilities are what they say.
         lowest = max(0.5, min(0.85, 1 - 2 / (1 + cost_of(name))))
         chosen[name] = choose_threshold(damaged, clean, cost_of(name), round(lowest, 2))
     return chosen
+
+
+def choose_thresholds_beside(
+    probabilities: Tensor,
+    presence: Tensor,
+    certainty: Tensor,
+    names: Sequence[str],
+    alone: Mapping[str, float],
+) -> dict[str, float]:
+    """Choose from which probability on an adapter acts where another one plainly has to.
+
+    Args:
+        probabilities: as for :func:`choose_thresholds`, like the next three.
+        presence: images that show nothing else are left out.
+        certainty: likewise.
+        names: likewise.
+        alone: the thresholds without others, which are not exceeded.
+
+    Returns:
+        the thresholds of those that have a lower one beside others.
+    """
+    shown = (presence > 0.5) & (certainty >= 0.5)
+    chosen = {}
+    for column, name in enumerate(names):
+        others = shown.sum(1) > shown[:, column].long()
+        damaged, clean = _damaged_and_clean(
+            probabilities[others], presence[others], certainty[others], column
+        )
+        if damaged and clean:
+            threshold = choose_threshold(damaged, clean, _COST_BESIDE * cost_of(name))
+            chosen[name] = min(threshold, alone[name])
+    return {name: threshold for name, threshold in chosen.items() if threshold < alone[name]}
+
+
+def _damaged_and_clean(
+    probabilities: Tensor, presence: Tensor, certainty: Tensor, column: int
+) -> tuple[list[float], list[float]]:
+    """Return the probabilities of images that surely show a degradation, and of those that surely do not."""
+    sure = certainty[:, column] >= 0.5
+    there = presence[:, column] > 0.5
+    return probabilities[sure & there, column].tolist(), probabilities[sure & ~there, column].tolist()

@@ -13,7 +13,7 @@ from polyrestore.data.images import image_paths
 from polyrestore.data.labelled import LabelledPhotograph
 from polyrestore.data.looks import LOOKS, give_look
 from polyrestore.data.negatives import NEGATIVES, draw_negative
-from polyrestore.degradations import DEGRADATIONS, degrade
+from polyrestore.degradations import DEGRADATIONS, MIXTURES, degrade
 from polyrestore.training.recognition.features import FeatureSet
 from polyrestore.training.recognition.labels import (
     Label,
@@ -24,16 +24,9 @@ from polyrestore.training.recognition.labels import (
 from polyrestore.training.recognition.samples import Sample, read
 
 SEVERITIES = (0.3, 0.7)
-PAIRS = (
-    ("rain", "haze"),
-    ("haze", "noise"),
-    ("low_light", "noise"),
-    ("low_light", "jpeg"),
-    ("noise", "jpeg"),
-    ("rain", "jpeg"),
-    ("motion_blur", "noise"),
-    ("snow", "haze"),
-)
+# Looks that were wanted, of photographs that something happened to afterwards.
+DAMAGED_LOOKS = ("dark", "bright", "faded")
+DAMAGE_OF_LOOKS = {"noise": 0.2, "jpeg": 0.5, "rain": 0.4, "snow": 0.4, "motion_blur": 0.3}
 _SEED = 991
 _DRAWINGS_OF_A_KIND = 7
 
@@ -79,19 +72,28 @@ def validation_samples(
         if name in DEGRADATIONS:
             for position, severity in enumerate(SEVERITIES):
                 yield from _damage(paths[position :: len(SEVERITIES)], {name: severity}, names)
-    for index, pair in enumerate(PAIRS):
-        if set(pair) <= set(names):
-            yield from _damage(paths[index % 6 :: 6], dict.fromkeys(pair, 0.4), names)
+    for index, mixture in enumerate(MIXTURES.values()):
+        if set(mixture.severities) <= set(names):
+            yield from _damage(paths[index % 4 :: 4], mixture.severities, names)
+    for index, look in enumerate(DAMAGED_LOOKS):
+        for name, severity in DAMAGE_OF_LOOKS.items():
+            if name in names:
+                yield from _damage(paths[index::6], {name: severity}, names, look)
 
 
 def _damage(
-    paths: Sequence[Path], severities: Mapping[str, float], names: tuple[str, ...]
+    paths: Sequence[Path], severities: Mapping[str, float], names: tuple[str, ...], look: str = ""
 ) -> Iterator[Sample]:
     damage = "+".join(severities)
     generator = Generator().manual_seed(mixed_seed(_SEED, damage, *map(str, severities.values())))
     for path in paths:
-        image = degrade(read(path), severities, generator)
-        yield Sample(image, label_of_severities(severities, names), f"damaged:{damage}")
+        image = give_look(look, read(path), generator) if look else read(path)
+        image = degrade(image, severities, generator)
+        yield Sample(
+            image,
+            label_of_severities(severities, names),
+            f"damaged:{damage}" + (f" of a look:{look}" if look else ""),
+        )
 
 
 def found_and_false(acting: Tensor, held_out: FeatureSet, names: Sequence[str]) -> dict[str, float]:
