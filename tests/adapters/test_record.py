@@ -16,7 +16,7 @@ from polyrestore.errors import AdapterError
 
 
 def test_a_record_and_what_is_superseded_come_back(tmp_path: Path, trained: Callable[..., Adapter]) -> None:
-    prototype = Prototype(torch.ones(4) / 2, "ab" * 32, 0.75, ("noise", "jpeg"), 4.5)
+    prototype = Prototype(torch.ones(4) / 2, "ab" * 32, 0.75, ("noise", "jpeg"), 4.5, 0.5)
     record = {"taught": {"gain": 1.25, "notes": ["a | b <c>"]}}
     adapter = replace(trained("rain", LoraConfig(rank=2), 4), prototype=prototype, record=record)
     save_adapter(tmp_path / "rain", adapter, "tiny")
@@ -24,7 +24,7 @@ def test_a_record_and_what_is_superseded_come_back(tmp_path: Path, trained: Call
     assert loaded.record == record
     assert loaded.prototype is not None
     assert (loaded.prototype.least_share, loaded.prototype.supersedes) == (0.75, ("noise", "jpeg"))
-    assert loaded.prototype.least_change == 4.5
+    assert (loaded.prototype.least_change, loaded.prototype.beside_share) == (4.5, 0.5)
     card = (tmp_path / "rain" / ADAPTER_CARD_FILE).read_text()
     assert "| taught: gain | 1.25 |" in card
     assert "| acts where it would change so many grey levels | 4.5 |" in card

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from polyrestore.adapters import Prototype, base_sha256, load_adapter, save_adapter
 from polyrestore.bundles import Bundle, load_bundle, save_bundle
+from polyrestore.bundles.installing import with_adapter, without_adapter
 from polyrestore.errors import AdapterError, BundleError
 from tests.bundles.test_checks import reseal
 from tests.support.tiny_bundle import tiny_bundle
@@ -50,6 +51,28 @@ def test_a_bundle_gathers_what_its_adapters_say(tmp_path: Path, shared: Bundle) 
     assert list(loaded.prototypes) == ["clean", "noise", "rain"]
     assert all(torch.equal(value, shared.prototypes[name]) for name, value in loaded.prototypes.items())
     assert all(adapter.prototype is None for adapter in loaded.adapters.values())
+
+
+def test_what_recognition_says_of_an_adapter_goes_with_it(tmp_path: Path) -> None:
+    said = {
+        "minimum_shares": {"noise": 0.7},
+        "supersedes": {"noise": ["haze"]},
+        "least_changes": {"rain": 2.0},
+        "beside_shares": {"noise": 0.5, "haze": 0.6},
+    }
+    save_bundle(tmp_path / "tiny", tiny_bundle(settings=said))
+    content = json.loads((tmp_path / "tiny" / "model.json").read_text())
+    left = {key: values for key, values in content["recognition_settings"].items() if values}
+    assert left == {"beside_shares": {"haze": 0.6}}
+    assert load_bundle(tmp_path / "tiny").recognition_settings == said
+    stated = load_adapter(tmp_path / "tiny" / "adapters" / "noise").prototype
+    assert stated is not None
+    assert (stated.supersedes, stated.least_change, stated.beside_share) == (("haze",), None, 0.5)
+    moved = with_adapter(
+        without_adapter(load_bundle(tmp_path / "tiny"), "noise"),
+        load_adapter(tmp_path / "tiny" / "adapters" / "noise"),
+    )
+    assert moved.recognition_settings == said
 
 
 def test_the_fingerprint_of_a_recogniser_does_not_depend_on_the_type_on_disk(tmp_path: Path) -> None:
@@ -130,6 +153,7 @@ def test_an_adapter_that_names_no_base_is_saved_as_one_of_the_bundle(tmp_path: P
         ({"prototype": torch.ones(2)}, {"least_share": "1.5"}, "number from 0 to 1, not '1.5'"),
         ({"prototype": torch.ones(2)}, {"least_share": "nan"}, "number from 0 to 1, not 'nan'"),
         ({"prototype": torch.ones(2)}, {"least_change": "-1"}, "number from 0 to 255, not '-1'"),
+        ({"prototype": torch.ones(2)}, {"beside_share": "2"}, "number from 0 to 1, not '2'"),
     ],
 )
 def test_a_prototype_that_makes_no_sense_is_refused(

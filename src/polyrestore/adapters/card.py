@@ -28,6 +28,8 @@ def adapter_card(adapter: Adapter, base_description: str, repository: str = "") 
         rows.append(("SHA-256 of its recogniser", f"`{prototype.recogniser_sha256 or 'not stated'}`"))
         if prototype.least_share is not None:
             rows.append(("acts from this probability on", f"{prototype.least_share:g}"))
+        if prototype.beside_share is not None:
+            rows.append(("beside what is plain, from", f"{prototype.beside_share:g}"))
         if prototype.supersedes:
             rows.append(("takes the place of", ", ".join(prototype.supersedes)))
         if prototype.least_change is not None:

@@ -109,6 +109,7 @@ class Prototype:
         supersedes: other adapters that do not act beside this one.
         least_change: how much the adapter has to find to do before it acts: the root mean square, in grey
             levels of 255, by which it changes what the others make of the image; None for nothing.
+        beside_share: as ``least_share``, where another adapter plainly has to act; None for no less.
     """
 
     embedding: Tensor
@@ -116,6 +117,7 @@ class Prototype:
     least_share: float | None = None
     supersedes: tuple[str, ...] = ()
     least_change: float | None = None
+    beside_share: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

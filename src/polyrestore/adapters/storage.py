@@ -33,9 +33,9 @@ _PREFIX = "base_model.model."
 _BASE_KEY = "base_sha256"
 _EMBEDDING_KEY = "prototype"
 _RECOGNISER_KEY = "recogniser_sha256"
-_SHARE_KEY = "least_share"
 _SUPERSEDES_KEY = "supersedes"
-_CHANGE_KEY = "least_change"
+# Numbers of a prototype that are noted where it has them, and how large each may be.
+_LARGEST = {"least_share": 1.0, "least_change": 255.0, "beside_share": 1.0}
 _RECORD_KEY = "record"
 _RECORD_DEPTH = 8
 
@@ -127,12 +127,10 @@ def _assemble(name: str, raw: dict[str, Any], stored: dict[str, Tensor]) -> Adap
 
 def _save_prototype(path: Path, prototype: Prototype) -> None:
     notes = {_RECOGNISER_KEY: prototype.recogniser_sha256}
-    if prototype.least_share is not None:
-        notes[_SHARE_KEY] = repr(prototype.least_share)
     if prototype.supersedes:
         notes[_SUPERSEDES_KEY] = ",".join(prototype.supersedes)
-    if prototype.least_change is not None:
-        notes[_CHANGE_KEY] = repr(prototype.least_change)
+    numbers = {key: getattr(prototype, key) for key in _LARGEST}
+    notes |= {key: repr(value) for key, value in numbers.items() if value is not None}
     # The thresholds of the recognition were set with the exact values.
     write_tensors(path, {_EMBEDDING_KEY: prototype.embedding}, torch.float32, AdapterError, notes)
 
@@ -145,12 +143,12 @@ def _load_prototype(path: Path) -> Prototype | None:
     if set(stored.tensors) != {_EMBEDDING_KEY} or embedding is None or embedding.ndim != 1:
         raise AdapterError(f"{path.name} must hold one vector {_EMBEDDING_KEY!r} and nothing else")
     check_finite(stored.tensors, path, AdapterError, "save the adapter again")
-    share = _noted(stored.notes, _SHARE_KEY, 1.0, path)
-    change = _noted(stored.notes, _CHANGE_KEY, 255.0, path)
+    numbers = {key: _noted(stored.notes, key, largest, path) for key, largest in _LARGEST.items()}
     others = tuple(name for name in stored.notes.get(_SUPERSEDES_KEY, "").split(",") if name)
     for name in others:
         check_adapter_name(name)
-    return Prototype(embedding.float(), stored.notes.get(_RECOGNISER_KEY, ""), share, others, change)
+    recogniser = stored.notes.get(_RECOGNISER_KEY, "")
+    return Prototype(embedding.float(), recogniser, supersedes=others, **numbers)
 
 
 def _noted(notes: Mapping[str, str], key: str, largest: float, path: Path) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from polyrestore.adapters import Adapter, check_base, check_fits
 from polyrestore.adapters.base import base_sha256
@@ -14,11 +13,9 @@ from polyrestore.bundles.loading import load_bundle
 from polyrestore.bundles.manifest import Name
 from polyrestore.bundles.manifest_file import MANIFEST_FILE
 from polyrestore.bundles.shipped import find_bundle, shipped_folder
-from polyrestore.bundles.stating import check_recogniser, lengths_of
+from polyrestore.bundles.stating import BY_ADAPTER, check_recogniser, lengths_of, settings_of
 from polyrestore.degradations import check_name
 from polyrestore.errors import AdapterError, BundleError, OutputError, no_adapter
-
-_BY_ADAPTER = ("minimum_shares", "supersedes", "least_changes", "beside_shares")
 
 
 def open_own(place: Path, base: str | None) -> Bundle:
@@ -89,12 +86,8 @@ def with_adapter(bundle: Bundle, adapter: Adapter) -> Bundle:
                 f"{bundle.name} needs {fitting[0]}"
             )
         prototypes[adapter.name] = prototype.embedding
-        own: dict[str, Any] = {"minimum_shares": prototype.least_share}
-        own["supersedes"] = list(prototype.supersedes) or None
-        own["least_changes"] = prototype.least_change
-        for key, value in own.items():
-            if value is not None:
-                settings[key] = {**settings.get(key, {}), adapter.name: value}
+        for key, value in settings_of(prototype).items():
+            settings[key] = {**settings.get(key, {}), adapter.name: value}
     return replace(
         bundle,
         adapters={**bundle.adapters, adapter.name: replace(adapter, prototype=None)},
@@ -115,7 +108,7 @@ def without_adapter(bundle: Bundle, name: str) -> Bundle:
     if name not in bundle.adapters:
         raise no_adapter(bundle.name, name, bundle.adapters)
     settings = dict(bundle.recognition_settings)
-    for key in _BY_ADAPTER:
+    for key in BY_ADAPTER:
         if name in settings.get(key, {}):
             left = {other: value for other, value in settings.pop(key).items() if other != name}
             settings |= {key: left} if left else {}

@@ -1,7 +1,7 @@
 """What the adapters of a bundle state of it, so that each of their folders can be taken elsewhere.
 
-In memory a bundle has the prototypes and the least shares of all its adapters in one place; on disk each
-adapter has its own.
+In memory a bundle has the prototypes of all its adapters, and what recognition is told of them, in one place;
+on disk each adapter has its own.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from polyrestore.bundles.bundle import Bundle
 from polyrestore.errors import AdapterError
 from polyrestore.recognition import BaseRecogniser
 
-_SHARES = "minimum_shares"
-_SUPERSEDES = "supersedes"
-_CHANGES = "least_changes"
+# The recognition settings that are by adapter, and what a prototype has of each.
+BY_ADAPTER = {
+    "minimum_shares": "least_share",
+    "supersedes": "supersedes",
+    "least_changes": "least_change",
+    "beside_shares": "beside_share",
+}
 
 
 def stated_adapters(bundle: Bundle) -> dict[str, Adapter]:
-    """Return a bundle's adapters as they are written: with their base, their prototype and their least share.
+    """Return a bundle's adapters as they are written: with their base, their prototype and its settings.
 
     An adapter that names no base is taken to be of the bundle's backbone.
     """
@@ -32,25 +36,25 @@ def stated_adapters(bundle: Bundle) -> dict[str, Adapter]:
         return {}
     base = base_sha256(bundle.backbone)
     recogniser = "" if bundle.recogniser is None else bundle.recogniser.fingerprint()
-    shares = _by_adapter(bundle.recognition_settings, _SHARES)
-    others = _by_adapter(bundle.recognition_settings, _SUPERSEDES)
-    changes = _by_adapter(bundle.recognition_settings, _CHANGES)
     return {
         name: replace(
             adapter,
             base_sha256=adapter.base_sha256 or base,
             prototype=Prototype(
-                bundle.prototypes[name],
-                recogniser,
-                shares.get(name),
-                tuple(others.get(name, ())),
-                changes.get(name),
+                bundle.prototypes[name], recogniser, **_stated(bundle.recognition_settings, name)
             )
             if name in bundle.prototypes
             else None,
         )
         for name, adapter in bundle.adapters.items()
     }
+
+
+def settings_of(prototype: Prototype) -> dict[str, Any]:
+    """Return what a prototype says of its adapter, by recognition setting, and nothing else."""
+    said = {key: getattr(prototype, attribute) for key, attribute in BY_ADAPTER.items()}
+    said["supersedes"] = list(prototype.supersedes) or None
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def base_description(bundle: Bundle) -> str:
@@ -63,7 +67,7 @@ def settings_beside_adapters(bundle: Bundle) -> dict[str, Any]:
     """Return the recognition settings that no adapter of a bundle states itself."""
     settings = dict(bundle.recognition_settings)
     stated = bundle.adapters.keys() & bundle.prototypes.keys()
-    for key in (_SHARES, _SUPERSEDES, _CHANGES):
+    for key in BY_ADAPTER:
         if values := _by_adapter(settings, key):
             settings[key] = {name: value for name, value in values.items() if name not in stated}
     return settings
@@ -78,11 +82,11 @@ def gathered_prototypes(others: Mapping[str, Tensor], adapters: Mapping[str, Ada
 def gathered_settings(beside: Mapping[str, Any], adapters: Mapping[str, Adapter]) -> dict[str, Any]:
     """Return a bundle's recognition settings: those beside the adapters, and what the adapters state."""
     settings = dict(beside)
-    stated = {name: each.prototype for name, each in adapters.items() if each.prototype is not None}
-    shares = {name: each.least_share for name, each in stated.items() if each.least_share is not None}
-    others = {name: list(each.supersedes) for name, each in stated.items() if each.supersedes}
-    changes = {name: each.least_change for name, each in stated.items() if each.least_change is not None}
-    for key, own in ((_SHARES, shares), (_SUPERSEDES, others), (_CHANGES, changes)):
+    stated = {
+        name: settings_of(each.prototype) for name, each in adapters.items() if each.prototype is not None
+    }
+    for key in BY_ADAPTER:
+        own = {name: said[key] for name, said in stated.items() if key in said}
         if own:
             settings[key] = {**_by_adapter(beside, key), **own}
     return settings
@@ -115,3 +119,13 @@ def _by_adapter(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     # What is no mapping is refused by whoever uses the settings.
     values = settings.get(key, {})
     return values if isinstance(values, Mapping) else {}
+
+
+def _stated(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what recognition settings say of one adapter, by a prototype's attribute."""
+    said = {
+        attribute: values[name]
+        for key, attribute in BY_ADAPTER.items()
+        if name in (values := _by_adapter(settings, key))
+    }
+    return said | {"supersedes": tuple(said.get("supersedes", ()))}

@@ -167,6 +167,7 @@ def show_command(
         "recogniser_sha256": "" if prototype is None else prototype.recogniser_sha256,
         "supersedes": [] if prototype is None else list(prototype.supersedes),
         "least_change": None if prototype is None else prototype.least_change,
+        "beside_share": None if prototype is None else prototype.beside_share,
         "record": dict(found.record),
     }
     if as_json:
