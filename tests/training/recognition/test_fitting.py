@@ -114,15 +114,16 @@ def test_a_threshold_weighs_what_acting_wrongly_costs() -> None:
 
 def test_adapters_that_change_tones_need_near_certainty() -> None:
     assert min(cost_of("low_light"), cost_of("haze"), cost_of("missing_pixels")) > 2 * cost_of("noise")
-    probabilities = torch.tensor([[0.7, 0.7], [0.95, 0.95], [0.05, 0.05]])
-    presence = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
-    certainty = torch.ones(3, 2)
+    # Twice noisy, twice dark, and with nothing wrong.
+    probabilities = torch.tensor([[0.7, 0.01], [0.95, 0.01], [0.01, 0.7], [0.01, 0.95], [0.05, 0.05]])
+    presence = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+    certainty = torch.ones(5, 2)
     chosen = choose_thresholds(probabilities, presence, certainty, ("noise", "low_light"))
     assert chosen["noise"] <= 0.7
     assert 0.85 <= chosen["low_light"] <= 0.95
     # What nobody is sure of decides nothing.
     certainty[0] = 0.4
-    assert choose_thresholds(probabilities, presence, certainty, ("noise",))["noise"] > 0.7
+    assert choose_thresholds(probabilities, presence, certainty, ("noise", "low_light"))["noise"] > 0.7
 
 
 def test_beside_what_is_plain_a_lower_probability_will_do() -> None:

@@ -68,7 +68,7 @@ def choose_threshold(
 def choose_thresholds(
     probabilities: Tensor, presence: Tensor, certainty: Tensor, names: Sequence[str]
 ) -> dict[str, float]:
-    """Choose a threshold for each degradation.
+    """Choose a threshold for each degradation, on images that show nothing else.
 
     Args:
         probabilities: (M, K) of held-back images.
@@ -76,9 +76,11 @@ def choose_thresholds(
         certainty: (M, K) how sure that is; what is less sure than a half is left out.
         names: of the K degradations.
     """
+    beside = _beside_others(presence, certainty)
     chosen = {}
     for column, name in enumerate(names):
-        damaged, clean = _damaged_and_clean(probabilities, presence, certainty, column)
+        alone = ~beside[:, column]
+        damaged, clean = _damaged_and_clean(probabilities[alone], presence[alone], certainty[alone], column)
         # An expected gain is positive from cost / (1 + cost) on, if probabilities are what they say.
         lowest = max(0.5, min(0.85, 1 - 2 / (1 + cost_of(name))))
         chosen[name] = choose_threshold(damaged, clean, cost_of(name), round(lowest, 2))
@@ -96,25 +98,28 @@ def choose_thresholds_beside(
 
     Args:
         probabilities: as for :func:`choose_thresholds`, like the next three.
-        presence: images that show nothing else are left out.
+        presence: only images that show something else count.
         certainty: likewise.
         names: likewise.
-        alone: the thresholds without others, which are not exceeded.
+        alone: the thresholds on images that show nothing else, which are not exceeded.
 
     Returns:
         the thresholds of those that have a lower one beside others.
     """
-    shown = (presence > 0.5) & (certainty >= 0.5)
+    beside = _beside_others(presence, certainty)
     chosen = {}
     for column, name in enumerate(names):
-        others = shown.sum(1) > shown[:, column].long()
-        damaged, clean = _damaged_and_clean(
-            probabilities[others], presence[others], certainty[others], column
-        )
+        rows = beside[:, column]
+        damaged, clean = _damaged_and_clean(probabilities[rows], presence[rows], certainty[rows], column)
         if damaged and clean:
-            threshold = choose_threshold(damaged, clean, _COST_BESIDE * cost_of(name))
-            chosen[name] = min(threshold, alone[name])
+            chosen[name] = choose_threshold(damaged, clean, _COST_BESIDE * cost_of(name))
     return {name: threshold for name, threshold in chosen.items() if threshold < alone[name]}
+
+
+def _beside_others(presence: Tensor, certainty: Tensor) -> Tensor:
+    """Return (M, K) true where an image surely shows another degradation than this one."""
+    shown = (presence > 0.5) & (certainty >= 0.5)
+    return shown.sum(1, keepdim=True) > shown.long()
 
 
 def _damaged_and_clean(
