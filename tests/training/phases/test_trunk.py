@@ -129,6 +129,10 @@ def test_a_run_gives_a_bundle_that_recognises_otherwise(workshop: Path) -> None:
     assert not torch.equal(bundle.recogniser.embed(image), tuned.recogniser.embed(image))
     assert set(bundle.prototypes) == {*NAMES, CLEAN}
     assert 0 <= bundle.info.model_dump()["training"]["trunk"]["validation"]["mean"] <= 1
+    # When each adapter acts is chosen for what the recogniser has become.
+    shares = bundle.recognition_settings["minimum_shares"]
+    assert set(shares) == set(NAMES)
+    assert all(0.5 <= share <= 0.99 for share in shares.values())
     for prototype in bundle.prototypes.values():
         assert float(prototype.norm()) == pytest.approx(1, abs=1e-3)
 

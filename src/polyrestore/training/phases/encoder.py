@@ -77,12 +77,7 @@ def train_encoder(recipe: EncoderRecipe, control: RunControl) -> Path:
         log.write(event="losses", step=epoch, losses={"mean": round(loss, 6)})
 
     prototypes = fit_members(recogniser, found, names, fit_of(recipe), recipe.seed, note)
-    with torch.inference_mode():
-        held_out = features_of(recogniser, held_out_samples(recipe, asked))
-    probabilities = probabilities_of(recogniser, prototypes, held_out, names)
-    settings = chosen_settings(probabilities, held_out, names)
-    least = torch.tensor([settings.minimum_shares[name] for name in names])
-    figures = found_and_false(probabilities >= least, held_out, names)
+    settings, figures = settle(recogniser, prototypes, held_out_samples(recipe, asked), names)
     log.write(event="validation", step=recipe.steps, **figures)
     control.on_event(Validated(recipe.steps, figures))
     record = training_record(recipe, {})
@@ -95,6 +90,31 @@ def train_encoder(recipe: EncoderRecipe, control: RunControl) -> Path:
         info=extended_info(bundle.info, recipe, "recogniser", record),
     )
     return save_trained(control.folder / "bundle", finished)
+
+
+@torch.inference_mode()
+def settle(
+    recogniser: EncoderRecogniser,
+    prototypes: dict[str, Tensor],
+    held_out: Iterator[Sample],
+    names: Sequence[str],
+) -> tuple[RecognitionSettings, dict[str, float]]:
+    """Choose when each adapter acts, and say how often it then does, rightly and wrongly.
+
+    Args:
+        recogniser: as it was trained.
+        prototypes: by name, "clean" among them.
+        held_out: samples that it was not trained on.
+        names: the degradations to choose for.
+
+    Returns:
+        the settings, and the shares of :func:`found_and_false`, where nothing else is plain.
+    """
+    found = features_of(recogniser, held_out)
+    probabilities = probabilities_of(recogniser, prototypes, found, names)
+    settings = chosen_settings(probabilities, found, names)
+    least = torch.tensor([settings.minimum_shares[name] for name in names])
+    return settings, found_and_false(probabilities >= least, found, names)
 
 
 def fit_of(recipe: SamplesRecipe) -> Fit:

@@ -312,7 +312,7 @@ class EncoderRecipe(SamplesRecipe):
 class TrunkRecipe(SamplesRecipe):
     """The trunk of a bundle's recogniser learns as well, along with its small networks and the prototypes.
 
-    What is fitted to a frozen trunk has to be fitted anew afterwards, by phase "encoder".
+    After few steps, what is fitted to it anew by phase "encoder" is better than what has learned along.
     """
 
     phase: Literal["trunk"]
