@@ -127,20 +127,26 @@ def test_adapters_that_change_tones_need_near_certainty() -> None:
 
 
 def test_beside_what_is_plain_a_lower_probability_will_do() -> None:
-    names = ("haze", "noise")
-    # Hazy and noisy; noisy alone; with nothing wrong and yet taken for hazy, which decides about haze alone.
+    names = ("snow", "noise")
+    # Snow and noise; noise alone; with nothing wrong and yet taken for snow.
     probabilities = torch.tensor([[0.6, 0.99], [0.7, 0.99], [0.2, 0.99], [0.8, 0.01]])
     presence = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
     certainty = torch.ones(4, 2)
     alone = choose_thresholds(probabilities, presence, certainty, names)
-    assert alone["haze"] > 0.8
+    assert alone["snow"] > 0.8
     beside = choose_thresholds_beside(probabilities, presence, certainty, names, alone)
-    assert 0.5 <= beside["haze"] <= 0.6
-    # Noise has no image that shows haze without it, so nothing says that less would do.
+    assert 0.5 <= beside["snow"] <= 0.6
+    # A change of tone keeps its bar.
+    tones = ("haze", "noise")
+    assert (
+        choose_thresholds_beside(probabilities, presence, certainty, tones, {"haze": 0.99, "noise": 0.99})
+        == {}
+    )
+    # Noise has no image that shows snow without it, so nothing says that less would do.
     assert "noise" not in beside
     # A threshold is never lifted.
     assert (
-        choose_thresholds_beside(probabilities, presence, certainty, names, {"haze": 0.5, "noise": 0.5}) == {}
+        choose_thresholds_beside(probabilities, presence, certainty, names, {"snow": 0.5, "noise": 0.5}) == {}
     )
     # What is damaged for all but certain says nothing about what is beside it.
     doubtful = certainty * torch.tensor([1.0, 0.3])
