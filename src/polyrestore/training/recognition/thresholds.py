@@ -24,9 +24,9 @@ COSTS: Mapping[str, float] = {
     "downsampling": 6.0,
 }
 _COST = 10.0
-# Nobody can have wanted a plainly damaged image to stay as it is, so acting wrongly costs less there. But images
-# that are noisy or compressed are far more common than those that are hazy or dark as well: from this cost on, the
-# bar stays where it is.
+# Nobody can have wanted a plainly damaged image to stay as it is, so acting wrongly costs less there. But
+# noise and compression are far more common than haze or darkness beside them: what costs that much keeps its
+# bar.
 _COST_BESIDE = 1 / 3
 _TOO_COSTLY = 9.0
 
