@@ -1,5 +1,7 @@
 """Which backbone can do what, asked as callers ask it."""
 
+import inspect
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from polyrestore.backbones import (
     Stepped,
     build_backbone,
 )
-from polyrestore.backbones.capabilities import borrowed_keys, reference_of, use_steps
+from polyrestore.backbones.capabilities import HasCore, borrowed_keys, reference_of, use_steps
 from polyrestore.backbones.latent import Latent
 from polyrestore.errors import BackboneError
 from tests.support.networks import TINY
@@ -32,6 +34,19 @@ def test_those_and_no_others_are_able(capability: type) -> None:
         and isinstance(build_backbone(name, **TINY[name]), capability)
     }
     assert found == ABLE[capability]
+
+
+@pytest.mark.parametrize(
+    ("capability", "name"), [(Generative, "flow"), (Stepped, "flow"), (HasCore, "compact")]
+)
+def test_nothing_that_isinstance_looks_for_is_a_part_of_a_module(capability: type, name: str) -> None:
+    # From Python 3.12 on it does not call __getattr__, where a module has its layers.
+    network = build_backbone(name, **TINY[name])
+    assert isinstance(network, capability)
+    members = [each for each in {*vars(capability), *inspect.get_annotations(capability)} if each[0] != "_"]
+    assert members
+    for member in members:
+        inspect.getattr_static(network, member)
 
 
 def test_a_class_can_be_asked_whether_it_borrows_a_model() -> None:

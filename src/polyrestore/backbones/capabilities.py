@@ -1,4 +1,8 @@
-"""What only some backbones can do: each is a protocol, and ``isinstance`` says who has it."""
+"""What only some backbones can do: each is a protocol, and ``isinstance`` says who has it.
+
+A protocol names methods and plain attributes alone: from Python 3.12 on ``isinstance`` does not see what a
+module finds among its parts, such as a layer.
+"""
 
 from __future__ import annotations
 
@@ -84,13 +88,10 @@ class Stepped(Protocol):
 
 @runtime_checkable
 class Generative(Protocol):
-    """A backbone that can be trained by flow matching.
+    """A backbone that can be trained by flow matching."""
 
-    Attributes:
-        tone: its part that generating has no use for.
-    """
-
-    tone: nn.Module
+    def freeze_restoring(self) -> None:
+        """Keep training from changing what only restoring has a use for."""
 
     def velocity(self, state: Tensor, time: Tensor) -> Tensor:
         """Return the velocity of states (B, 3, H, W) at times (B,), from noise towards images in [-1, 1]."""

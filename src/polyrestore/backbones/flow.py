@@ -137,6 +137,10 @@ class Flow(Compact):
             beside = state
         return (state + 1) / 2
 
+    def freeze_restoring(self) -> None:
+        """Keep training from changing the tone curve, which is the identity on the path."""
+        self.tone.requires_grad_(False)
+
     def velocity(self, state: Tensor, time: Tensor) -> Tensor:
         """Predict x_1 - x_0.
 

@@ -69,8 +69,7 @@ class GenerativeJob(Job):
             raise RecipeError(f"backbone {name!r} does not generate; use one that does, such as 'flow'")
         self.tasks = ("clean",)
         self.module = Generating(self.network)
-        # The identity on the path; it belongs to the adapters.
-        self.network.tone.requires_grad_(False)
+        self.network.freeze_restoring()
 
     def batch(self, step: int, rank: int) -> Batch:
         """Return clean patches and, as ``state``, where they are on their paths at ``time``."""

@@ -82,8 +82,7 @@ def choose_thresholds(
     beside = _beside_others(presence, certainty)
     chosen = {}
     for column, name in enumerate(names):
-        alone = ~beside[:, column]
-        damaged, clean = _damaged_and_clean(probabilities[alone], presence[alone], certainty[alone], column)
+        damaged, clean = _damaged_and_clean(probabilities, presence, certainty, column, ~beside[:, column])
         # An expected gain is positive from cost / (1 + cost) on, if probabilities are what they say.
         lowest = max(0.5, min(0.85, 1 - 2 / (1 + cost_of(name))))
         chosen[name] = choose_threshold(damaged, clean, cost_of(name), round(lowest, 2))
@@ -114,8 +113,7 @@ def choose_thresholds_beside(
     for column, name in enumerate(names):
         if cost_of(name) >= _TOO_COSTLY:
             continue
-        rows = beside[:, column]
-        damaged, clean = _damaged_and_clean(probabilities[rows], presence[rows], certainty[rows], column)
+        damaged, clean = _damaged_and_clean(probabilities, presence, certainty, column, beside[:, column])
         if damaged and clean:
             chosen[name] = choose_threshold(damaged, clean, _COST_BESIDE * cost_of(name))
     return {name: threshold for name, threshold in chosen.items() if threshold < alone[name]}
@@ -128,9 +126,17 @@ def _beside_others(presence: Tensor, certainty: Tensor) -> Tensor:
 
 
 def _damaged_and_clean(
-    probabilities: Tensor, presence: Tensor, certainty: Tensor, column: int
+    probabilities: Tensor, presence: Tensor, certainty: Tensor, column: int, rows: Tensor
 ) -> tuple[list[float], list[float]]:
-    """Return the probabilities of images that surely show a degradation, and of those that surely do not."""
-    sure = certainty[:, column] >= 0.5
+    """Return the probabilities of images that surely show a degradation, and of those that surely do not.
+
+    Args:
+        probabilities: (M, K).
+        presence: (M, K).
+        certainty: (M, K).
+        column: of the degradation.
+        rows: (M,) true for the images that count.
+    """
+    sure = rows & (certainty[:, column] >= 0.5)
     there = presence[:, column] > 0.5
     return probabilities[sure & there, column].tolist(), probabilities[sure & ~there, column].tolist()

@@ -24,6 +24,9 @@ from polyrestore.training.recognition.labels import (
 from polyrestore.training.recognition.samples import Sample, read
 
 SEVERITIES = (0.3, 0.7)
+# What most photographs have, each strength on all of them: how low a bar beside others may be hangs on what
+# is seen wrongly there. Gaussian noise has a sigma of 15, 25 and 50 so, JPEG a quality of 40, 20 and 10.
+COMMON: Mapping[str, tuple[float, ...]] = {"noise": (0.25, 0.42, 0.83), "jpeg": (0.58, 0.82, 0.94)}
 # Looks that were wanted, of photographs that something happened to afterwards.
 DAMAGED_LOOKS = ("dark", "bright", "faded")
 DAMAGE_OF_LOOKS = {"noise": 0.2, "jpeg": 0.5, "rain": 0.4, "snow": 0.4, "motion_blur": 0.3}
@@ -70,8 +73,8 @@ def validation_samples(
             yield Sample(draw_negative(name, width, height, generator), Label(names), f"clean:drawn:{name}")
     for name in names:
         if name in DEGRADATIONS:
-            for position, severity in enumerate(SEVERITIES):
-                yield from _damage(paths[position :: len(SEVERITIES)], {name: severity}, names)
+            for severity, shown in _strengths(name, paths):
+                yield from _damage(shown, {name: severity}, names)
     for index, mixture in enumerate(MIXTURES.values()):
         if set(mixture.severities) <= set(names):
             yield from _damage(paths[index % 4 :: 4], mixture.severities, names)
@@ -79,6 +82,13 @@ def validation_samples(
         for name, severity in DAMAGE_OF_LOOKS.items():
             if name in names:
                 yield from _damage(paths[index::6], {name: severity}, names, look)
+
+
+def _strengths(name: str, paths: Sequence[Path]) -> list[tuple[float, Sequence[Path]]]:
+    """Return how severely a degradation is shown, and on which of the photographs."""
+    if name in COMMON:
+        return [(severity, paths) for severity in COMMON[name]]
+    return [(severity, paths[place :: len(SEVERITIES)]) for place, severity in enumerate(SEVERITIES)]
 
 
 def _damage(
