@@ -1,4 +1,6 @@
 import json
+import multiprocessing
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,23 @@ def test_an_error_arrives_whole(workers: int) -> None:
 
     with pytest.raises(DataError, match=r"^cannot read number 4$"):
         next(batches(Broken(), range(4, 9), 0, workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are workers forked")
+def test_workers_share_what_the_job_has_read_whatever_python_would_do() -> None:
+    class Holding(Job):
+        # A class of a function cannot be sent to another process, only be there already.
+        def batch(self, step: int, rank: int) -> Batch:
+            empty = torch.full((1, 3, 2, 2), float(step))
+            return Batch(empty, empty, torch.zeros(1, dtype=torch.long), torch.ones(1, 1))
+
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        made = next(batches(Holding(), range(7, 8), 0, 1))
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert made.degraded.unique().tolist() == [7]
 
 
 def test_a_run_may_go_on_with_workers(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

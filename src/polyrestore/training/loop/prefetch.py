@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from torch.utils.data import DataLoader, Dataset
@@ -9,6 +10,10 @@ from torch.utils.data import DataLoader, Dataset
 from polyrestore.data import Batch
 from polyrestore.errors import PolyrestoreError
 from polyrestore.training.loop.job import Job
+
+# Forked processes share the photographs that were read; Python 3.14 would send each of them a copy.
+# Elsewhere than on Linux forking is not safe, or not possible.
+_CONTEXT = "fork" if sys.platform == "linux" else None
 
 
 class _Batches(Dataset[Batch | PolyrestoreError]):
@@ -42,7 +47,10 @@ def batches(job: Job, indices: range, rank: int, workers: int) -> Iterator[Batch
     if workers == 0:
         made = map(source.__getitem__, indices)
     else:
-        made = iter(DataLoader(source, batch_size=None, sampler=indices, num_workers=workers))
+        loader = DataLoader(
+            source, batch_size=None, sampler=indices, num_workers=workers, multiprocessing_context=_CONTEXT
+        )
+        made = iter(loader)
     for batch in made:
         if isinstance(batch, PolyrestoreError):
             raise batch
