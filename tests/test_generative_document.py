@@ -38,7 +38,7 @@ def test_the_shipped_bundle_does_what_is_written(
     exec(re.findall(r"^```python\n(.*?)^```$", SHIPPED, re.MULTILINE | re.DOTALL)[0], {})
     assert capsys.readouterr().out == "torch.Size([1, 3, 64, 64])\n"
     recipes = set(re.findall(r"recipes/[\w./-]+\.toml", SHIPPED))
-    assert len(recipes) == 6
+    assert len(recipes) == 7
     assert all((ROOT / recipe).is_file() for recipe in recipes)
 
 

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from polyrestore.backbones import build_backbone
 from polyrestore.backbones.flow import Flow
@@ -81,6 +82,31 @@ def test_the_time_decides_the_velocity_of_each_sample() -> None:
         late = backbone.velocity(state[:1], torch.tensor([0.9]))
     assert torch.allclose(both[1:], late, atol=1e-5)
     assert float((both[0] - both[1]).abs().max()) > 1e-3
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how large the largest tensor is that an operation has given."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple | list) else (result,):
+            self.numbers = max(self.numbers, each.numel() if isinstance(each, Tensor) else 0)
+        return result
+
+
+@pytest.mark.parametrize("veil_width", [0, 4])
+def test_the_context_of_a_large_image_needs_no_copy_of_it(veil_width: int) -> None:
+    flow = build_backbone("flow", **TINY["flow"] | {"veil_width": veil_width})
+    if veil_width:
+        torch.nn.init.ones_(flow.veil.gate.weight)
+    image = random_image(400, 500)
+    with torch.inference_mode(), Largest() as seen:
+        context = flow.context(image)
+    assert 0 < seen.numbers < image.numel() / 3
+    entered = flow.context_encoder((flow.entry_time * (2 * image - 1) + 1) / 2)
+    assert torch.allclose(context[:, : entered.shape[1]], entered, atol=1e-5)
 
 
 def test_generating_follows_the_velocity() -> None:

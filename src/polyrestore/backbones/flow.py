@@ -22,6 +22,8 @@ from torch.nn import functional
 
 from polyrestore.backbones.bounds import Number, WholeNumber
 from polyrestore.backbones.compact import Compact
+from polyrestore.backbones.context_unet import THUMBNAIL_PX
+from polyrestore.backbones.layers import average_pool
 from polyrestore.backbones.shapes import PublishedOptions, Shapes
 from polyrestore.errors import BackboneError
 
@@ -122,7 +124,9 @@ class Flow(Compact):
 
         What is known of a veil comes last.
         """
-        return self.with_veil_context(self._state_context(self._entered(image)), image)
+        # All that is looked at is a thumbnail; put on the path before, a large image would be copied four times.
+        thumbnail = average_pool(image, THUMBNAIL_PX)
+        return self.with_veil_context(self._state_context(self._entered(thumbnail)), image)
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Tensor:
         """Restore (B, 3, H, W), whole images or tiles of them with the context of the whole."""
