@@ -84,7 +84,7 @@ def test_the_time_decides_the_velocity_of_each_sample() -> None:
     assert float((both[0] - both[1]).abs().max()) > 1e-3
 
 
-class Largest(TorchDispatchMode):
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Remembers how large the largest tensor is that an operation has given."""
 
     numbers = 0
@@ -98,11 +98,11 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("veil_width", [0, 4])
 def test_the_context_of_a_large_image_needs_no_copy_of_it(veil_width: int) -> None:
-    flow = build_backbone("flow", **TINY["flow"] | {"veil_width": veil_width})
+    flow = tiny_flow(veil_width=veil_width)
     if veil_width:
-        torch.nn.init.ones_(flow.veil.gate.weight)
+        torch.nn.init.ones_(flow.get_parameter("veil.gate.weight"))
     image = random_image(400, 500)
-    with torch.inference_mode(), Largest() as seen:
+    with torch.inference_mode(), Largest() as seen:  # type: ignore[no-untyped-call]
         context = flow.context(image)
     assert 0 < seen.numbers < image.numel() / 3
     entered = flow.context_encoder((flow.entry_time * (2 * image - 1) + 1) / 2)

@@ -124,7 +124,7 @@ class Flow(Compact):
 
         What is known of a veil comes last.
         """
-        # All that is looked at is a thumbnail: put on the path whole, a large image would be copied four times.
+        # Only a thumbnail is looked at: put on the path whole, a large image would be copied four times.
         thumbnail = average_pool(image, THUMBNAIL_PX)
         return self.with_veil_context(self._state_context(self._entered(thumbnail)), image)
 

@@ -73,8 +73,8 @@ def validation_samples(
             yield Sample(draw_negative(name, width, height, generator), Label(names), f"clean:drawn:{name}")
     for name in names:
         if name in DEGRADATIONS:
-            for severity, shown in _strengths(name, paths):
-                yield from _damage(shown, {name: severity}, names)
+            for severity, chosen in _strengths(name, paths):
+                yield from _damage(chosen, {name: severity}, names)
     for index, mixture in enumerate(MIXTURES.values()):
         if set(mixture.severities) <= set(names):
             yield from _damage(paths[index % 4 :: 4], mixture.severities, names)
